@@ -1,0 +1,51 @@
+//! What an image holds, merged as a runtime would see it.
+
+use oci::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::{Distro, Package, Problem, UnjudgedSoftware};
+
+/// The merged inventory of one image. Its digest (of its JSON) names it in verdicts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImageInventory {
+    /// The operating system, if the image says which.
+    pub distro: Option<Distro>,
+    /// Every installed package, sorted.
+    pub packages: Vec<InstalledPackage>,
+    /// Software seen that nothing here judges, summed over the layers.
+    pub unjudged: Vec<UnjudgedSoftware>,
+    /// What could not be read, each with its layer where one is to blame.
+    pub problems: Vec<Problem>,
+}
+
+impl ImageInventory {
+    /// The document that is stored and digested.
+    ///
+    /// # Panics
+    /// Never: every field serialises.
+    #[must_use]
+    #[expect(clippy::expect_used, reason = "strings, numbers and lists always serialise")]
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an inventory serialises")
+    }
+
+    /// True if nothing at all was identified: no distribution, no package, no other software.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.distro.is_none() && self.packages.is_empty() && self.unjudged.is_empty()
+    }
+}
+
+/// A package and where in the image it comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InstalledPackage {
+    /// The package.
+    #[serde(flatten)]
+    pub package: Package,
+    /// The database file that records it.
+    pub path: String,
+    /// The layer in which this name and version first appeared and then stayed.
+    pub layer: Digest,
+}

@@ -1,0 +1,16 @@
+//! What images hold: packages, distributions, and how layers add up to an image.
+//!
+//! A [`LayerInventory`] is what the jailed extractor says of one layer; [`coalesce`] merges those
+//! of an image as a container runtime would see it. Values only: nothing here reads or waits.
+
+mod coalesce;
+mod image;
+mod layer;
+mod package;
+mod problem;
+
+pub use coalesce::coalesce;
+pub use image::{ImageInventory, InstalledPackage};
+pub use layer::{EXTRACTOR, FileContent, LayerFile, LayerInventory, Removal};
+pub use package::{Distro, Ecosystem, Package, SourcePackage, UnjudgedSoftware};
+pub use problem::{Problem, ProblemKind};

@@ -1,0 +1,406 @@
+//! Inventories, verdicts and findings: what is known of images.
+
+use assessment::{Cause, Finding, ImageState, Verdict};
+use inventory::{EXTRACTOR, ImageInventory, LayerInventory};
+use oci::{Digest, Reference, Repository, Tag};
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use crate::feed::SNAPSHOT;
+use crate::repository::parse_digest;
+use crate::{Error, Metastore, RegistryId};
+
+/// A verdict to be stored, with what it rests on.
+#[derive(Clone, Debug)]
+pub struct VerdictWrite {
+    /// The image judged.
+    pub image: Digest,
+    /// What it holds.
+    pub inventory: ImageInventory,
+    /// The advisory snapshot it was judged by; `None` if there was none.
+    pub snapshot: Option<Digest>,
+    /// The program that judged.
+    pub engine: String,
+    /// What it concluded.
+    pub verdict: Verdict,
+    /// The (namespace, source package) keys whose change asks for a new judgement; the empty
+    /// package stands for the namespace itself.
+    pub keys: Vec<(String, String)>,
+    /// When.
+    pub now_ms: i64,
+}
+
+/// A verdict as it is stored, without its findings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredVerdict {
+    /// The state.
+    pub state: ImageState,
+    /// The reasons.
+    pub causes: Vec<Cause>,
+    /// How many findings it has.
+    pub findings: u64,
+    /// The digest of the image inventory it rests on.
+    pub inventory: Digest,
+    /// The advisory snapshot it rests on.
+    pub snapshot: Option<Digest>,
+    /// The program that judged.
+    pub engine: String,
+    /// When the image was judged for the first time.
+    pub first_judged_ms: i64,
+    /// When this verdict was made.
+    pub judged_ms: i64,
+    /// When the state last became another.
+    pub changed_ms: i64,
+}
+
+/// Which images are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImageScope {
+    /// Those of all registries of a subscription.
+    Subscription(Uuid),
+    /// Those of all registries of a resource group.
+    ResourceGroup(Uuid, String),
+    /// Those of one registry.
+    Registry(RegistryId),
+}
+
+/// One image in one repository, and what is known of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImageRow {
+    /// Where the row stands in the order of [`Metastore::images`]; goes with the digest.
+    pub repository_id: i64,
+    /// The registry that holds it.
+    pub registry: RegistryId,
+    /// The repository that holds it.
+    pub repository: Repository,
+    /// Its digest.
+    pub digest: Digest,
+    /// What its manifest was pushed as.
+    pub media_type: String,
+    /// When it was last pushed.
+    pub pushed_ms: i64,
+    /// Its tags, in byte order.
+    pub tags: Vec<Tag>,
+    /// Whether the subscription's plan is on.
+    pub plan_is_on: bool,
+    /// The verdict; `None` until it was first judged.
+    pub verdict: Option<StoredVerdict>,
+    /// Set while a scan has failed and will be tried again.
+    pub failure: Option<ScanFailure>,
+}
+
+/// A scan that failed and will be tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanFailure {
+    /// How often it was tried.
+    pub attempts: u32,
+    /// Why the last attempt failed.
+    pub error: String,
+}
+
+impl Metastore {
+    /// The stored inventory of a layer, if this extractor made it.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn layer_inventory(&self, layer: &Digest) -> Result<Option<LayerInventory>, Error> {
+        let layer = layer.to_string();
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT document FROM layer_inventory WHERE digest = ?1 AND extractor = ?2",
+            )?;
+            let document: Option<Vec<u8>> =
+                statement.query_row(params![layer, EXTRACTOR], |row| row.get(0)).optional()?;
+            document
+                .map(|bytes| {
+                    serde_json::from_slice(&bytes).map_err(|_| Error::Damaged { what: "layer inventory" })
+                })
+                .transpose()
+        })
+        .await
+    }
+
+    /// Stores the inventory of a layer whose bytes are in the blob store.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn put_layer_inventory(&self, layer: &Digest, inventory: &LayerInventory) -> Result<(), Error> {
+        let layer = layer.to_string();
+        let document =
+            serde_json::to_vec(inventory).map_err(|_| Error::Damaged { what: "layer inventory" })?;
+        self.write(move |rows| {
+            rows.prepare_cached(
+                "INSERT INTO layer_inventory (digest, extractor, document) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (digest, extractor) DO UPDATE SET document = excluded.document",
+            )?
+            .execute(params![layer, EXTRACTOR, document])?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// The stored inventory of an image, if this extractor made it.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn image_inventory(&self, image: &Digest) -> Result<Option<ImageInventory>, Error> {
+        let image = image.to_string();
+        self.read(move |rows| {
+            let mut statement =
+                rows.prepare_cached("SELECT inventory FROM image WHERE digest = ?1 AND extractor = ?2")?;
+            let document: Option<Vec<u8>> =
+                statement.query_row(params![image, EXTRACTOR], |row| row.get(0)).optional()?;
+            document
+                .map(|bytes| {
+                    serde_json::from_slice(&bytes).map_err(|_| Error::Damaged { what: "image inventory" })
+                })
+                .transpose()
+        })
+        .await
+    }
+
+    /// Stores a verdict with its findings, unless the snapshot it rests on is no longer the
+    /// current one: then nothing is stored, the answer is `false`, and the caller judges again.
+    /// An image that was deleted meanwhile is `true` and stores nothing.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn put_verdict(&self, write: VerdictWrite) -> Result<bool, Error> {
+        self.write(move |rows| {
+            let current: Option<String> = rows
+                .prepare_cached("SELECT value FROM setting WHERE key = ?1")?
+                .query_row([SNAPSHOT], |row| row.get(0))
+                .optional()?;
+            let snapshot = write.snapshot.as_ref().map(ToString::to_string);
+            if current != snapshot {
+                return Ok(false);
+            }
+            let image = write.image.to_string();
+            if !rows.prepare_cached("SELECT 1 FROM manifest WHERE digest = ?1 LIMIT 1")?.exists([&image])? {
+                return Ok(true);
+            }
+            let inventory = write.inventory.to_json();
+            let causes = serde_json::json!(write.verdict.causes).to_string();
+            rows.prepare_cached(
+                "INSERT INTO image (digest, extractor, inventory_digest, inventory, snapshot, engine, state, causes,
+                                    first_judged_ms, judged_ms, changed_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?9)
+                 ON CONFLICT (digest) DO UPDATE SET extractor = excluded.extractor,
+                   inventory_digest = excluded.inventory_digest, inventory = excluded.inventory,
+                   snapshot = excluded.snapshot, engine = excluded.engine, state = excluded.state,
+                   causes = excluded.causes, judged_ms = excluded.judged_ms,
+                   changed_ms = iif(state = excluded.state, changed_ms, excluded.changed_ms)",
+            )?
+            .execute(params![
+                image,
+                EXTRACTOR,
+                Digest::sha256(&inventory).to_string(),
+                inventory,
+                snapshot,
+                write.engine,
+                write.verdict.state.name(),
+                causes,
+                write.now_ms
+            ])?;
+            put_findings(rows, &image, &write.verdict.findings)?;
+            rows.prepare_cached("DELETE FROM image_package WHERE image = ?1")?.execute([&image])?;
+            let mut key = rows.prepare_cached(
+                "INSERT INTO image_package (namespace, package, image) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            )?;
+            for (namespace, package) in &write.keys {
+                key.execute([namespace, package, &image])?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    /// The images that hold a package under this key; see [`VerdictWrite::keys`].
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn images_holding(&self, keys: Vec<(String, String)>) -> Result<Vec<Digest>, Error> {
+        self.read(move |rows| {
+            let mut statement =
+                rows.prepare_cached("SELECT image FROM image_package WHERE namespace = ?1 AND package = ?2")?;
+            let mut images = std::collections::BTreeSet::new();
+            for (namespace, package) in keys {
+                let mut found = statement.query([namespace, package])?;
+                while let Some(row) = found.next()? {
+                    images.insert(row.get::<_, String>(0)?);
+                }
+            }
+            images.iter().map(|digest| parse_digest(digest)).collect()
+        })
+        .await
+    }
+
+    /// The verdict of an image digest, wherever the image is.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn verdict(&self, image: &Digest) -> Result<Option<StoredVerdict>, Error> {
+        let image = image.to_string();
+        self.read(move |rows| stored_verdict(rows, &image)).await
+    }
+
+    /// The findings of an image, worst first.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn findings(&self, image: &Digest) -> Result<Vec<Finding>, Error> {
+        let image = image.to_string();
+        self.read(move |rows| {
+            let mut statement =
+                rows.prepare_cached("SELECT document FROM finding WHERE image = ?1 ORDER BY position")?;
+            let documents = statement.query_map([image], |row| row.get::<_, String>(0))?;
+            documents
+                .map(|text| serde_json::from_str(&text?).map_err(|_| Error::Damaged { what: "finding" }))
+                .collect()
+        })
+        .await
+    }
+
+    /// Images of a scope in a fixed order, after the row named by `after` (its repository's row
+    /// number and its digest). Indexes are not images: their children are.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn images(
+        &self,
+        scope: ImageScope,
+        after: Option<(i64, String)>,
+        limit: usize,
+    ) -> Result<Vec<ImageRow>, Error> {
+        self.read(move |rows| {
+            let (condition, subject, group) = match scope {
+                ImageScope::Subscription(id) => {
+                    ("registry.subscription_id = ?4", id.to_string(), String::new())
+                }
+                ImageScope::ResourceGroup(id, group) => {
+                    ("registry.subscription_id = ?4 AND registry.resource_group = ?5", id.to_string(), group)
+                }
+                ImageScope::Registry(id) => {
+                    ("registry.id = CAST(?4 AS INTEGER)", id.0.to_string(), String::new())
+                }
+            };
+            let sql = format!(
+                "{IMAGE_ROWS} WHERE manifest.kind <> 'index' AND (repository.id, manifest.digest) > (?1, ?2)
+                 AND {condition} AND ?5 = ?5 ORDER BY repository.id, manifest.digest LIMIT ?3"
+            );
+            let (repository_id, digest) = after.unwrap_or((0, String::new()));
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let mut statement = rows.prepare_cached(&sql)?;
+            let found =
+                statement.query_map(params![repository_id, digest, limit, subject, group], raw_image)?;
+            found.map(|row| image_row(rows, row?)).collect()
+        })
+        .await
+    }
+
+    /// The image that the reference names; `None` if it names none, or an index.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn image(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Option<ImageRow>, Error> {
+        let (repository, reference) = (repository.clone(), reference.clone());
+        self.read(move |rows| {
+            let by = match reference {
+                Reference::Digest(_) => "manifest.digest = ?3",
+                Reference::Tag(_) => {
+                    "manifest.digest = (SELECT digest FROM tag WHERE repository_id = repository.id AND name = ?3)"
+                }
+            };
+            let sql = format!(
+                "{IMAGE_ROWS} WHERE registry.id = ?1 AND repository.name = ?2 AND manifest.kind <> 'index' AND {by}"
+            );
+            let mut statement = rows.prepare_cached(&sql)?;
+            let found = statement
+                .query_row(params![registry.0, repository.as_str(), reference.to_string()], raw_image)
+                .optional()?;
+            found.map(|raw| image_row(rows, raw)).transpose()
+        })
+        .await
+    }
+}
+
+fn put_findings(rows: &Connection, image: &str, findings: &[Finding]) -> Result<(), Error> {
+    rows.prepare_cached("DELETE FROM finding WHERE image = ?1")?.execute([image])?;
+    let mut insert = rows.prepare_cached(
+        "INSERT INTO finding (image, position, severity, document) VALUES (?1, ?2, ?3, ?4)",
+    )?;
+    for (position, finding) in (0_i64..).zip(findings) {
+        let document = serde_json::to_string(finding).map_err(|_| Error::Damaged { what: "finding" })?;
+        insert.execute(params![image, position, finding.severity.name(), document])?;
+    }
+    Ok(())
+}
+
+fn stored_verdict(rows: &Connection, image: &str) -> Result<Option<StoredVerdict>, Error> {
+    let mut statement = rows.prepare_cached(
+        "SELECT state, causes, inventory_digest, snapshot, engine, first_judged_ms, judged_ms, changed_ms,
+                (SELECT count(*) FROM finding WHERE finding.image = image.digest)
+         FROM image WHERE digest = ?1",
+    )?;
+    let mut found = statement.query([image])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let snapshot: Option<String> = row.get(3)?;
+    Ok(Some(StoredVerdict {
+        state: ImageState::from_name(&row.get::<_, String>(0)?).ok_or(Error::Damaged { what: "state" })?,
+        causes: serde_json::from_str(&row.get::<_, String>(1)?)
+            .map_err(|_| Error::Damaged { what: "cause" })?,
+        inventory: parse_digest(&row.get::<_, String>(2)?)?,
+        snapshot: snapshot.map(|text| parse_digest(&text)).transpose()?,
+        engine: row.get(4)?,
+        first_judged_ms: row.get(5)?,
+        judged_ms: row.get(6)?,
+        changed_ms: row.get(7)?,
+        findings: row.get(8)?,
+    }))
+}
+
+type RawImage = (i64, i64, String, String, String, i64, String);
+
+fn raw_image(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawImage> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+}
+
+fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Error> {
+    let (repository_id, registry, repository, digest, media_type, pushed_ms, plan) = raw;
+    let mut tags =
+        rows.prepare_cached("SELECT name FROM tag WHERE repository_id = ?1 AND digest = ?2 ORDER BY name")?;
+    let tags = tags.query_map(params![repository_id, digest], |row| row.get::<_, String>(0))?;
+    let tags: Result<_, Error> =
+        tags.map(|name| name?.parse().map_err(|_| Error::Damaged { what: "tag" })).collect();
+    let failure = rows
+        .prepare_cached(
+            "SELECT attempts, error FROM job WHERE kind = 'scan' AND key = ?1 AND error IS NOT NULL",
+        )?
+        .query_row([&digest], |row| Ok(ScanFailure { attempts: row.get(0)?, error: row.get(1)? }))
+        .optional()?;
+    Ok(ImageRow {
+        repository_id,
+        registry: RegistryId(registry),
+        repository: repository.parse().map_err(|_| Error::Damaged { what: "repository name" })?,
+        media_type,
+        pushed_ms,
+        tags: tags?,
+        plan_is_on: plan == "Standard",
+        verdict: stored_verdict(rows, &digest)?,
+        failure,
+        digest: parse_digest(&digest)?,
+    })
+}
+
+const IMAGE_ROWS: &str =
+    "SELECT repository.id, registry.id, repository.name, manifest.digest, manifest.media_type,
+        manifest.pushed_ms, subscription.plan
+ FROM manifest
+ JOIN repository ON repository.id = manifest.repository_id
+ JOIN registry ON registry.id = repository.registry_id
+ JOIN subscription ON subscription.id = registry.subscription_id";

@@ -1,0 +1,29 @@
+//! Rows: everything the house knows that is not the bytes of a blob.
+//!
+//! Each method is one whole use case and one transaction; no SQL passes this room's door. The
+//! default backend is SQLite, in write-ahead mode and flushed at every commit: what a method has
+//! answered survives the loss of power.
+//!
+//! Times are arguments, in milliseconds since 1970 (UTC).
+
+mod error;
+mod feed;
+mod image;
+mod job;
+mod manifest;
+mod principal;
+mod repository;
+mod sqlite;
+mod tenancy;
+mod upload;
+
+pub use error::Error;
+pub use feed::{Feed, FeedPayload};
+pub use image::{ImageRow, ImageScope, ScanFailure, StoredVerdict, VerdictWrite};
+pub use job::{Job, JobKind};
+pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, StoredManifest};
+pub use principal::{Principal, RoleAssignment};
+pub use repository::{BlobUse, UnlinkBlob};
+pub use sqlite::{Durability, Metastore};
+pub use tenancy::{Plan, Registry, RegistryId, ResourceGroup, Subscription};
+pub use upload::Upload;

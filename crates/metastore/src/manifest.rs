@@ -1,0 +1,401 @@
+//! Manifests, their tags and referrers.
+
+use std::collections::BTreeMap;
+
+use oci::{Digest, MediaType, Reference, Repository, Tag};
+use rusqlite::{Connection, OptionalExtension, params};
+
+use crate::job::enqueue;
+use crate::repository::{ensure_repository, parse_digest, repository_id};
+use crate::{Error, JobKind, Metastore, RegistryId};
+
+/// What a manifest is, as far as scanning cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ManifestKind {
+    /// A container image for one platform.
+    Image,
+    /// A chart, a signature, an SBOM…
+    Artifact,
+    /// A list of others.
+    Index,
+}
+
+impl ManifestKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Image => "image",
+            Self::Artifact => "artifact",
+            Self::Index => "index",
+        }
+    }
+
+    fn from_name(name: &str) -> Result<Self, Error> {
+        match name {
+            "image" => Ok(Self::Image),
+            "artifact" => Ok(Self::Artifact),
+            "index" => Ok(Self::Index),
+            _ => Err(Error::Damaged { what: "manifest kind" }),
+        }
+    }
+}
+
+/// A manifest to be stored, with all that one transaction needs to know of it.
+#[derive(Clone, Debug)]
+pub struct PutManifest {
+    /// The registry it is pushed to.
+    pub registry: RegistryId,
+    /// The repository it is pushed to.
+    pub repository: Repository,
+    /// Its digest, in the algorithm of the push.
+    pub digest: Digest,
+    /// What it is.
+    pub kind: ManifestKind,
+    /// What it was pushed as.
+    pub media_type: MediaType,
+    /// As lists of referrers show it.
+    pub artifact_type: Option<String>,
+    /// What it is about.
+    pub subject: Option<Digest>,
+    /// Its own annotations.
+    pub annotations: Option<BTreeMap<String, String>>,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+    /// The blobs that the repository must link.
+    pub blobs: Vec<Digest>,
+    /// The manifests that the repository must hold.
+    pub children: Vec<Digest>,
+    /// The tags to move to it.
+    pub tags: Vec<Tag>,
+    /// Who pushed it.
+    pub pushed_by: String,
+    /// When.
+    pub now_ms: i64,
+}
+
+/// Why a manifest was not stored.
+#[derive(Debug, thiserror::Error)]
+pub enum PutManifestError {
+    /// It names content that this repository does not hold.
+    #[error("the manifest names {} blobs or manifests that this repository does not hold", missing.len())]
+    ContentUnknown {
+        /// What is missing.
+        missing: Vec<Digest>,
+    },
+    /// The store failed.
+    #[error("the store failed")]
+    Store(#[from] Error),
+}
+
+impl From<rusqlite::Error> for PutManifestError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// A stored manifest, exactly as it was pushed.
+#[derive(Clone, Debug)]
+pub struct StoredManifest {
+    /// Its digest, in the algorithm of the push.
+    pub digest: Digest,
+    /// What it was pushed as.
+    pub media_type: MediaType,
+    /// What it is.
+    pub kind: ManifestKind,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A manifest that points at another as its subject.
+#[derive(Clone, Debug)]
+pub struct Referrer {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The kind of artifact.
+    pub artifact_type: Option<String>,
+    /// Its annotations.
+    pub annotations: Option<BTreeMap<String, String>>,
+}
+
+impl Metastore {
+    /// Stores the manifest, moves its tags and queues its scan, or does none of them: an image
+    /// that can be pulled is an image that will be scanned.
+    ///
+    /// The scan is queued if the subscription's plan is on; an index is scanned by its children.
+    ///
+    /// # Errors
+    /// [`PutManifestError`].
+    pub async fn put_manifest(&self, put: PutManifest) -> Result<(), PutManifestError> {
+        self.write(move |rows| {
+            let repository_id = ensure_repository(rows, put.registry, &put.repository, put.now_ms)?;
+            let missing = missing_content(rows, repository_id, &put)?;
+            if !missing.is_empty() {
+                return Err(PutManifestError::ContentUnknown { missing });
+            }
+            let digest = put.digest.to_string();
+            let annotations = put.annotations.as_ref().map(|map| serde_json::json!(map).to_string());
+            let is_new = rows
+                .prepare_cached(
+                    "INSERT INTO manifest (repository_id, digest, kind, media_type, artifact_type, subject,
+                                           annotations, bytes, pushed_ms, pushed_by)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute(params![
+                    repository_id,
+                    digest,
+                    put.kind.name(),
+                    put.media_type.as_str(),
+                    put.artifact_type,
+                    put.subject.map(|subject| subject.to_string()),
+                    annotations,
+                    put.bytes,
+                    put.now_ms,
+                    put.pushed_by
+                ])?
+                == 1;
+            if is_new {
+                let mut reference = rows.prepare_cached(
+                    "INSERT INTO manifest_reference (repository_id, manifest, target) VALUES (?1, ?2, ?3)
+                     ON CONFLICT DO NOTHING",
+                )?;
+                for target in put.blobs.iter().chain(&put.children) {
+                    reference.execute(params![repository_id, digest, target.to_string()])?;
+                }
+            } else {
+                rows.prepare_cached(
+                    "UPDATE manifest SET pushed_ms = ?3, pushed_by = ?4 WHERE repository_id = ?1 AND digest = ?2",
+                )?
+                .execute(params![repository_id, digest, put.now_ms, put.pushed_by])?;
+            }
+            for tag in &put.tags {
+                rows.prepare_cached(
+                    "INSERT INTO tag (repository_id, name, digest, updated_ms) VALUES (?1, ?2, ?3, ?4)
+                     ON CONFLICT DO UPDATE SET digest = excluded.digest, updated_ms = excluded.updated_ms",
+                )?
+                .execute(params![repository_id, tag.as_str(), digest, put.now_ms])?;
+            }
+            if put.kind != ManifestKind::Index && plan_is_on(rows, put.registry)? {
+                enqueue(rows, JobKind::Scan, &digest, put.now_ms)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// The manifest that the reference names in this repository.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn manifest(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Option<StoredManifest>, Error> {
+        let (repository, reference) = (repository.clone(), reference.clone());
+        self.read(move |rows| {
+            let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
+            let by = match reference {
+                Reference::Digest(_) => "manifest.digest = ?2",
+                Reference::Tag(_) => {
+                    "manifest.digest = (SELECT digest FROM tag WHERE repository_id = ?1 AND name = ?2)"
+                }
+            };
+            let sql = format!(
+                "SELECT digest, media_type, kind, bytes FROM manifest WHERE repository_id = ?1 AND {by}"
+            );
+            let found = rows
+                .prepare_cached(&sql)?
+                .query_row(params![repository_id, reference.to_string()], stored_manifest)
+                .optional()?;
+            found.map(parse_manifest).transpose()
+        })
+        .await
+    }
+
+    /// The manifest of that digest in whichever repository holds it. For the scanner.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn any_manifest(&self, digest: &Digest) -> Result<Option<StoredManifest>, Error> {
+        let digest = digest.to_string();
+        self.read(move |rows| {
+            let found = rows
+                .prepare_cached(
+                    "SELECT digest, media_type, kind, bytes FROM manifest WHERE digest = ?1 LIMIT 1",
+                )?
+                .query_row([digest], stored_manifest)
+                .optional()?;
+            found.map(parse_manifest).transpose()
+        })
+        .await
+    }
+
+    /// Takes a manifest and all its tags out of a repository; with its last copy in the house its
+    /// verdict and findings go too. `false`: the repository does not hold it.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn delete_manifest(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, Error> {
+        let (repository, digest) = (repository.clone(), digest.to_string());
+        self.write(move |rows| {
+            let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(false) };
+            let gone = rows
+                .prepare_cached("DELETE FROM manifest WHERE repository_id = ?1 AND digest = ?2")?
+                .execute(params![repository_id, digest])?;
+            rows.prepare_cached(
+                "DELETE FROM image WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM manifest WHERE digest = ?1)",
+            )?
+            .execute([digest])?;
+            Ok(gone == 1)
+        })
+        .await
+    }
+
+    /// Removes a tag; its manifest and other tags stay. `false`: there was none.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn delete_tag(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<bool, Error> {
+        let (repository, tag) = (repository.clone(), tag.clone());
+        self.write(move |rows| {
+            let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(false) };
+            let gone = rows
+                .prepare_cached("DELETE FROM tag WHERE repository_id = ?1 AND name = ?2")?
+                .execute(params![repository_id, tag.as_str()])?;
+            Ok(gone == 1)
+        })
+        .await
+    }
+
+    /// The tags after `after`, in byte order; `None` if there is no such repository.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn tags(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Option<Vec<Tag>>, Error> {
+        let repository = repository.clone();
+        self.read(move |rows| {
+            let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
+            let mut statement = rows.prepare_cached(
+                "SELECT name FROM tag WHERE repository_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let names = statement
+                .query_map(params![repository_id, after.unwrap_or_default(), limit], |row| {
+                    row.get::<_, String>(0)
+                })?;
+            let tags: Result<_, Error> =
+                names.map(|name| name?.parse().map_err(|_| Error::Damaged { what: "tag" })).collect();
+            tags.map(Some)
+        })
+        .await
+    }
+
+    /// The manifests of this repository that name `subject`, in the order of their digests.
+    /// An unknown repository or subject has none.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn referrers(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Vec<Referrer>, Error> {
+        let (repository, subject) = (repository.clone(), subject.to_string());
+        self.read(move |rows| {
+            let Some(repository_id) = repository_id(rows, registry, &repository)? else {
+                return Ok(Vec::new());
+            };
+            let mut statement = rows.prepare_cached(
+                "SELECT digest, media_type, length(bytes), artifact_type, annotations FROM manifest
+                 WHERE repository_id = ?1 AND subject = ?2 ORDER BY digest",
+            )?;
+            let found = statement.query_map(params![repository_id, subject], |row| {
+                Ok((
+                    row.get::<_, String>(0)?,
+                    row.get::<_, String>(1)?,
+                    row.get(2)?,
+                    row.get(3)?,
+                    row.get::<_, Option<String>>(4)?,
+                ))
+            })?;
+            found
+                .map(|row| {
+                    let (digest, media_type, size, artifact_type, annotations) = row?;
+                    let annotations = annotations
+                        .map(|text| serde_json::from_str(&text))
+                        .transpose()
+                        .map_err(|_| Error::Damaged { what: "annotations" })?;
+                    Ok(Referrer {
+                        digest: parse_digest(&digest)?,
+                        media_type: MediaType::new(&media_type),
+                        size,
+                        artifact_type,
+                        annotations,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+}
+
+fn missing_content(rows: &Connection, repository_id: i64, put: &PutManifest) -> Result<Vec<Digest>, Error> {
+    let mut linked =
+        rows.prepare_cached("SELECT 1 FROM repository_blob WHERE repository_id = ?1 AND digest = ?2")?;
+    let mut held = rows.prepare_cached("SELECT 1 FROM manifest WHERE repository_id = ?1 AND digest = ?2")?;
+    let mut missing = Vec::new();
+    for (statement, digests) in [(&mut linked, &put.blobs), (&mut held, &put.children)] {
+        for digest in digests {
+            if !statement.exists(params![repository_id, digest.to_string()])? {
+                missing.push(digest.clone());
+            }
+        }
+    }
+    Ok(missing)
+}
+
+fn plan_is_on(rows: &Connection, registry: RegistryId) -> Result<bool, Error> {
+    Ok(rows
+        .prepare_cached(
+            "SELECT 1 FROM registry JOIN subscription ON subscription.id = registry.subscription_id
+             WHERE registry.id = ?1 AND subscription.plan = 'Standard'",
+        )?
+        .exists([registry.0])?)
+}
+
+type RawManifest = (String, String, String, Vec<u8>);
+
+fn stored_manifest(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawManifest> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+fn parse_manifest((digest, media_type, kind, bytes): RawManifest) -> Result<StoredManifest, Error> {
+    Ok(StoredManifest {
+        digest: parse_digest(&digest)?,
+        media_type: MediaType::new(&media_type),
+        kind: ManifestKind::from_name(&kind)?,
+        bytes,
+    })
+}

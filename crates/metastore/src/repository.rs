@@ -1,0 +1,268 @@
+//! Repositories and the blobs they link.
+
+use oci::{Digest, Repository};
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use crate::upload::delete_upload;
+use crate::{Error, Metastore, RegistryId};
+
+/// What became of a request to unlink a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UnlinkBlob {
+    /// The repository links it no longer.
+    Unlinked,
+    /// The repository did not link it.
+    Unknown,
+    /// A manifest of the repository needs it.
+    Referenced,
+}
+
+/// A blob that is in the blob store, and whether any repository links it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobUse {
+    /// Its name.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+    /// False: nobody can reach it.
+    pub is_linked: bool,
+}
+
+impl Metastore {
+    /// The size of a blob, if this repository links it. Elsewhere does not count.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn linked_blob(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<u64>, Error> {
+        let (repository, digest) = (repository.clone(), digest.to_string());
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT blob.size FROM repository
+                 JOIN repository_blob AS link ON link.repository_id = repository.id
+                 JOIN blob ON blob.digest = link.digest
+                 WHERE repository.registry_id = ?1 AND repository.name = ?2 AND link.digest = ?3",
+            )?;
+            Ok(statement
+                .query_row(params![registry.0, repository.as_str(), digest], |row| row.get(0))
+                .optional()?)
+        })
+        .await
+    }
+
+    /// The size of a blob, whoever links it. For the scanner, which serves no stranger.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn blob(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let digest = digest.to_string();
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached("SELECT size FROM blob WHERE digest = ?1")?;
+            Ok(statement.query_row([digest], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
+    /// Records a blob whose verified bytes are durable in the blob store, links it and ends its
+    /// upload session, all or nothing.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn commit_blob(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+        size: u64,
+        upload: Option<Uuid>,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let (repository, digest) = (repository.clone(), digest.to_string());
+        self.write(move |rows| {
+            let repository_id = ensure_repository(rows, registry, &repository, now_ms)?;
+            rows.prepare_cached(
+                "INSERT INTO blob (digest, size, created_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            )?
+            .execute(params![digest, size, now_ms])?;
+            link(rows, repository_id, &digest, now_ms)?;
+            if let Some(upload) = upload {
+                delete_upload(rows, upload)?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Links a blob of one of the `sources` into `target`; `None` if none of them links it.
+    /// Which repositories the caller may look into is for the caller to have decided.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn mount_blob(
+        &self,
+        registry: RegistryId,
+        sources: Vec<Repository>,
+        target: &Repository,
+        digest: &Digest,
+        now_ms: i64,
+    ) -> Result<Option<u64>, Error> {
+        let (target, digest) = (target.clone(), digest.to_string());
+        self.write(move |rows| {
+            for source in sources {
+                let mut statement = rows.prepare_cached(
+                    "SELECT blob.size FROM repository
+                     JOIN repository_blob AS link ON link.repository_id = repository.id
+                     JOIN blob ON blob.digest = link.digest
+                     WHERE repository.registry_id = ?1 AND repository.name = ?2 AND link.digest = ?3",
+                )?;
+                let size = statement
+                    .query_row(params![registry.0, source.as_str(), digest], |row| row.get(0))
+                    .optional()?;
+                if let Some(size) = size {
+                    let repository_id = ensure_repository(rows, registry, &target, now_ms)?;
+                    link(rows, repository_id, &digest, now_ms)?;
+                    return Ok(Some(size));
+                }
+            }
+            Ok(None)
+        })
+        .await
+    }
+
+    /// Takes a blob out of a repository, unless one of its manifests needs it. The bytes stay:
+    /// other repositories may share them.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn unlink_blob(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<UnlinkBlob, Error> {
+        let (repository, digest) = (repository.clone(), digest.to_string());
+        self.write(move |rows| {
+            let Some(repository_id) = repository_id(rows, registry, &repository)? else {
+                return Ok(UnlinkBlob::Unknown);
+            };
+            let needed = rows
+                .prepare_cached(
+                    "SELECT 1 FROM manifest_reference WHERE repository_id = ?1 AND target = ?2 LIMIT 1",
+                )?
+                .exists(params![repository_id, digest])?;
+            if needed {
+                return Ok(UnlinkBlob::Referenced);
+            }
+            let gone = rows
+                .prepare_cached("DELETE FROM repository_blob WHERE repository_id = ?1 AND digest = ?2")?
+                .execute(params![repository_id, digest])?;
+            Ok(if gone == 1 { UnlinkBlob::Unlinked } else { UnlinkBlob::Unknown })
+        })
+        .await
+    }
+
+    /// Every blob that should be in the blob store.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn blobs(&self) -> Result<Vec<BlobUse>, Error> {
+        self.read(|rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT digest, size, EXISTS (SELECT 1 FROM repository_blob AS link WHERE link.digest = blob.digest)
+                 FROM blob ORDER BY digest",
+            )?;
+            let found = statement
+                .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
+            found
+                .map(|row| {
+                    let (digest, size, is_linked) = row?;
+                    Ok(BlobUse { digest: parse_digest(&digest)?, size, is_linked })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Forgets a blob that no repository links. `false`: somebody links it, or it was unknown.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn forget_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        let digest = digest.to_string();
+        self.write(move |rows| {
+            let gone = rows
+                .prepare_cached(
+                    "DELETE FROM blob WHERE digest = ?1
+                     AND NOT EXISTS (SELECT 1 FROM repository_blob AS link WHERE link.digest = blob.digest)",
+                )?
+                .execute([digest])?;
+            Ok(gone == 1)
+        })
+        .await
+    }
+
+    /// The names of the registry's repositories after `after`, in byte order.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn repositories(
+        &self,
+        registry: RegistryId,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<Repository>, Error> {
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT name FROM repository WHERE registry_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let names = statement
+                .query_map(params![registry.0, after.unwrap_or_default(), limit], |row| {
+                    row.get::<_, String>(0)
+                })?;
+            names.map(|name| name?.parse().map_err(|_| Error::Damaged { what: "repository name" })).collect()
+        })
+        .await
+    }
+}
+
+pub(crate) fn repository_id(
+    rows: &Connection,
+    registry: RegistryId,
+    repository: &Repository,
+) -> Result<Option<i64>, Error> {
+    let mut statement =
+        rows.prepare_cached("SELECT id FROM repository WHERE registry_id = ?1 AND name = ?2")?;
+    Ok(statement.query_row(params![registry.0, repository.as_str()], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn ensure_repository(
+    rows: &Connection,
+    registry: RegistryId,
+    repository: &Repository,
+    now_ms: i64,
+) -> Result<i64, Error> {
+    if let Some(id) = repository_id(rows, registry, repository)? {
+        return Ok(id);
+    }
+    rows.prepare_cached("INSERT INTO repository (registry_id, name, created_ms) VALUES (?1, ?2, ?3)")?
+        .execute(params![registry.0, repository.as_str(), now_ms])?;
+    Ok(rows.last_insert_rowid())
+}
+
+fn link(rows: &Connection, repository_id: i64, digest: &str, now_ms: i64) -> Result<(), Error> {
+    rows.prepare_cached(
+        "INSERT INTO repository_blob (repository_id, digest, linked_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![repository_id, digest, now_ms])?;
+    Ok(())
+}
+
+pub(crate) fn parse_digest(text: &str) -> Result<Digest, Error> {
+    text.parse().map_err(|_| Error::Damaged { what: "digest" })
+}

@@ -1,0 +1,119 @@
+//! SQLite: one writer that groups commits, and a few readers.
+
+mod migrate;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::Error;
+use writer::Writer;
+
+/// The store. Clones share it.
+#[derive(Clone)]
+pub struct Metastore {
+    writer: Writer,
+    readers: Arc<Readers>,
+}
+
+/// What a commit promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Flushed to the disk before the answer: for everything but tests.
+    Flushed,
+    /// Survives a crash of the process, not of the machine.
+    Unflushed,
+}
+
+impl Metastore {
+    /// Opens the database file, making or migrating it as needed.
+    ///
+    /// # Errors
+    /// [`Error`] if the file cannot be used or is from a newer program.
+    pub fn open(path: &Path, durability: Durability) -> Result<Self, Error> {
+        let mut connection = connect(path, durability)?;
+        migrate::migrate(&mut connection)?;
+        let readers = Readers { path: path.to_owned(), durability, idle: Mutex::new(Vec::new()) };
+        Ok(Self { writer: Writer::start(connection)?, readers: Arc::new(readers) })
+    }
+
+    /// Runs `work` in a transaction of the writer. If it errs, nothing of it stays; if it succeeds,
+    /// the answer comes after the commit.
+    pub(crate) async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.writer.run(work).await
+    }
+
+    /// Runs `work` on a reader: it sees the last commit and blocks nobody.
+    pub(crate) async fn read<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        let readers = Arc::clone(&self.readers);
+        let done = tokio::task::spawn_blocking(move || {
+            let connection = readers.take()?;
+            // One snapshot for all statements of one use case.
+            connection.execute_batch("BEGIN").map_err(Error::from)?;
+            let answer = work(&connection);
+            connection.execute_batch("COMMIT").map_err(Error::from)?;
+            readers.give_back(connection);
+            answer
+        });
+        done.await.map_err(|_| E::from(Error::Closed))?
+    }
+}
+
+struct Readers {
+    path: std::path::PathBuf,
+    durability: Durability,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    fn take(&self) -> Result<Connection, Error> {
+        let idle = self.idle.lock().pop();
+        idle.map_or_else(|| connect(&self.path, self.durability), Ok)
+    }
+
+    fn give_back(&self, connection: Connection) {
+        let mut idle = self.idle.lock();
+        if idle.len() < IDLE_READERS_MAX {
+            idle.push(connection);
+        }
+    }
+}
+
+fn connect(path: &Path, durability: Durability) -> Result<Connection, Error> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "journal_mode", "wal")?;
+    let synchronous = match durability {
+        Durability::Flushed => "full",
+        Durability::Unflushed => "off",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)?;
+    connection.pragma_update(None, "foreign_keys", "on")?;
+    connection.set_prepared_statement_cache_capacity(128);
+    Ok(connection)
+}
+
+/// The command line writes to the same file while the server runs; neither holds it long.
+const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// Two cores read no faster with more.
+const IDLE_READERS_MAX: usize = 8;

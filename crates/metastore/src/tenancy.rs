@@ -1,0 +1,208 @@
+//! Subscriptions, resource groups, registries and settings.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use crate::{Error, Metastore};
+
+/// A registry's row number: what the inner rooms call it by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegistryId(pub i64);
+
+/// What the *container registries* plan of a subscription is set to (Azure: pricing tier).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Plan {
+    /// Off: nothing is scanned.
+    Free,
+    /// On.
+    Standard,
+}
+
+impl Plan {
+    /// As Azure writes it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Free => "Free",
+            Self::Standard => "Standard",
+        }
+    }
+
+    fn from_name(name: &str) -> Result<Self, Error> {
+        match name {
+            "Free" => Ok(Self::Free),
+            "Standard" => Ok(Self::Standard),
+            _ => Err(Error::Damaged { what: "plan" }),
+        }
+    }
+}
+
+/// A subscription.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subscription {
+    /// A GUID, as in Azure.
+    pub id: Uuid,
+    /// For people.
+    pub display_name: String,
+    /// Whether its registries are scanned.
+    pub plan: Plan,
+}
+
+/// A resource group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResourceGroup {
+    /// The subscription it is in.
+    pub subscription: Uuid,
+    /// Its name, in the case it was made with.
+    pub name: String,
+    /// Where it says it is.
+    pub location: String,
+}
+
+/// A registry resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Registry {
+    /// Its row number.
+    pub id: RegistryId,
+    /// The subscription it is in.
+    pub subscription: Uuid,
+    /// The resource group it is in.
+    pub resource_group: String,
+    /// Its name, in the case it was made with; unique in the house whatever the case.
+    pub name: String,
+    /// Where it says it is.
+    pub location: String,
+    /// When it was made.
+    pub created_ms: i64,
+}
+
+impl Registry {
+    /// Its ARM resource id.
+    #[must_use]
+    pub fn resource_id(&self) -> String {
+        format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.ContainerRegistry/registries/{}",
+            self.subscription, self.resource_group, self.name
+        )
+    }
+}
+
+impl Metastore {
+    /// The value of a setting.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn setting(&self, key: &'static str) -> Result<Option<String>, Error> {
+        self.read(move |rows| setting(rows, key)).await
+    }
+
+    /// Makes a tenant's first things, all or none, unless they exist: the tenant's id, a
+    /// subscription with its plan on, a resource group and a registry. Returns whether it made them.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn create_tenancy(
+        &self,
+        tenant: Uuid,
+        subscription: Subscription,
+        group: ResourceGroup,
+        registry_name: &'static str,
+        now_ms: i64,
+    ) -> Result<bool, Error> {
+        self.write(move |rows| {
+            if setting(rows, TENANT)?.is_some() {
+                return Ok(false);
+            }
+            rows.execute("INSERT INTO setting VALUES (?1, ?2)", params![TENANT, tenant.to_string()])?;
+            rows.execute(
+                "INSERT INTO subscription (id, display_name, plan, created_ms) VALUES (?1, ?2, ?3, ?4)",
+                params![
+                    subscription.id.to_string(),
+                    subscription.display_name,
+                    subscription.plan.name(),
+                    now_ms
+                ],
+            )?;
+            rows.execute(
+                "INSERT INTO resource_group (subscription_id, name, location) VALUES (?1, ?2, ?3)",
+                params![group.subscription.to_string(), group.name, group.location],
+            )?;
+            rows.execute(
+                "INSERT INTO registry (subscription_id, resource_group, name, location, created_ms)
+                 VALUES (?1, ?2, ?3, ?4, ?5)",
+                params![group.subscription.to_string(), group.name, registry_name, group.location, now_ms],
+            )?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// The tenant's id; `None` before the first start.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn tenant(&self) -> Result<Option<Uuid>, Error> {
+        let text = self.setting(TENANT).await?;
+        text.map(|text| parse_uuid(&text)).transpose()
+    }
+
+    /// Every subscription, by id.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, Error> {
+        self.read(|rows| {
+            let mut statement =
+                rows.prepare_cached("SELECT id, display_name, plan FROM subscription ORDER BY id")?;
+            let found = statement
+                .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?)))?;
+            found
+                .map(|row| {
+                    let (id, display_name, plan) = row?;
+                    Ok(Subscription { id: parse_uuid(&id)?, display_name, plan: Plan::from_name(&plan)? })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Every registry, in the order they were made: the first is the default one.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn registries(&self) -> Result<Vec<Registry>, Error> {
+        self.read(|rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT id, subscription_id, resource_group, name, location, created_ms FROM registry ORDER BY id",
+            )?;
+            let found = statement.query_map([], |row| {
+                Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
+            })?;
+            found
+                .map(|row| {
+                    let (id, subscription, resource_group, name, location, created_ms) = row?;
+                    Ok(Registry {
+                        id: RegistryId(id),
+                        subscription: parse_uuid(&subscription)?,
+                        resource_group,
+                        name,
+                        location,
+                        created_ms,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+}
+
+fn setting(rows: &Connection, key: &str) -> Result<Option<String>, Error> {
+    let mut statement = rows.prepare_cached("SELECT value FROM setting WHERE key = ?1")?;
+    Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn parse_uuid(text: &str) -> Result<Uuid, Error> {
+    Uuid::parse_str(text).map_err(|_| Error::Damaged { what: "GUID" })
+}
+
+const TENANT: &str = "tenant";
