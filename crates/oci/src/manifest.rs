@@ -26,7 +26,7 @@ pub enum Content {
     /// An image or an artifact.
     Image {
         /// The configuration; its media type tells an image from an artifact.
-        config: Descriptor,
+        config: Box<Descriptor>,
         /// From the lowest up.
         layers: Vec<Descriptor>,
     },
@@ -60,7 +60,7 @@ impl Manifest {
         }
         let content = match (raw.config, raw.layers, raw.manifests) {
             (Some(config), layers, None) if !media_type.is_index() => {
-                Content::Image { config, layers: layers.unwrap_or_default() }
+                Content::Image { config: Box::new(config), layers: layers.unwrap_or_default() }
             }
             (None, None, Some(manifests)) if !media_type.is_image_manifest() => Content::Index { manifests },
             _ => return Err(InvalidManifest::Shape),
@@ -141,7 +141,7 @@ impl Manifest {
     /// The blobs that the repository must hold before it may take this manifest.
     pub fn required_blobs(&self) -> impl Iterator<Item = &Descriptor> {
         let (config, layers) = match &self.content {
-            Content::Image { config, layers } => (Some(config), layers.as_slice()),
+            Content::Image { config, layers } => (Some(config.as_ref()), layers.as_slice()),
             Content::Index { .. } => (None, [].as_slice()),
         };
         config.into_iter().chain(layers.iter().filter(|layer| layer.is_required()))

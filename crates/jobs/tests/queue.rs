@@ -1,0 +1,96 @@
+//! What the queue promises, over real rows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use jobs::{ATTEMPTS_MAX, Jobs, Work};
+use metastore::{Durability, Job, ManifestKind, Metastore, Plan, PutManifest, ResourceGroup, Subscription};
+use oci::{Digest, MediaType};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Fails a number of times, then succeeds; counts everything.
+#[derive(Default)]
+struct Flaky {
+    failures: u32,
+    runs: AtomicU32,
+    given_up: AtomicU32,
+    done: tokio::sync::Notify,
+}
+
+impl Work for Flaky {
+    async fn run(&self, job: &Job) -> Result<(), String> {
+        let run = self.runs.fetch_add(1, Ordering::SeqCst) + 1;
+        self.done.notify_one();
+        if run <= self.failures { Err(format!("attempt {run} of {}", job.key)) } else { Ok(()) }
+    }
+
+    async fn give_up(&self, _job: &Job, error: &str) -> Result<(), String> {
+        assert!(error.starts_with("attempt"));
+        self.given_up.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+async fn one_job() -> (tempfile::TempDir, Metastore, Jobs) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
+    let id = Uuid::from_u128(1);
+    let subscription = Subscription { id, display_name: String::new(), plan: Plan::Standard };
+    let group = ResourceGroup { subscription: id, name: "g".to_owned(), location: String::new() };
+    store.create_tenancy(id, subscription, group, "registry", 0).await.expect("creates");
+    let registry = store.registries().await.expect("lists")[0].id;
+    let put = PutManifest {
+        registry,
+        repository: "a".parse().expect("a name"),
+        digest: Digest::sha256(b"m"),
+        kind: ManifestKind::Image,
+        media_type: MediaType::new(MediaType::OCI_MANIFEST),
+        artifact_type: None,
+        subject: None,
+        annotations: None,
+        bytes: b"m".to_vec(),
+        blobs: Vec::new(),
+        children: Vec::new(),
+        tags: Vec::new(),
+        pushed_by: String::new(),
+        now_ms: 0,
+    };
+    store.put_manifest(put).await.expect("stores");
+    let jobs = Jobs::new(store.clone(), Arc::new(|| 1_000));
+    (folder, store, jobs)
+}
+
+#[tokio::test]
+async fn a_failing_job_is_tried_again_until_it_succeeds() {
+    let (_folder, store, jobs) = one_job().await;
+    let work = Flaky { failures: 2, ..Flaky::default() };
+    jobs.settle(&work).await.expect("settles");
+    assert_eq!((work.runs.into_inner(), work.given_up.into_inner()), (3, 0));
+    assert_eq!(store.jobs_open().await.expect("counts").0, 0);
+}
+
+#[tokio::test]
+async fn a_hopeless_job_is_given_up_in_the_open() {
+    let (_folder, store, jobs) = one_job().await;
+    let work = Flaky { failures: u32::MAX, ..Flaky::default() };
+    jobs.settle(&work).await.expect("settles");
+    assert_eq!((work.runs.into_inner(), work.given_up.into_inner()), (ATTEMPTS_MAX, 1));
+    assert_eq!(store.jobs_open().await.expect("counts").0, 0);
+}
+
+#[tokio::test]
+async fn workers_stop_when_told_and_finish_what_they_began() {
+    let (_folder, store, jobs) = one_job().await;
+    let work = Arc::new(Flaky::default());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (jobs, work, stop) = (jobs.clone(), Arc::clone(&work), stop.clone());
+        async move { jobs.run(work, 3, stop).await }
+    });
+    work.done.notified().await;
+    stop.cancel();
+    running.await.expect("stops");
+    assert_eq!(work.runs.load(Ordering::SeqCst), 1);
+    assert_eq!(store.jobs_open().await.expect("counts").0, 0);
+}
