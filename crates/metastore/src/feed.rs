@@ -1,10 +1,11 @@
 //! Feeds, and which advisory snapshot is the current one.
 
 use oci::Digest;
-use rusqlite::{OptionalExtension, params};
+use rusqlite::params;
 
 use crate::job::enqueue;
 use crate::repository::parse_digest;
+use crate::tenancy::{set_setting, setting};
 use crate::{Error, JobKind, Metastore};
 
 /// One source's newest good payload.
@@ -112,17 +113,11 @@ impl Metastore {
                     now_ms
                 ])?;
             }
-            let old: Option<String> = rows
-                .prepare_cached("SELECT value FROM setting WHERE key = ?1")?
-                .query_row([SNAPSHOT], |row| row.get(0))
-                .optional()?;
+            let old = setting(rows, SNAPSHOT)?;
             if old.as_ref() == Some(&new) {
                 return Ok(());
             }
-            rows.prepare_cached(
-                "INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-            )?
-            .execute([SNAPSHOT, new.as_str()])?;
+            set_setting(rows, SNAPSHOT, &new)?;
             let key = format!("{}>{new}", old.unwrap_or_default());
             enqueue(rows, JobKind::Rematch, &key, now_ms)
         })
@@ -139,6 +134,25 @@ impl Metastore {
             rows.prepare_cached("UPDATE feed SET checked_ms = ?2 WHERE name = ?1")?
                 .execute(params![name, now_ms])?;
             Ok(())
+        })
+        .await
+    }
+
+    /// Notes which feeds are too old to judge by; if that is news, queues a new judgement of every
+    /// image by the current snapshot.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn note_stale_feeds(&self, names: String, now_ms: i64) -> Result<(), Error> {
+        self.write(move |rows| {
+            if setting(rows, STALE_FEEDS)?.unwrap_or_default() == names {
+                return Ok(());
+            }
+            set_setting(rows, STALE_FEEDS, &names)?;
+            match setting(rows, SNAPSHOT)? {
+                Some(current) => enqueue(rows, JobKind::Rematch, &format!(">{current}"), now_ms),
+                None => Ok(()),
+            }
         })
         .await
     }
@@ -166,3 +180,4 @@ impl Metastore {
 }
 
 pub(crate) const SNAPSHOT: &str = "advisory-snapshot";
+const STALE_FEEDS: &str = "stale-feeds";

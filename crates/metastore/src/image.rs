@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::feed::SNAPSHOT;
 use crate::repository::parse_digest;
+use crate::tenancy::setting;
 use crate::{Error, Metastore, RegistryId};
 
 /// A verdict to be stored, with what it rests on.
@@ -167,10 +168,7 @@ impl Metastore {
     /// [`Error`] if the store fails.
     pub async fn put_verdict(&self, write: VerdictWrite) -> Result<bool, Error> {
         self.write(move |rows| {
-            let current: Option<String> = rows
-                .prepare_cached("SELECT value FROM setting WHERE key = ?1")?
-                .query_row([SNAPSHOT], |row| row.get(0))
-                .optional()?;
+            let current = setting(rows, SNAPSHOT)?;
             let snapshot = write.snapshot.as_ref().map(ToString::to_string);
             if current != snapshot {
                 return Ok(false);

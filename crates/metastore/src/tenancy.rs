@@ -196,9 +196,17 @@ impl Metastore {
     }
 }
 
-fn setting(rows: &Connection, key: &str) -> Result<Option<String>, Error> {
+pub(crate) fn setting(rows: &Connection, key: &str) -> Result<Option<String>, Error> {
     let mut statement = rows.prepare_cached("SELECT value FROM setting WHERE key = ?1")?;
     Ok(statement.query_row([key], |row| row.get(0)).optional()?)
+}
+
+pub(crate) fn set_setting(rows: &Connection, key: &str, value: &str) -> Result<(), Error> {
+    rows.prepare_cached(
+        "INSERT INTO setting (key, value) VALUES (?1, ?2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+    )?
+    .execute([key, value])?;
+    Ok(())
 }
 
 pub(crate) fn parse_uuid(text: &str) -> Result<Uuid, Error> {
