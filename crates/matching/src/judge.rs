@@ -1,0 +1,194 @@
+//! The judgement of one image.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use advisory::{InvalidSnapshot, Namespace, Record, Reference, Snapshot};
+use assessment::{Cause, Finding, FindingPackage, ImageState, Verdict};
+use inventory::{ImageInventory, InstalledPackage};
+use jiff::civil::Date;
+use oci::Digest;
+
+use crate::doubt::{self, bounded, cause};
+use crate::statement::{Meaning, judge as judge_statement, outranks};
+use crate::wording::{reason, remediation};
+
+/// All that a verdict rests on.
+pub struct Evidence<'a, D> {
+    /// What the image holds.
+    pub inventory: &'a ImageInventory,
+    /// The command that made a layer, where the image's history tells.
+    pub layer_command: &'a dyn Fn(&Digest) -> Option<&'a str>,
+    /// What vendors say; `None` before the first import.
+    pub snapshot: Option<&'a Snapshot<D>>,
+    /// Decides which releases are past their end of life; nothing else.
+    pub today: Date,
+    /// Feeds that are past their limit of age.
+    pub stale: &'a [StaleFeed],
+}
+
+/// A feed that was not refreshed for too long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaleFeed {
+    /// Its name, as in [`advisory::FeedInfo`].
+    pub feed: String,
+    /// For people: how old, and what the limit is.
+    pub detail: String,
+}
+
+/// Judges an image.
+///
+/// - Unhealthy: at least one finding. Doubts are said beside it.
+/// - Unverified: no finding, and a doubt: no, partial or stale advisory data, parts unread, software that
+///   nobody here judges, versions without an order.
+/// - NotApplicable: nothing identifiable.
+/// - Healthy: everything was read, everything is covered, nothing is to be fixed.
+#[must_use]
+pub fn judge<D: AsRef<[u8]>>(evidence: &Evidence<'_, D>) -> Verdict {
+    let inventory = evidence.inventory;
+    let namespace = inventory.distro.as_ref().and_then(Namespace::of);
+
+    let mut causes = doubt::incomplete_inventory(&inventory.problems);
+    if let Some(distro) = &inventory.distro {
+        causes.extend(doubt::no_advisory_data(distro, namespace.as_ref(), evidence.snapshot, evidence.stale));
+        causes.extend(doubt::no_package_database(inventory));
+    }
+    causes.extend(doubt::unknown_distribution(inventory, namespace.as_ref()));
+    causes.extend(doubt::unjudged_software(&inventory.unjudged));
+
+    let mut matches = Matches::default();
+    if let (Some(namespace), Some(snapshot)) = (&namespace, evidence.snapshot)
+        && snapshot.covers(namespace).is_some()
+    {
+        match_packages(evidence, namespace, snapshot, &mut matches);
+    }
+    causes.extend(bounded("Undetermined", matches.undetermined));
+    causes.extend(matches.damage);
+
+    let state = if !matches.findings.is_empty() {
+        ImageState::Unhealthy
+    } else if !causes.is_empty() {
+        ImageState::Unverified
+    } else if inventory.is_blank() {
+        let description = "no operating system, package or other known software was found in the image";
+        causes.push(cause("NothingIdentifiable", description.to_owned()));
+        ImageState::NotApplicable
+    } else {
+        ImageState::Healthy
+    };
+    causes.extend(namespace.and_then(|namespace| doubt::past_end_of_life(&namespace, evidence.today)));
+    Verdict { state, causes, findings: sorted(matches.findings) }
+}
+
+#[derive(Default)]
+struct Matches<'a> {
+    findings: BTreeMap<(&'a str, &'a InstalledPackage), Finding>,
+    undetermined: BTreeSet<String>,
+    damage: Option<Cause>,
+}
+
+fn match_packages<'a, D: AsRef<[u8]>>(
+    evidence: &Evidence<'a, D>,
+    namespace: &Namespace,
+    snapshot: &'a Snapshot<D>,
+    matches: &mut Matches<'a>,
+) {
+    // Binary packages of one source share its statements: each is read once.
+    let mut sources: BTreeMap<(&str, &str), Vec<&InstalledPackage>> = BTreeMap::new();
+    for found in &evidence.inventory.packages {
+        if found.package.ecosystem == namespace.ecosystem() {
+            let source = &found.package.source;
+            sources.entry((&source.name, &source.version)).or_default().push(found);
+        }
+    }
+    for ((name, version), packages) in sources {
+        if let Err(error) = match_source(evidence, namespace, snapshot, (name, version), &packages, matches) {
+            matches.damage = Some(cause("DamagedAdvisoryData", error.to_string()));
+        }
+    }
+}
+
+fn match_source<'a, D: AsRef<[u8]>>(
+    evidence: &Evidence<'a, D>,
+    namespace: &Namespace,
+    snapshot: &'a Snapshot<D>,
+    (name, version): (&str, &str),
+    packages: &[&'a InstalledPackage],
+    matches: &mut Matches<'a>,
+) -> Result<(), InvalidSnapshot> {
+    let ecosystem = namespace.ecosystem();
+    for record in snapshot.lookup(namespace, name)? {
+        let record = record?;
+        match judge_statement(ecosystem, version, &record) {
+            Meaning::NotAffected => {}
+            Meaning::Undetermined { why } => {
+                matches.undetermined.insert(format!("{} on {name} {version}: {why}", record.id));
+            }
+            Meaning::Affected { fixed_version, fix_state } => {
+                for found in packages {
+                    let command = (evidence.layer_command)(&found.layer);
+                    let new = Finding {
+                        fix_state,
+                        fixed_version: fixed_version.map(str::to_owned),
+                        reason: reason(namespace, found, fixed_version),
+                        remediation: remediation(namespace, found, fixed_version, fix_state, command),
+                        ..finding(snapshot, &record, found, command)?
+                    };
+                    let key = (record.id, *found);
+                    let worth = match matches.findings.get(&key) {
+                        Some(old) => outranks(ecosystem, old.fixed_version.as_deref(), fixed_version),
+                        None => true,
+                    };
+                    if worth {
+                        matches.findings.insert(key, new);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a finding says whatever the version.
+fn finding<D: AsRef<[u8]>>(
+    snapshot: &Snapshot<D>,
+    record: &Record<'_>,
+    found: &InstalledPackage,
+    command: Option<&str>,
+) -> Result<Finding, InvalidSnapshot> {
+    let (package, details) = (&found.package, snapshot.details(record.details)?);
+    let reference =
+        |(title, link): &(&str, &str)| Reference { title: (*title).to_owned(), link: (*link).to_owned() };
+    Ok(Finding {
+        id: record.id.to_owned(),
+        aliases: record.aliases.iter().map(|alias| (*alias).to_owned()).collect(),
+        title: format!("{} in {}", record.id, package.source.name),
+        description: details.description.to_owned(),
+        severity: record.severity,
+        severity_source: record.severity_source.to_owned(),
+        package: FindingPackage {
+            name: package.name.clone(),
+            version: package.version.clone(),
+            ecosystem: package.ecosystem.name().to_owned(),
+            architecture: package.architecture.clone(),
+            path: found.path.clone(),
+            layer: found.layer.clone(),
+            layer_command: command.map(str::to_owned),
+        },
+        source: package.source.name.clone(),
+        source_version: package.source.version.clone(),
+        fixed_version: None,
+        fix_state: assessment::FixState::NoneYet,
+        remediation: String::new(),
+        reason: String::new(),
+        feed: record.feed.to_owned(),
+        references: details.references.iter().map(reference).collect(),
+    })
+}
+
+/// Worst first, then by id, then by package (the map's own order).
+fn sorted(findings: BTreeMap<(&str, &InstalledPackage), Finding>) -> Vec<Finding> {
+    let mut findings: Vec<_> = findings.into_values().collect();
+    findings.sort_by_key(|finding| Reverse(finding.severity));
+    findings
+}
