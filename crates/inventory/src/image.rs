@@ -13,6 +13,10 @@ pub struct ImageInventory {
     pub distro: Option<Distro>,
     /// Every installed package, sorted.
     pub packages: Vec<InstalledPackage>,
+    /// The package databases that were read, by path, sorted. One without any package is one too:
+    /// it says that nothing is installed, which no database at all does not say.
+    #[serde(default)]
+    pub databases: Vec<String>,
     /// Software seen that nothing here judges, summed over the layers.
     pub unjudged: Vec<UnjudgedSoftware>,
     /// What could not be read, each with its layer where one is to blame.

@@ -7,10 +7,13 @@ mod coalesce;
 mod image;
 mod layer;
 mod package;
+mod place;
 mod problem;
+mod view;
 
 pub use coalesce::coalesce;
 pub use image::{ImageInventory, InstalledPackage};
 pub use layer::{EXTRACTOR, FileContent, LayerFile, LayerInventory, Removal};
 pub use package::{Distro, Ecosystem, Package, SourcePackage, UnjudgedSoftware};
+pub use place::{Place, Release};
 pub use problem::{Problem, ProblemKind};

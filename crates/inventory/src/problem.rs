@@ -33,6 +33,8 @@ pub enum ProblemKind {
     Ambiguous,
     /// A package database that this engine cannot read.
     UnsupportedDatabase,
+    /// A package database was removed; what it recorded is probably still there.
+    DatabaseRemoved,
     /// A limit was reached; the detail names it.
     LimitReached,
     /// The extractor needed more memory than it may have.

@@ -1,0 +1,177 @@
+//! The places that matter, as they stand after some layers: a small file system with links.
+//!
+//! It does what containerd's `archive.Apply` does with a whole tree. Only places that matter are
+//! known; a link that leads anywhere else ends in [`Walk::OffMap`], never in a guess.
+
+use std::collections::BTreeMap;
+
+use crate::{FileContent, Place};
+
+/// What stands at each place. Directories on the way need no entry.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct View<'a> {
+    nodes: BTreeMap<String, &'a FileContent>,
+}
+
+/// Where a path ends up once links are followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Walk {
+    /// At this path, which has no link on the way. Nothing need stand there.
+    At(String),
+    /// Somewhere that layers do not tell us about, by way of this link.
+    OffMap(String),
+}
+
+impl<'a> View<'a> {
+    /// What stands at a path without links in it.
+    pub(crate) fn get(&self, path: &str) -> Option<&'a FileContent> {
+        self.nodes.get(path).copied()
+    }
+
+    /// Everything beneath a directory, in order.
+    pub(crate) fn beneath(&self, directory: &str) -> impl Iterator<Item = (&str, &'a FileContent)> {
+        let prefix = prefix_of(directory);
+        let from = self.nodes.range(prefix.clone()..);
+        from.take_while(move |(path, _)| path.starts_with(&prefix))
+            .map(|(path, content)| (path.as_str(), *content))
+    }
+
+    /// Follows the links on the way to `path`, and at its end if `last` is set. Absolute links and
+    /// `..` stay inside the root.
+    pub(crate) fn walk(&self, path: &str, last: bool) -> Walk {
+        let mut at = String::new();
+        let mut link = String::new();
+        let mut hops = 0;
+        // The next component is at the end.
+        let mut ahead: Vec<&str> = path.split('/').rev().collect();
+        while let Some(component) = ahead.pop() {
+            match component {
+                "" | "." => continue,
+                ".." => {
+                    at.truncate(at.rfind('/').unwrap_or(0));
+                    continue;
+                }
+                _ => {}
+            }
+            let parent_len = at.len();
+            if !at.is_empty() {
+                at.push('/');
+            }
+            at.push_str(component);
+            let is_last = ahead.is_empty();
+            match self.nodes.get(&at) {
+                Some(FileContent::Symlink { target }) if !is_last || last => {
+                    hops += 1;
+                    if hops > HOPS_MAX {
+                        return Walk::OffMap(at);
+                    }
+                    link.clone_from(&at);
+                    at.truncate(if target.starts_with('/') { 0 } else { parent_len });
+                    ahead.extend(target.split('/').rev());
+                }
+                _ => match Place::of(&at) {
+                    None => return Walk::OffMap(link),
+                    Some(Place::Ancestor) => {}
+                    Some(_) if is_last => {}
+                    Some(_) => return Walk::OffMap(link),
+                },
+            }
+        }
+        Walk::At(at)
+    }
+
+    /// Where an entry named `path` is put: links on the way are followed, its own name is not.
+    pub(crate) fn landing(&self, path: &str) -> Option<String> {
+        let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let Walk::At(parent) = self.walk(parent, true) else { return None };
+        let landing = if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") };
+        Place::of(&landing).map(|_| landing)
+    }
+
+    /// Takes away what is at `path` and beneath it.
+    pub(crate) fn remove(&mut self, path: &str) {
+        self.nodes.remove(path);
+        self.remove_beneath(path);
+    }
+
+    /// Takes away what is beneath `path`.
+    pub(crate) fn remove_beneath(&mut self, path: &str) {
+        let gone: Vec<String> = self.beneath(path).map(|(path, _)| path.to_owned()).collect();
+        for path in gone {
+            self.nodes.remove(&path);
+        }
+    }
+
+    /// Puts `content` at `path`, a [`View::landing`]. False if something on the way is no
+    /// directory: then no runtime could unpack this, and what is in the way is replaced here.
+    pub(crate) fn put(&mut self, path: &str, content: &'a FileContent) -> bool {
+        let mut is_clear = true;
+        for (end, _) in path.match_indices('/') {
+            let parent = &path[..end];
+            if self.get(parent).is_some_and(|there| !matches!(there, FileContent::Directory)) {
+                self.nodes.remove(parent);
+                is_clear = false;
+            }
+        }
+        if !matches!(content, FileContent::Directory) {
+            self.remove_beneath(path);
+        }
+        self.nodes.insert(path.to_owned(), content);
+        is_clear
+    }
+}
+
+fn prefix_of(directory: &str) -> String {
+    if directory.is_empty() { String::new() } else { format!("{directory}/") }
+}
+
+/// Linux gives up after as many (path_resolution(7)).
+const HOPS_MAX: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn walked(links: &[(&str, &str)], path: &str) -> Walk {
+        let links: Vec<_> = links
+            .iter()
+            .map(|(at, target)| (*at, FileContent::Symlink { target: (*target).to_owned() }))
+            .collect();
+        let mut view = View::default();
+        for (at, link) in &links {
+            view.put(at, link);
+        }
+        view.walk(path, true)
+    }
+
+    #[test]
+    fn links_stay_inside_the_root() {
+        let at = |path: &str| Walk::At(path.to_owned());
+        assert_eq!(walked(&[], "etc/os-release"), at("etc/os-release"));
+        assert_eq!(
+            walked(&[("etc/os-release", "../usr/lib/os-release")], "etc/os-release"),
+            at("usr/lib/os-release")
+        );
+        assert_eq!(
+            walked(&[("etc/os-release", "/usr/lib/os-release")], "etc/os-release"),
+            at("usr/lib/os-release")
+        );
+        let far = "../../../../usr/./lib//os-release";
+        assert_eq!(walked(&[("etc/os-release", far)], "etc/os-release"), at("usr/lib/os-release"));
+        assert_eq!(walked(&[("lib", "usr/lib")], "lib/apk/db/installed"), at("usr/lib/apk/db/installed"));
+    }
+
+    #[test]
+    fn a_link_to_elsewhere_is_off_the_map() {
+        let off = |link: &str| Walk::OffMap(link.to_owned());
+        assert_eq!(walked(&[("var", "data/var")], "var/lib/dpkg/status"), off("var"));
+        assert_eq!(walked(&[("etc/os-release", "os-version")], "etc/os-release"), off("etc/os-release"));
+        // `x` may itself be a link.
+        assert_eq!(
+            walked(&[("etc/os-release", "../x/../usr/lib/os-release")], "etc/os-release"),
+            off("etc/os-release")
+        );
+        assert_eq!(walked(&[("lib", "usr/lib"), ("usr/lib", "../lib")], "lib/apk"), off("lib"));
+        assert_eq!(walked(&[("lib", "etc/os-release")], "lib/apk"), off("lib"));
+    }
+}
