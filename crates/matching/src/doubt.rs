@@ -56,6 +56,7 @@ fn words(kind: ProblemKind) -> &'static str {
         ProblemKind::OutputTooLarge => "a layer's inventory is larger than it may be",
         ProblemKind::JailViolation => "reading a layer tried what the jail forbids",
         ProblemKind::ExtractorFailed => "reading a layer failed",
+        ProblemKind::DatabaseRemoved => "a package database was removed from the image",
         ProblemKind::Unavailable => "a layer is encrypted or not in the registry",
     }
 }
@@ -86,7 +87,8 @@ pub(crate) fn unknown_distribution(inventory: &ImageInventory, namespace: Option
                 format!("{count} {kind} packages do not belong to {}; the first is {name}", namespace.title())
             }
             None => format!(
-                "the image does not say which distribution its {count} {kind} packages belong to; the first is {name}"
+                "the image does not say which distribution its {count} {kind} packages belong to; \
+                 the first is {name}"
             ),
         }
     };
@@ -95,7 +97,8 @@ pub(crate) fn unknown_distribution(inventory: &ImageInventory, namespace: Option
 
 /// A distribution whose package database nobody found.
 pub(crate) fn no_package_database(inventory: &ImageInventory) -> Option<Cause> {
-    let distro = inventory.distro.as_ref().filter(|_| inventory.packages.is_empty())?;
+    let nothing_read = inventory.packages.is_empty() && inventory.databases.is_empty();
+    let distro = inventory.distro.as_ref().filter(|_| nothing_read)?;
     let description = format!("{} is named in the image, but no package database was found", title(distro));
     Some(cause("NoPackageDatabase", description))
 }

@@ -51,7 +51,8 @@ pub(crate) fn remediation(
              Remove {named} if the image does not need it, or upgrade once there is one."
         ),
         (FixState::WontFix, None) => format!(
-            "{release} will not fix this: move to a newer release, or remove {named} if the image does not need it."
+            "{release} will not fix this: move to a newer release, or remove {named} if the image does not \
+             need it."
         ),
         (FixState::EndOfLife, None) => format!(
             "{named} is no longer looked after in {release}: move to a supported release, or remove {name}."

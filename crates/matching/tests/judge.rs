@@ -350,6 +350,9 @@ fn packages_need_a_distribution_and_a_distribution_needs_packages() {
     Unverified
     NoPackageDatabase: debian 12 is named in the image, but no package database was found
     ");
+    let mut bare = image("debian 12", &[]);
+    bare.databases = vec!["var/lib/dpkg/status".into()];
+    assert_snapshot!(say(&verdict(&bare, Some(&snapshot))), @"Healthy");
 }
 
 #[test]

@@ -166,7 +166,8 @@ impl<D: AsRef<[u8]>> Snapshot<D> {
         slice(self.section(section), start, end)
     }
 
-    /// Sections were checked when the snapshot was opened; should the bytes have shrunk since, they are empty.
+    /// Sections were checked when the snapshot was opened; should the bytes have shrunk since, they are
+    /// empty.
     fn section(&self, section: &Range<usize>) -> &[u8] {
         self.data.as_ref().get(section.clone()).unwrap_or_default()
     }
