@@ -1,0 +1,271 @@
+//! The store: where files lie, and how they get there whole.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use oci::{Algorithm, Digest};
+use uuid::Uuid;
+
+use crate::{Blob, Mapped, UploadFile};
+
+/// A folder of blobs. Clones share it.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    root: Arc<Path>,
+    durability: Durability,
+}
+
+/// What a commit promises.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// Flushed to the disk before the answer: for everything but tests.
+    Flushed,
+    /// Survives a crash of the process, not of the machine.
+    Unflushed,
+}
+
+/// The store could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[error("{} failed", path.display())]
+pub struct Error {
+    /// The file or folder.
+    pub path: PathBuf,
+    /// Why.
+    pub source: io::Error,
+}
+
+/// What lies in the store.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// Every blob.
+    pub blobs: Vec<Digest>,
+    /// Every upload.
+    pub uploads: Vec<Uuid>,
+    /// Files that are neither, left by something else or by a crash.
+    pub strays: Vec<PathBuf>,
+}
+
+impl BlobStore {
+    /// The store in the folder `root`, made if it is not there.
+    ///
+    /// # Errors
+    /// [`Error`] if the folder cannot be made or used.
+    pub fn open(root: &Path, durability: Durability) -> Result<Self, Error> {
+        let store = Self { root: root.into(), durability };
+        for folder in [root.join(UPLOADS), root.join(BLOBS).join("sha256"), root.join(BLOBS).join("sha512")] {
+            fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        }
+        Ok(store)
+    }
+
+    /// Stores bytes under their digest.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses; then nothing is stored.
+    pub async fn put(&self, bytes: Bytes) -> Result<Digest, Error> {
+        let store = self.clone();
+        blocking(&self.root, move || {
+            let digest = Digest::sha256(&bytes);
+            let upload = store.upload_path(Uuid::new_v4());
+            let write = || {
+                let mut file = File::create_new(&upload)?;
+                file.write_all(&bytes)?;
+                Ok(file)
+            };
+            let file = write().map_err(failed(&upload))?;
+            store.settle(&file, &upload, &digest)?;
+            Ok(digest)
+        })
+        .await
+    }
+
+    /// Begins an upload, or goes on with one of which `received` bytes are certain: what lies beyond
+    /// them is cut off. `None`: there is no file with so many bytes.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn upload(&self, id: Uuid, received: u64) -> Result<Option<UploadFile>, Error> {
+        let path = self.upload_path(id);
+        blocking(&self.root, move || {
+            let file = match received {
+                0 => File::options().read(true).write(true).create(true).truncate(true).open(&path),
+                _ => File::options().read(true).write(true).open(&path),
+            };
+            let file = match file {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(failed(&path)(error)),
+            };
+            let len = file.metadata().map_err(failed(&path))?.len();
+            if len < received {
+                return Ok(None);
+            }
+            file.set_len(received).map_err(failed(&path))?;
+            Ok(Some(UploadFile::new(file, path, received)))
+        })
+        .await
+    }
+
+    /// Makes a complete upload the blob of that digest: flushed, renamed, and the rename flushed. That
+    /// the bytes have the digest is for the caller to have verified.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses; the upload may then be tried again or dropped.
+    pub async fn commit(&self, upload: &UploadFile, digest: &Digest) -> Result<(), Error> {
+        let (store, file, path, digest) =
+            (self.clone(), upload.file(), upload.path().to_owned(), digest.clone());
+        blocking(&self.root, move || store.settle(&file, &path, &digest)).await
+    }
+
+    /// Removes an upload's file, if there is one.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn discard(&self, id: Uuid) -> Result<(), Error> {
+        let path = self.upload_path(id);
+        blocking(&self.root, move || remove(&path)).await
+    }
+
+    /// The blob of that digest; `None` if it is not here.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn open_blob(&self, digest: &Digest) -> Result<Option<Blob>, Error> {
+        let path = self.blob_path(digest);
+        blocking(&self.root, move || Blob::open(&path).map_err(failed(&path))).await
+    }
+
+    /// The blob of that digest as one stretch of memory; `None` if it is not here.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn map(&self, digest: &Digest) -> Result<Option<Mapped>, Error> {
+        let path = self.blob_path(digest);
+        blocking(&self.root, move || Mapped::open(&path).map_err(failed(&path))).await
+    }
+
+    /// Removes a blob. Those who have it open keep it. Removing what is not here is no error.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn remove(&self, digest: &Digest) -> Result<(), Error> {
+        let path = self.blob_path(digest);
+        blocking(&self.root, move || remove(&path)).await
+    }
+
+    /// Removes a stray file that [`BlobStore::list`] has named.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn remove_stray(&self, path: PathBuf) -> Result<(), Error> {
+        blocking(&self.root, move || remove(&path)).await
+    }
+
+    /// Everything that lies here.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn list(&self) -> Result<Listing, Error> {
+        let store = self.clone();
+        blocking(&self.root, move || {
+            let mut listing = Listing::default();
+            for path in files(&store.root.join(UPLOADS))? {
+                match name(&path).and_then(|name| Uuid::parse_str(name).ok()) {
+                    Some(id) => listing.uploads.push(id),
+                    None => listing.strays.push(path),
+                }
+            }
+            for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+                for path in files(&store.root.join(BLOBS).join(algorithm.name()))? {
+                    let digest =
+                        name(&path).and_then(|hex| format!("{}:{hex}", algorithm.name()).parse().ok());
+                    match digest.filter(|digest| store.blob_path(digest) == path) {
+                        Some(digest) => listing.blobs.push(digest),
+                        None => listing.strays.push(path),
+                    }
+                }
+            }
+            Ok(listing)
+        })
+        .await
+    }
+
+    pub(crate) fn upload_path(&self, id: Uuid) -> PathBuf {
+        self.root.join(UPLOADS).join(id.to_string())
+    }
+
+    fn blob_path(&self, digest: &Digest) -> PathBuf {
+        let hex = digest.hex();
+        // The first two characters: 256 folders keep each one short.
+        self.root.join(BLOBS).join(digest.algorithm().name()).join(&hex[..2]).join(hex)
+    }
+
+    /// File, rename, folder, in that order.
+    fn settle(&self, file: &File, from: &Path, digest: &Digest) -> Result<(), Error> {
+        let to = self.blob_path(digest);
+        let folder = to.parent().unwrap_or(&self.root);
+        let is_flushed = self.durability == Durability::Flushed;
+        if is_flushed {
+            file.sync_data().map_err(failed(from))?;
+        }
+        match fs::create_dir(folder) {
+            Ok(()) if is_flushed => flush_folder(folder.parent().unwrap_or(&self.root))?,
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(failed(folder)(error)),
+        }
+        fs::rename(from, &to).map_err(failed(from))?;
+        if is_flushed { flush_folder(folder) } else { Ok(()) }
+    }
+}
+
+fn flush_folder(folder: &Path) -> Result<(), Error> {
+    File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder))
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// The files in a folder and in its folders.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed(folder))? {
+        let entry = entry.map_err(failed(folder))?;
+        if entry.file_type().map_err(failed(folder))?.is_dir() {
+            found.extend(files(&entry.path())?);
+        } else {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
+fn name(path: &Path) -> Option<&str> {
+    path.file_name()?.to_str()
+}
+
+pub(crate) fn failed(path: &Path) -> impl Fn(io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error { path: path.clone(), source }
+}
+
+/// Disks make threads wait; the asynchronous ones must not.
+pub(crate) async fn blocking<T: Send + 'static>(
+    root: &Path,
+    work: impl FnOnce() -> Result<T, Error> + Send + 'static,
+) -> Result<T, Error> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(outcome) => outcome,
+        Err(error) => Err(failed(root)(io::Error::other(error))),
+    }
+}
+
+const BLOBS: &str = "blobs";
+const UPLOADS: &str = "uploads";

@@ -1,0 +1,62 @@
+//! An upload's file while it grows.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::Error;
+use crate::store::failed;
+
+/// The file of one upload, owned by whoever feeds it.
+#[derive(Debug)]
+pub struct UploadFile {
+    file: Arc<File>,
+    path: PathBuf,
+    len: u64,
+}
+
+impl UploadFile {
+    pub(crate) fn new(file: File, path: PathBuf, len: u64) -> Self {
+        Self { file: Arc::new(file), path, len }
+    }
+
+    /// Appends bytes. They go to the page cache, at the speed of memory: pieces of some hundred
+    /// kilobytes may be written from an asynchronous thread.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk is full or broken; the length stays what it was.
+    pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.file.write_all_at(bytes, self.len).map_err(failed(&self.path))?;
+        self.len += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Reads the bytes from `offset` on, as many as there are and fit.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk is broken.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Error> {
+        let left = usize::try_from(self.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        let read = self.file.read_exact_at(&mut buffer[..wanted], offset);
+        read.map_err(failed(&self.path))?;
+        Ok(wanted)
+    }
+
+    /// How many bytes it has.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.len
+    }
+
+    /// Where it lies until it is committed.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+}
