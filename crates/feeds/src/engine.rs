@@ -149,7 +149,9 @@ impl Feeds {
         Ok(true)
     }
 
-    /// Removes payloads and snapshots that nothing refers to any more. Tells how many.
+    /// Removes payloads and snapshots that nothing refers to any more, and what a crash left half
+    /// written. Tells how many. For the start of the server: it would pull the files from under
+    /// another process that is importing.
     ///
     /// # Errors
     /// [`FeedsError`] if the stores fail.
@@ -157,12 +159,17 @@ impl Feeds {
         let _turn = self.turn.lock().await;
         let mut needed = self.metastore.snapshots_needed().await?;
         needed.extend(self.metastore.feeds().await?.into_iter().map(|feed| feed.payload.digest));
-        let mut removed = 0;
-        for digest in self.blobs.list().await?.blobs {
-            if !needed.contains(&digest) {
-                self.blobs.remove(&digest).await?;
-                removed += 1;
-            }
+        let blobstore::Listing { mut blobs, uploads, strays } = self.blobs.list().await?;
+        blobs.retain(|digest| !needed.contains(digest));
+        let removed = blobs.len() + uploads.len() + strays.len();
+        for digest in blobs {
+            self.blobs.remove(&digest).await?;
+        }
+        for id in uploads {
+            self.blobs.discard(id).await?;
+        }
+        for path in strays {
+            self.blobs.remove_stray(path).await?;
         }
         Ok(removed)
     }
