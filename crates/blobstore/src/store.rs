@@ -2,14 +2,15 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use oci::{Algorithm, Digest};
+use oci::{Algorithm, Digest, Hasher};
 use uuid::Uuid;
 
-use crate::{Blob, Mapped, UploadFile};
+use crate::{Blob, Mapped, PIECE_BYTES, UploadFile};
 
 /// A folder of blobs. Clones share it.
 #[derive(Clone, Debug)]
@@ -105,6 +106,27 @@ impl BlobStore {
             }
             file.set_len(received).map_err(failed(&path))?;
             Ok(Some(UploadFile::new(file, path, received)))
+        })
+        .await
+    }
+
+    /// The digest of an upload by an algorithm that was not announced: reads all of it.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn digest(&self, upload: &UploadFile, algorithm: Algorithm) -> Result<Digest, Error> {
+        let (file, path, len) = (upload.file(), upload.path().to_owned(), upload.received());
+        blocking(&self.root, move || {
+            let mut hasher = Hasher::new(algorithm);
+            let mut buffer = vec![0; PIECE_BYTES];
+            let mut at = 0;
+            while at < len {
+                let wanted = usize::try_from(len - at).unwrap_or(PIECE_BYTES).min(PIECE_BYTES);
+                file.read_exact_at(&mut buffer[..wanted], at).map_err(failed(&path))?;
+                hasher.update(&buffer[..wanted]);
+                at += wanted as u64;
+            }
+            Ok(hasher.finish())
         })
         .await
     }

@@ -32,6 +32,16 @@ impl UploadFile {
         Ok(())
     }
 
+    /// Takes back what was appended beyond `len`.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk is broken.
+    pub fn truncate(&mut self, len: u64) -> Result<(), Error> {
+        self.file.set_len(len).map_err(failed(&self.path))?;
+        self.len = self.len.min(len);
+        Ok(())
+    }
+
     /// Reads the bytes from `offset` on, as many as there are and fit.
     ///
     /// # Errors

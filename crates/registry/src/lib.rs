@@ -1,1 +1,184 @@
-//! registry
+//! Push, pull, tag, refer, mount: what a registry does, without HTTP.
+//!
+//! Bytes are hashed as they arrive. A blob is acknowledged when its file is flushed under its digest and
+//! its row committed, a manifest when it, its tags and its scan job are one committed transaction.
+
+mod error;
+mod manifests;
+mod observer;
+mod sessions;
+mod sweep;
+mod uploads;
+
+pub use error::{PutManifestError, StoreError, UploadError};
+pub use manifests::StoredPush;
+pub use observer::{UploadObserver, UploadWatch};
+pub use sessions::{Owner, UploadStatus};
+pub use sweep::Swept;
+pub use uploads::Chunk;
+
+use std::sync::Arc;
+
+use blobstore::{Blob, BlobStore};
+use metastore::{Metastore, Referrer, RegistryId, StoredManifest, UnlinkBlob};
+use oci::{Digest, Reference, Repository, Tag};
+
+use sessions::Sessions;
+
+/// The time, in milliseconds since 1970 (UTC).
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// The registry of one house, whichever registries it serves. Clones share it.
+#[derive(Clone)]
+pub struct Registry {
+    metastore: Metastore,
+    blobs: BlobStore,
+    observer: Arc<dyn UploadObserver>,
+    /// Tells the workers that a scan was queued.
+    wake: Arc<dyn Fn() + Send + Sync>,
+    clock: Clock,
+    sessions: Arc<Sessions>,
+}
+
+impl Registry {
+    /// A registry over its stores. `observer` sees uploads grow; `wake` is called when a push has queued
+    /// a scan.
+    #[must_use]
+    pub fn new(
+        metastore: Metastore,
+        blobs: BlobStore,
+        observer: Arc<dyn UploadObserver>,
+        wake: Arc<dyn Fn() + Send + Sync>,
+        clock: Clock,
+    ) -> Self {
+        Self { metastore, blobs, observer, wake, clock, sessions: Arc::default() }
+    }
+
+    /// The blob, if this repository links it; that it exists elsewhere does not count.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the stores fail, or have lost the bytes.
+    pub async fn blob(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<Blob>, StoreError> {
+        if self.metastore.linked_blob(registry, repository, digest).await?.is_none() {
+            return Ok(None);
+        }
+        let blob = self.blobs.open_blob(digest).await?;
+        blob.map(Some).ok_or_else(|| StoreError::BytesLost { digest: digest.clone() })
+    }
+
+    /// The blob's size, if this repository links it. Reads no file.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn blob_size(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<u64>, StoreError> {
+        Ok(self.metastore.linked_blob(registry, repository, digest).await?)
+    }
+
+    /// Takes a blob out of a repository, unless a manifest there needs it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn delete_blob(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<UnlinkBlob, StoreError> {
+        Ok(self.metastore.unlink_blob(registry, repository, digest).await?)
+    }
+
+    /// Links a blob of one of `sources`, into which the caller may look, into `target`. `false`: none of
+    /// them has it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn mount(
+        &self,
+        registry: RegistryId,
+        sources: Vec<Repository>,
+        target: &Repository,
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        let mounted = self.metastore.mount_blob(registry, sources, target, digest, (self.clock)()).await?;
+        Ok(mounted.is_some())
+    }
+
+    /// The manifest that the reference names.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn manifest(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<Option<StoredManifest>, StoreError> {
+        Ok(self.metastore.manifest(registry, repository, reference).await?)
+    }
+
+    /// Removes a manifest with all its tags, or a tag alone. `false`: there was none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn delete_manifest(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        reference: &Reference,
+    ) -> Result<bool, StoreError> {
+        Ok(match reference {
+            Reference::Digest(digest) => self.metastore.delete_manifest(registry, repository, digest).await?,
+            Reference::Tag(tag) => self.metastore.delete_tag(registry, repository, tag).await?,
+        })
+    }
+
+    /// The tags after `after`, in byte order, `limit` at most; `None`: no such repository.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn tags(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Option<Vec<Tag>>, StoreError> {
+        Ok(self.metastore.tags(registry, repository, after, limit).await?)
+    }
+
+    /// The repositories after `after`, in byte order, `limit` at most.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn repositories(
+        &self,
+        registry: RegistryId,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Vec<Repository>, StoreError> {
+        Ok(self.metastore.repositories(registry, after, limit).await?)
+    }
+
+    /// The manifests that name `subject`; none if the repository or the subject is unknown.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn referrers(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Vec<Referrer>, StoreError> {
+        Ok(self.metastore.referrers(registry, repository, subject).await?)
+    }
+}

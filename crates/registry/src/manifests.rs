@@ -1,0 +1,84 @@
+//! Manifests pushed.
+
+use metastore::{ManifestKind, PutManifest, RegistryId};
+use oci::{Content, Digest, Manifest, MediaType, Reference, Repository, Tag};
+
+use crate::{PutManifestError, Registry, StoreError};
+
+/// What a push of a manifest came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredPush {
+    /// The manifest's digest, in the algorithm it was pushed by.
+    pub digest: Digest,
+    /// The manifest it is about.
+    pub subject: Option<Digest>,
+}
+
+impl Registry {
+    /// Stores the manifest, moves the tags to it and queues its scan, or does none of them.
+    ///
+    /// `tags` are further ones, besides the reference if that is one.
+    ///
+    /// # Errors
+    /// [`PutManifestError`].
+    pub async fn put_manifest(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        reference: &Reference,
+        tags: Vec<Tag>,
+        (media_type, bytes): (&MediaType, Vec<u8>),
+        principal: &str,
+    ) -> Result<StoredPush, PutManifestError> {
+        let manifest = Manifest::parse(media_type, bytes)?;
+        let mut tags = tags;
+        let digest = match reference {
+            Reference::Tag(tag) => {
+                tags.push(tag.clone());
+                manifest.digest(oci::Algorithm::Sha256)
+            }
+            Reference::Digest(wanted) => {
+                let actual = manifest.digest(wanted.algorithm());
+                if actual != *wanted {
+                    return Err(PutManifestError::DigestMismatch { wanted: wanted.clone(), actual });
+                }
+                actual
+            }
+        };
+        let subject = manifest.subject().map(|subject| subject.digest.clone());
+        let put = PutManifest {
+            registry,
+            repository: repository.clone(),
+            digest: digest.clone(),
+            kind: kind(&manifest),
+            media_type: manifest.media_type().clone(),
+            artifact_type: manifest.artifact_type().map(str::to_owned),
+            subject: subject.clone(),
+            annotations: manifest.annotations().cloned(),
+            blobs: manifest.required_blobs().map(|blob| blob.digest.clone()).collect(),
+            children: manifest.children().iter().map(|child| child.digest.clone()).collect(),
+            bytes: manifest.bytes().to_vec(),
+            tags,
+            pushed_by: principal.to_owned(),
+            now_ms: (self.clock)(),
+        };
+        self.metastore.put_manifest(put).await.map_err(|error| match error {
+            metastore::PutManifestError::ContentUnknown { missing } => {
+                PutManifestError::ContentUnknown { missing }
+            }
+            metastore::PutManifestError::Store(error) => {
+                PutManifestError::Store(StoreError::Metastore(error))
+            }
+        })?;
+        (self.wake)();
+        Ok(StoredPush { digest, subject })
+    }
+}
+
+fn kind(manifest: &Manifest) -> ManifestKind {
+    match manifest.content() {
+        Content::Index { .. } => ManifestKind::Index,
+        Content::Image { .. } if manifest.is_container_image() => ManifestKind::Image,
+        Content::Image { .. } => ManifestKind::Artifact,
+    }
+}
