@@ -1,6 +1,5 @@
 //! What one layer adds and hides, at the paths that matter.
 
-use oci::LayerFormat;
 use serde::{Deserialize, Serialize};
 
 use crate::{Distro, Ecosystem, Package, Problem, UnjudgedSoftware};
@@ -27,10 +26,6 @@ pub struct LayerInventory {
     /// Software seen that nothing here judges, one entry a kind.
     #[serde(default)]
     pub unjudged: Vec<UnjudgedSoftware>,
-    /// How the layer turned out to be packed; none if it is no archive at all. Whoever knows the
-    /// declared media type compares the two.
-    #[serde(default, with = "format_name", skip_serializing_if = "Option::is_none")]
-    pub format: Option<LayerFormat>,
     /// How many archive entries were read.
     #[serde(default)]
     pub entries: u64,
@@ -88,35 +83,4 @@ pub enum Removal {
     Path(String),
     /// Everything beneath the directory, not the directory itself. The empty path is the root.
     Opaque(String),
-}
-
-/// The names of formats in stored inventories: the end of their media types.
-mod format_name {
-    use oci::LayerFormat;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    pub(super) fn serialize<S: Serializer>(
-        format: &Option<LayerFormat>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let name = format.map(|format| match format {
-            LayerFormat::Tar => "tar",
-            LayerFormat::TarGzip => "tar+gzip",
-            LayerFormat::TarZstd => "tar+zstd",
-        });
-        name.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<LayerFormat>, D::Error> {
-        let name = Option::<String>::deserialize(deserializer)?;
-        match name.as_deref() {
-            None => Ok(None),
-            Some("tar") => Ok(Some(LayerFormat::Tar)),
-            Some("tar+gzip") => Ok(Some(LayerFormat::TarGzip)),
-            Some("tar+zstd") => Ok(Some(LayerFormat::TarZstd)),
-            Some(_) => Err(serde::de::Error::custom("unknown layer format")),
-        }
-    }
 }

@@ -11,7 +11,7 @@ pub enum Place {
     DatabasePart,
     /// A release file.
     Release(Release),
-    /// Not a database, but proof that there was one: dpkg's `status-old` and what is in `info/`.
+    /// Not a database, but proof that there was one: dpkg's `status-old` and the file lists in `info/`.
     Trace,
     /// A directory on the way to one of the above.
     Ancestor,
@@ -46,7 +46,7 @@ impl Place {
                     _ => None,
                 },
                 Some(("status.d", name)) if !name.contains('/') => Some(Self::DatabasePart),
-                Some(("info", name)) if !name.contains('/') => Some(Self::Trace),
+                Some(("info", name)) if !name.contains('/') && name.ends_with(".list") => Some(Self::Trace),
                 Some(_) => None,
             };
         }

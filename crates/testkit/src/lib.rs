@@ -1,1 +1,14 @@
-//! testkit
+//! What tests of the whole house are made of: images, and real servers to push them to.
+//!
+//! Everything here panics when it fails: it is for tests and benchmarks alone.
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
+
+mod client;
+mod image;
+mod process;
+mod shared;
+
+pub use client::Client;
+pub use image::{Image, Packing, alpine, apk, debian, dpkg, image};
+pub use process::{Server, ServerOptions};
+pub use shared::{left_out, shared, tool};
