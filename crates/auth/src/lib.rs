@@ -1,1 +1,52 @@
-//! auth
+//! Who is calling, and what may they do where. No HTTP: the doors carry the words in and out.
+//!
+//! - [`Auth::password`] turns a name and a secret into a [`Caller`].
+//! - [`Caller::may`] judges an [`Action`] at a scope by the built-in [`roles`].
+//! - Tokens come in three kinds that never pass for one another: registry tokens name what they
+//!   allow, refresh and management tokens name a principal whose roles are read anew.
+
+mod caller;
+mod password;
+pub mod roles;
+mod secret;
+mod throttle;
+mod token;
+
+use std::sync::Arc;
+
+use metastore::Metastore;
+use uuid::Uuid;
+
+pub use caller::{Action, Caller, repository_scope};
+pub use password::AuthError;
+pub use secret::{hash_secret, random_secret};
+pub use token::{Access, IssuedToken, RegistryClaims, ResourceAccess, SigningKey, TokenError, WeakKey};
+
+/// The time, in milliseconds since 1970 (UTC).
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
+
+/// Principals, their secrets and their tokens. Clones share it.
+#[derive(Clone)]
+pub struct Auth {
+    metastore: Metastore,
+    tenant: Uuid,
+    clock: Clock,
+    keys: Arc<token::Keys>,
+    passwords: Arc<password::Passwords>,
+}
+
+impl Auth {
+    /// The principals in `metastore`; tokens are signed with `key` and name `tenant`.
+    #[must_use]
+    pub fn new(metastore: Metastore, key: SigningKey, tenant: Uuid, clock: Clock) -> Self {
+        let (keys, passwords) = (Arc::new(key.into_keys()), Arc::default());
+        Self { metastore, tenant, clock, keys, passwords }
+    }
+
+    /// The principal with the roles that it holds now; `None` if there is none of that name or id.
+    async fn load(&self, name_or_id: &str) -> Result<Option<Caller>, metastore::Error> {
+        let Some(principal) = self.metastore.principal(name_or_id).await? else { return Ok(None) };
+        let roles = self.metastore.role_assignments(principal.id).await?;
+        Ok(Some(Caller { id: principal.id, name: principal.name, roles }))
+    }
+}

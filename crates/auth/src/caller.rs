@@ -1,0 +1,134 @@
+//! A caller and their rights (azure-wire: "Evaluation" of role assignments).
+
+use metastore::RoleAssignment;
+use uuid::Uuid;
+
+use crate::roles;
+
+/// An authenticated principal with the roles that it holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Its object id.
+    pub id: Uuid,
+    /// The name it logs in by.
+    pub name: String,
+    /// Every role it holds, wherever.
+    pub roles: Vec<RoleAssignment>,
+}
+
+/// What somebody wants to do, by Azure's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Read images and artifacts.
+    Pull,
+    /// Write images and artifacts, move tags.
+    Push,
+    /// Delete images and artifacts.
+    Delete,
+    /// Read a registry resource.
+    ReadRegistry,
+    /// Read a subscription.
+    ReadSubscription,
+    /// Read assessments.
+    ReadAssessments,
+    /// Read sub-assessments.
+    ReadSubAssessments,
+}
+
+impl Action {
+    /// As role definitions write it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Pull => "Microsoft.ContainerRegistry/registries/pull/read",
+            Self::Push => "Microsoft.ContainerRegistry/registries/push/write",
+            Self::Delete => "Microsoft.ContainerRegistry/registries/artifacts/delete",
+            Self::ReadRegistry => "Microsoft.ContainerRegistry/registries/read",
+            Self::ReadSubscription => "Microsoft.Resources/subscriptions/read",
+            Self::ReadAssessments => "Microsoft.Security/assessments/read",
+            Self::ReadSubAssessments => "Microsoft.Security/assessments/subAssessments/read",
+        }
+    }
+}
+
+impl Caller {
+    /// True if one of the caller's roles allows the action at `scope`, an ARM id.
+    ///
+    /// Roles hold at their scope and beneath it. What one role excludes another may allow.
+    #[must_use]
+    pub fn may(&self, action: Action, scope: &str) -> bool {
+        self.roles.iter().any(|held| covers(&held.scope, scope) && roles::allows(held.role, action))
+    }
+
+    /// True if one of the caller's roles allows the action at `scope` or somewhere beneath it: what
+    /// it takes to know that there is such a scope.
+    #[must_use]
+    pub fn may_within(&self, action: Action, scope: &str) -> bool {
+        let reaches = |held: &str| covers(held, scope) || covers(scope, held);
+        self.roles.iter().any(|held| reaches(&held.scope) && roles::allows(held.role, action))
+    }
+}
+
+/// The scope of one repository.
+#[must_use]
+pub fn repository_scope(registry: &str, repository: &str) -> String {
+    format!("{registry}/repositories/{repository}")
+}
+
+/// True if `inner` is `outer` or beneath it: whole segments, whatever their case.
+fn covers(outer: &str, inner: &str) -> bool {
+    let segments = |scope: &str| -> Vec<String> {
+        scope.split('/').filter(|segment| !segment.is_empty()).map(str::to_ascii_lowercase).collect()
+    };
+    segments(inner).starts_with(&segments(outer))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn holding(role: Uuid, scope: &str) -> Caller {
+        let held = RoleAssignment { id: Uuid::nil(), principal: Uuid::nil(), role, scope: scope.to_owned() };
+        Caller { id: Uuid::nil(), name: "x".to_owned(), roles: vec![held] }
+    }
+
+    #[test]
+    fn roles_allow_what_azure_says_they_do() {
+        use Action::*;
+        let all = [Pull, Push, Delete, ReadRegistry, ReadSubscription, ReadAssessments, ReadSubAssessments];
+        for (role, allowed) in [
+            (roles::OWNER, all.as_slice()),
+            (roles::CONTRIBUTOR, &all),
+            (roles::READER, &[Pull, ReadRegistry, ReadSubscription, ReadAssessments, ReadSubAssessments]),
+            (roles::SECURITY_READER, &[ReadAssessments, ReadSubAssessments]),
+            (roles::SECURITY_ADMIN, &[ReadAssessments, ReadSubAssessments]),
+            (roles::ACR_PULL, &[Pull]),
+            (roles::ACR_PUSH, &[Pull, Push]),
+            (roles::ACR_DELETE, &[Delete]),
+            (Uuid::nil(), &[]),
+        ] {
+            let caller = holding(role, "/");
+            let may: Vec<_> =
+                all.into_iter().filter(|action| caller.may(*action, "/subscriptions/a")).collect();
+            assert_eq!(may, allowed, "{role}");
+        }
+    }
+
+    #[test]
+    fn a_role_holds_at_its_scope_and_beneath_whole_segments_only() {
+        let caller = holding(roles::READER, "/subscriptions/A/resourceGroups/g");
+        for (scope, wanted) in [
+            ("/subscriptions/a/resourcegroups/G", true),
+            ("/subscriptions/a/resourceGroups/g/providers/x", true),
+            ("/subscriptions/a/resourceGroups/g2", false),
+            ("/subscriptions/a", false),
+            ("/subscriptions/ab/resourceGroups/g", false),
+            ("/", false),
+        ] {
+            assert_eq!(caller.may(Action::ReadRegistry, scope), wanted, "{scope}");
+        }
+        assert!(caller.may_within(Action::ReadRegistry, "/subscriptions/a"));
+        assert!(!caller.may_within(Action::ReadRegistry, "/subscriptions/b"));
+        assert!(!caller.may_within(Action::Push, "/subscriptions/a"));
+    }
+}

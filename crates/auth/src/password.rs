@@ -1,0 +1,105 @@
+//! Names and secrets.
+
+use std::collections::HashMap;
+
+use parking_lot::Mutex;
+use rand::RngExt as _;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::Semaphore;
+
+use crate::secret::is_secret_of;
+use crate::throttle::Throttle;
+use crate::{Auth, Caller, hash_secret};
+
+/// Why nobody was authenticated.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// No such principal, or another secret. Which of the two is not said.
+    #[error("the name or the secret is wrong")]
+    BadCredentials,
+    /// Too many failures under this name.
+    #[error("too many failed attempts: wait {retry_after_s} seconds")]
+    TooManyAttempts {
+        /// Seconds to wait.
+        retry_after_s: u64,
+    },
+    /// The store failed.
+    #[error("the metastore failed")]
+    Store(#[from] metastore::Error),
+}
+
+/// What makes checking secrets bearable: they take 20 ms and 19 MiB each.
+pub(crate) struct Passwords {
+    /// Secrets found right of late, as keyed digests, with the time at which they are forgotten.
+    known: Mutex<HashMap<[u8; 32], i64>>,
+    cache_key: [u8; 32],
+    throttle: Mutex<Throttle>,
+    checks: Semaphore,
+    /// What a name that nobody has is checked against, so that it takes as long.
+    nobody: String,
+}
+
+impl Default for Passwords {
+    fn default() -> Self {
+        Self {
+            known: Mutex::default(),
+            cache_key: rand::rng().random(),
+            throttle: Mutex::default(),
+            checks: Semaphore::new(CHECKS_AT_ONCE),
+            nobody: hash_secret(""),
+        }
+    }
+}
+
+impl Auth {
+    /// The principal of that name or id, if the secret is theirs.
+    ///
+    /// A secret found right is remembered for a minute, and lets its owner in even while somebody
+    /// else's guesses make others wait.
+    ///
+    /// # Errors
+    /// [`AuthError`].
+    pub async fn password(&self, name_or_id: &str, secret: &str) -> Result<Caller, AuthError> {
+        let now_ms = (self.clock)();
+        let passwords = &self.passwords;
+        let principal = self.metastore.principal(name_or_id).await?;
+        let hash = principal.as_ref().map_or(passwords.nobody.as_str(), |found| found.secret_hash.as_str());
+        // The hash is part of it: a changed secret is forgotten at once.
+        let mut hasher = Sha256::new_with_prefix(passwords.cache_key);
+        for part in [hash.as_bytes(), secret.as_bytes()] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        let key: [u8; 32] = hasher.finalize().into();
+
+        let is_known = passwords.known.lock().get(&key).is_some_and(|until_ms| now_ms < *until_ms);
+        if !is_known {
+            if let Some(retry_after_s) = passwords.throttle.lock().wait_s(name_or_id, now_ms) {
+                return Err(AuthError::TooManyAttempts { retry_after_s });
+            }
+            let is_right = self.matches(secret, hash).await && principal.is_some();
+            if !is_right {
+                passwords.throttle.lock().failed(name_or_id, now_ms);
+                return Err(AuthError::BadCredentials);
+            }
+            let mut known = passwords.known.lock();
+            if known.len() >= KNOWN_MAX {
+                known.clear();
+            }
+            known.insert(key, now_ms + KNOWN_MS);
+        }
+        let id = principal.map(|found| found.id).ok_or(AuthError::BadCredentials)?;
+        self.load(&id.to_string()).await?.ok_or(AuthError::BadCredentials)
+    }
+
+    /// Off the threads that serve others; a panic or a closing runtime is a no.
+    async fn matches(&self, secret: &str, hash: &str) -> bool {
+        let Ok(_permit) = self.passwords.checks.acquire().await else { return false };
+        let (secret, hash) = (secret.to_owned(), hash.to_owned());
+        tokio::task::spawn_blocking(move || is_secret_of(&secret, &hash)).await.unwrap_or(false)
+    }
+}
+
+const KNOWN_MS: i64 = 60_000;
+const KNOWN_MAX: usize = 10_000;
+const CHECKS_AT_ONCE: usize = 4;

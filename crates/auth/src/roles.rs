@@ -1,0 +1,119 @@
+//! The built-in roles that Lazaret knows, with Azure's GUIDs and actions (Microsoft Learn,
+//! "Azure built-in roles": privileged, general, security, containers). Actions of services that
+//! Lazaret does not have are left out.
+
+use uuid::Uuid;
+
+use crate::Action;
+
+/// Everything.
+pub const OWNER: Uuid = Uuid::from_u128(0x8e3a_f657_a8ff_443c_a75c_2fe8_c4bc_b635);
+/// Everything but giving roles away.
+pub const CONTRIBUTOR: Uuid = Uuid::from_u128(0xb249_88ac_6180_42a0_ab88_20f7_382d_d24c);
+/// Reads everything, images included.
+pub const READER: Uuid = Uuid::from_u128(0xacdd_72a7_3385_48ef_bd42_f606_fba8_1ae7);
+/// Reads what concerns security.
+pub const SECURITY_READER: Uuid = Uuid::from_u128(0x39bc_4728_0917_49c7_9d2c_d954_23bc_2eb4);
+/// Reads and changes what concerns security.
+pub const SECURITY_ADMIN: Uuid = Uuid::from_u128(0xfb1c_8493_542b_48eb_b624_b4c8_fea6_2acd);
+/// Pulls.
+pub const ACR_PULL: Uuid = Uuid::from_u128(0x7f95_1dda_4ed3_4680_a7ca_43fe_172d_538d);
+/// Pulls and pushes.
+pub const ACR_PUSH: Uuid = Uuid::from_u128(0x8311_e382_0749_4cb8_b61a_304f_252e_45ec);
+/// Deletes.
+pub const ACR_DELETE: Uuid = Uuid::from_u128(0xc2f4_ef07_c644_48eb_af81_4b1b_4947_fb11);
+
+struct Role {
+    id: Uuid,
+    actions: &'static [&'static str],
+    not_actions: &'static [&'static str],
+}
+
+const ROLES: [Role; 8] = [
+    Role { id: OWNER, actions: &["*"], not_actions: &[] },
+    Role {
+        id: CONTRIBUTOR,
+        actions: &["*"],
+        not_actions: &[
+            "Microsoft.Authorization/*/Delete",
+            "Microsoft.Authorization/*/Write",
+            "Microsoft.Authorization/elevateAccess/Action",
+        ],
+    },
+    Role { id: READER, actions: &["*/read"], not_actions: &[] },
+    Role {
+        id: SECURITY_READER,
+        actions: &[
+            "Microsoft.Authorization/*/read",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+            "Microsoft.Security/*/read",
+        ],
+        not_actions: &[],
+    },
+    Role {
+        id: SECURITY_ADMIN,
+        actions: &[
+            "Microsoft.Authorization/*/read",
+            "Microsoft.Resources/subscriptions/resourceGroups/read",
+            "Microsoft.Security/*",
+        ],
+        not_actions: &[],
+    },
+    Role { id: ACR_PULL, actions: &["Microsoft.ContainerRegistry/registries/pull/read"], not_actions: &[] },
+    Role {
+        id: ACR_PUSH,
+        actions: &[
+            "Microsoft.ContainerRegistry/registries/pull/read",
+            "Microsoft.ContainerRegistry/registries/push/write",
+        ],
+        not_actions: &[],
+    },
+    Role {
+        id: ACR_DELETE,
+        actions: &["Microsoft.ContainerRegistry/registries/artifacts/delete"],
+        not_actions: &[],
+    },
+];
+
+/// True if the role allows the action. An unknown role allows nothing.
+pub(crate) fn allows(role: Uuid, action: Action) -> bool {
+    let matches = |patterns: &[&str]| patterns.iter().any(|pattern| is_match(pattern, action.name()));
+    ROLES.iter().any(|known| known.id == role && matches(known.actions) && !matches(known.not_actions))
+}
+
+/// `*` stands for anything, slashes included; case does not matter.
+fn is_match(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    let mut parts = pattern.split('*');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = action.strip_prefix(first) else { return false };
+    let Some(last) = parts.next_back() else { return rest.is_empty() };
+    for part in parts {
+        match rest.find(part) {
+            Some(at) => rest = &rest[at + part.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_match;
+
+    #[test]
+    fn a_star_stands_for_anything() {
+        for (pattern, action, wanted) in [
+            ("*", "a/b/c", true),
+            ("*/read", "a/b/READ", true),
+            ("*/read", "a/b/reads", false),
+            ("a/*/read", "a/b/c/read", true),
+            ("a/*/read", "a/read", false),
+            ("a/b", "a/b", true),
+            ("a/b", "a/b/c", false),
+            ("a/*/b/*/c", "a/x/b/y/c", true),
+        ] {
+            assert_eq!(is_match(pattern, action), wanted, "{pattern} {action}");
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Secrets and tokens, over a real metastore and a clock that the test moves.
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use auth::{Access, Auth, AuthError, Caller, ResourceAccess, SigningKey, TokenError, hash_secret, roles};
+use base64::Engine as _;
+use metastore::{Durability, Metastore, Principal, RoleAssignment};
+use uuid::Uuid;
+
+const TENANT: Uuid = Uuid::from_u128(7);
+const MANAGEMENT: &str = "https://management.azure.com/";
+
+struct House {
+    auth: Auth,
+    metastore: Metastore,
+    now_ms: Arc<AtomicI64>,
+    _folder: tempfile::TempDir,
+}
+
+async fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
+    for (id, name, secret) in [(1, "ann", "right"), (2, "bob", "other")] {
+        let principal =
+            Principal { id: Uuid::from_u128(id), name: name.to_owned(), secret_hash: hash_secret(secret) };
+        let role = RoleAssignment {
+            id: Uuid::from_u128(100 + id),
+            principal: principal.id,
+            role: roles::READER,
+            scope: "/".to_owned(),
+        };
+        assert!(metastore.create_principal(principal, role, 0).await.unwrap());
+    }
+    let now_ms = Arc::new(AtomicI64::new(1_800_000_000_000));
+    let auth = with_key(&metastore, &now_ms, [1; 32], TENANT);
+    House { auth, metastore, now_ms, _folder: folder }
+}
+
+fn with_key(metastore: &Metastore, now_ms: &Arc<AtomicI64>, key: [u8; 32], tenant: Uuid) -> Auth {
+    let now_ms = Arc::clone(now_ms);
+    let clock = Arc::new(move || now_ms.load(Ordering::Relaxed));
+    Auth::new(metastore.clone(), SigningKey::new(&key).unwrap(), tenant, clock)
+}
+
+impl House {
+    fn later(&self, seconds: i64) {
+        self.now_ms.fetch_add(seconds * 1000, Ordering::Relaxed);
+    }
+
+    async fn ann(&self) -> Caller {
+        self.auth.password("ann", "right").await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_name_or_an_id_and_the_secret_make_a_caller() {
+    let house = house().await;
+    let ann = house.ann().await;
+    assert_eq!((ann.name.as_str(), ann.roles.len()), ("ann", 1));
+    assert_eq!(house.auth.password(&Uuid::from_u128(1).to_string(), "right").await.unwrap(), ann);
+    for (name, secret) in
+        [("ann", "wrong"), ("ann", ""), ("ann", "other"), ("nobody", "right"), ("nobody", "")]
+    {
+        let refused = house.auth.password(name, secret).await;
+        assert!(matches!(refused, Err(AuthError::BadCredentials)), "{name} {secret}");
+    }
+}
+
+#[tokio::test]
+async fn guessing_ends_and_does_not_lock_out_who_was_right_before() {
+    let house = house().await;
+    house.ann().await;
+    for _ in 0..10 {
+        let refused = house.auth.password("bob", "guess").await;
+        assert!(matches!(refused, Err(AuthError::BadCredentials)));
+        assert!(house.auth.password("ann", "guess").await.is_err());
+    }
+    let locked = house.auth.password("bob", "other").await;
+    assert!(matches!(locked, Err(AuthError::TooManyAttempts { retry_after_s: 60 })), "{locked:?}");
+    house.ann().await;
+    house.later(60);
+    assert_eq!(house.auth.password("bob", "other").await.unwrap().name, "bob");
+}
+
+#[tokio::test]
+async fn each_kind_of_token_is_good_for_its_own_purpose_only() {
+    let house = house().await;
+    let ann = house.ann().await;
+    let access = vec![ResourceAccess {
+        kind: "repository".to_owned(),
+        name: "app/web".to_owned(),
+        actions: vec![Access::Pull, Access::Push],
+    }];
+    let registry = house.auth.issue_registry_token(Some(&ann), "reg", access.clone()).unwrap();
+    let refresh = house.auth.issue_refresh_token(&ann, "reg").unwrap();
+    let management = house.auth.issue_management_token(&ann, MANAGEMENT).unwrap();
+    assert!(house.auth.issue_management_token(&ann, "https://graph.microsoft.com").is_err());
+
+    let claims = house.auth.verify_registry_token(&registry.token, "reg").unwrap();
+    assert_eq!((claims.subject, claims.access), (Some(ann.id), access));
+    assert_eq!(house.auth.refresh(&refresh.token, "reg").await.unwrap(), ann);
+    assert_eq!(house.auth.verify_management_token(&management.token).await.unwrap(), ann);
+
+    assert!(house.auth.verify_registry_token(&registry.token, "other").is_err());
+    assert!(house.auth.refresh(&refresh.token, "other").await.is_err());
+    for other in [&refresh, &management] {
+        assert!(house.auth.verify_registry_token(&other.token, "reg").is_err());
+        assert!(house.auth.verify_registry_token(&other.token, MANAGEMENT).is_err());
+    }
+    for other in [&registry, &refresh] {
+        assert!(house.auth.verify_management_token(&other.token).await.is_err());
+    }
+    for other in [&registry, &management] {
+        assert!(house.auth.refresh(&other.token, "reg").await.is_err());
+    }
+    let nobody = house.auth.issue_registry_token(None, "reg", vec![]).unwrap();
+    assert_eq!(house.auth.verify_registry_token(&nobody.token, "reg").unwrap().subject, None);
+}
+
+#[tokio::test]
+async fn tokens_end_and_are_not_good_too_early() {
+    let house = house().await;
+    let ann = house.ann().await;
+    let token = house.auth.issue_registry_token(Some(&ann), "reg", vec![]).unwrap();
+    assert_eq!(token.expires_in_s, 600);
+    house.later(604);
+    assert!(house.auth.verify_registry_token(&token.token, "reg").is_ok());
+    house.later(2);
+    assert!(matches!(house.auth.verify_registry_token(&token.token, "reg"), Err(TokenError::Expired)));
+    house.later(-700);
+    assert!(matches!(house.auth.verify_registry_token(&token.token, "reg"), Err(TokenError::Invalid)));
+}
+
+#[tokio::test]
+async fn what_is_not_signed_by_us_for_us_is_invalid() {
+    let house = house().await;
+    let ann = house.ann().await;
+    let token = house.auth.issue_management_token(&ann, MANAGEMENT).unwrap().token;
+    let parts: Vec<&str> = token.split('.').collect();
+    let url = base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let none = url.encode(r#"{"typ":"JWT","alg":"none"}"#);
+    let other_algorithm = url.encode(r#"{"typ":"JWT","alg":"HS384"}"#);
+    let bob = String::from_utf8(url.decode(parts[1]).unwrap())
+        .unwrap()
+        .replace(&ann.id.to_string(), &Uuid::from_u128(2).to_string());
+    let foreign = with_key(&house.metastore, &house.now_ms, [2; 32], TENANT);
+    let elsewhere = with_key(&house.metastore, &house.now_ms, [1; 32], Uuid::from_u128(8));
+    let gone = Caller { id: Uuid::from_u128(3), ..ann.clone() };
+    for bad in [
+        format!("{none}.{}.", parts[1]),
+        format!("{none}.{}.{}", parts[1], parts[2]),
+        format!("{other_algorithm}.{}.{}", parts[1], parts[2]),
+        format!("{}.{}.{}", parts[0], url.encode(bob), parts[2]),
+        format!("{}.{}", parts[0], parts[1]),
+        foreign.issue_management_token(&ann, MANAGEMENT).unwrap().token,
+        elsewhere.issue_management_token(&ann, MANAGEMENT).unwrap().token,
+        "x".repeat(100_000),
+        String::new(),
+    ] {
+        let refused = house.auth.verify_management_token(&bad).await;
+        assert!(matches!(refused, Err(TokenError::Invalid)), "{bad:.80}");
+    }
+    let gone = house.auth.issue_management_token(&gone, MANAGEMENT).unwrap();
+    let refused = house.auth.verify_management_token(&gone.token).await;
+    assert!(matches!(refused, Err(TokenError::UnknownPrincipal)));
+}
+
+/// Azure's Python client decodes it so.
+#[tokio::test]
+async fn a_refresh_token_survives_the_standard_alphabet() {
+    let house = house().await;
+    let ann = house.ann().await;
+    for _ in 0..50 {
+        let token = house.auth.issue_refresh_token(&ann, "lazaret").unwrap().token;
+        let payload = token.split('.').nth(1).unwrap();
+        let claims = base64::engine::general_purpose::STANDARD_NO_PAD.decode(payload).unwrap();
+        let claims: serde_json::Value = serde_json::from_slice(&claims).unwrap();
+        assert_eq!(claims["oid"], ann.id.to_string());
+    }
+}
+
+#[test]
+fn a_short_key_is_refused() {
+    assert!(SigningKey::new(&[0; 31]).is_err());
+    assert_eq!(SigningKey::random_bytes().len(), 32);
+}
