@@ -43,6 +43,14 @@ impl Auth {
         Self { metastore, tenant, clock, keys, passwords }
     }
 
+    /// The principal of that id with the roles that it holds now, if there still is one.
+    ///
+    /// # Errors
+    /// If the store fails.
+    pub async fn caller(&self, id: Uuid) -> Result<Option<Caller>, metastore::Error> {
+        self.load(&id.to_string()).await
+    }
+
     /// The principal with the roles that it holds now; `None` if there is none of that name or id.
     async fn load(&self, name_or_id: &str) -> Result<Option<Caller>, metastore::Error> {
         let Some(principal) = self.metastore.principal(name_or_id).await? else { return Ok(None) };

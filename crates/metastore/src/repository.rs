@@ -98,6 +98,30 @@ impl Metastore {
         .await
     }
 
+    /// The repositories of a registry that link the blob, in byte order, `limit` at most.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn repositories_linking(
+        &self,
+        registry: RegistryId,
+        digest: &Digest,
+        limit: usize,
+    ) -> Result<Vec<Repository>, Error> {
+        let digest = digest.to_string();
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT repository.name FROM repository_blob AS link
+                 JOIN repository ON repository.id = link.repository_id
+                 WHERE link.digest = ?1 AND repository.registry_id = ?2 ORDER BY repository.name LIMIT ?3",
+            )?;
+            let names =
+                statement.query_map(params![digest, registry.0, limit], |row| row.get::<_, String>(0))?;
+            names.map(|name| name?.parse().map_err(|_| Error::Damaged { what: "repository name" })).collect()
+        })
+        .await
+    }
+
     /// Links a blob of one of the `sources` into `target`; `None` if none of them links it.
     /// Which repositories the caller may look into is for the caller to have decided.
     ///

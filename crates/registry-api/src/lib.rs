@@ -1,1 +1,123 @@
-//! registry-api
+//! The registry's door: the OCI distribution API and Docker's token flow over HTTP.
+//!
+//! This room turns requests into calls of `registry` and `auth`, and their answers into status codes,
+//! headers and error bodies. It keeps no state.
+
+mod access;
+mod blobs;
+mod error;
+mod listing;
+mod manifests;
+mod query;
+mod range;
+mod route;
+mod token;
+mod uploads;
+
+use auth::Auth;
+use axum::Router;
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{any, get};
+use metastore::RegistryId;
+use registry::{Owner, Registry};
+
+use access::Needed;
+use error::ApiError;
+use query::Parameters;
+use route::Target;
+
+/// The scheme by which requests come in (`http` or `https`): the listener knows, we do not.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheme(pub &'static str);
+
+#[derive(Clone)]
+struct Api {
+    registry: Registry,
+    auth: Auth,
+    /// Whatever the host says, requests are for this registry.
+    id: RegistryId,
+    /// Its ARM id: where its roles are held.
+    resource: String,
+}
+
+/// Everything beneath `/v2/`, and the token endpoint.
+pub fn router(registry: Registry, auth: Auth, served: &metastore::Registry) -> Router {
+    let api = Api { registry, auth, id: served.id, resource: served.resource_id() };
+    Router::new()
+        .route("/v2", any(door))
+        .route("/v2/", any(door))
+        .route("/v2/{*path}", any(door))
+        .route("/token", get(token::get).post(token::post))
+        .route("/oauth2/token", get(token::get).post(token::post))
+        .with_state(api)
+}
+
+async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
+    let scheme = scheme.map_or("http", |Extension(Scheme(scheme))| scheme);
+    let mut response = api.serve(scheme, request).await.unwrap_or_else(ApiError::into_response);
+    let headers = response.headers_mut();
+    headers.insert(VERSION, HeaderValue::from_static("registry/2.0"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+impl Api {
+    async fn serve(&self, scheme: &str, request: Request) -> Result<Response, ApiError> {
+        let target = route::parse(request.uri().path());
+        let challenger = access::Challenger::new(scheme, &request)?;
+        let caller = self.identify(&challenger, request.headers()).await?;
+        let target = match target {
+            Ok(target) => target,
+            // Who is not known is not told what is a valid name here.
+            Err(_) if caller.is_nobody() => return Err(challenger.unauthorized(None)),
+            Err(error) => return Err(error),
+        };
+        let (method, parameters) = (request.method().clone(), Parameters::of(request.uri())?);
+        let needed = Needed::by(&target, &method)?;
+        self.authorize(&challenger, &caller, &needed).await?;
+
+        match target {
+            Target::Ping => Ok((StatusCode::OK, axum::Json(serde_json::json!({}))).into_response()),
+            Target::Catalog => self.catalog(&caller, &parameters).await,
+            Target::Tags(repository) => self.tags(&repository, &parameters).await,
+            Target::Referrers(repository, subject) => {
+                self.referrers(&repository, &subject, &parameters).await
+            }
+            Target::Manifest(repository, reference) => match method {
+                Method::PUT => {
+                    self.put_manifest(&repository, &reference, &parameters, &caller.principal(), request)
+                        .await
+                }
+                Method::DELETE => self.delete_manifest(&repository, &reference).await,
+                _ => self.manifest(&repository, &reference, request.headers()).await,
+            },
+            Target::Blob(repository, digest) => match method {
+                Method::DELETE => self.delete_blob(&repository, &digest).await,
+                Method::HEAD => self.blob_head(&repository, &digest).await,
+                _ => self.blob(&repository, &digest, request.headers()).await,
+            },
+            Target::Uploads(repository) => {
+                let owner = Owner { registry: self.id, repository, principal: caller.principal() };
+                self.begin_upload(owner, &caller, &parameters, request).await
+            }
+            Target::Upload(repository, id) => {
+                let owner = Owner { registry: self.id, repository, principal: caller.principal() };
+                match method {
+                    Method::PATCH => self.append(owner, &id, request).await,
+                    Method::PUT => self.finish(owner, &id, &parameters, request).await,
+                    Method::DELETE => self.cancel(owner, &id).await,
+                    _ => self.upload_status(owner, &id).await,
+                }
+            }
+        }
+    }
+}
+
+/// What tokens are for; the audience of every token that this door accepts.
+const SERVICE: &str = "lazaret";
+/// Some old clients look for it.
+const VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");

@@ -113,6 +113,18 @@ impl Registry {
         Ok(mounted.is_some())
     }
 
+    /// Some repositories that link the blob, 100 at most: where an anonymous mount may look.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn repositories_linking(
+        &self,
+        registry: RegistryId,
+        digest: &Digest,
+    ) -> Result<Vec<Repository>, StoreError> {
+        Ok(self.metastore.repositories_linking(registry, digest, 100).await?)
+    }
+
     /// The manifest that the reference names.
     ///
     /// # Errors

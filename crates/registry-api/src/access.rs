@@ -1,0 +1,297 @@
+//! Who is calling, and whether they may (Docker token authentication specification).
+
+use auth::{Access, Action, AuthError, Caller, RegistryClaims, ResourceAccess, TokenError, repository_scope};
+use axum::extract::Request;
+use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Method, StatusCode};
+use base64::Engine as _;
+use oci::Repository;
+
+use crate::error::ApiError;
+use crate::route::Target;
+use crate::{Api, SERVICE};
+
+/// Who sent a request.
+pub(crate) enum Identity {
+    /// Without credentials.
+    Nobody,
+    /// By name and secret, with each request.
+    Caller(Caller),
+    /// By a token of ours.
+    Token(RegistryClaims),
+}
+
+impl Identity {
+    pub(crate) fn is_nobody(&self) -> bool {
+        matches!(self, Self::Nobody)
+    }
+
+    /// What uploads and manifests remember of who pushed them.
+    pub(crate) fn principal(&self) -> String {
+        match self {
+            Self::Nobody => String::new(),
+            Self::Caller(caller) => caller.id.to_string(),
+            Self::Token(claims) => claims.subject.map(|id| id.to_string()).unwrap_or_default(),
+        }
+    }
+}
+
+/// What a request takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Needed {
+    /// To be somebody, or to have a token at all.
+    Anything,
+    Catalog,
+    Repository {
+        name: Repository,
+        access: Access,
+    },
+}
+
+impl Needed {
+    /// What it takes to do `method` with `target`.
+    ///
+    /// # Errors
+    /// 405, naming the methods that there are.
+    pub(crate) fn by(target: &Target, method: &Method) -> Result<Self, ApiError> {
+        let (name, methods): (_, &[(&str, Access)]) = match target {
+            Target::Ping | Target::Catalog => (None, &[("GET", Access::Catalog), ("HEAD", Access::Catalog)]),
+            Target::Tags(name) | Target::Referrers(name, _) => {
+                (Some(name), &[("GET", Access::Pull), ("HEAD", Access::Pull)])
+            }
+            Target::Manifest(name, _) => (
+                Some(name),
+                &[
+                    ("GET", Access::Pull),
+                    ("HEAD", Access::Pull),
+                    ("PUT", Access::Push),
+                    ("DELETE", Access::Delete),
+                ],
+            ),
+            Target::Blob(name, _) => {
+                (Some(name), &[("GET", Access::Pull), ("HEAD", Access::Pull), ("DELETE", Access::Delete)])
+            }
+            Target::Uploads(name) => (Some(name), &[("POST", Access::Push)]),
+            Target::Upload(name, _) => (
+                Some(name),
+                &[
+                    ("GET", Access::Push),
+                    ("PATCH", Access::Push),
+                    ("PUT", Access::Push),
+                    ("DELETE", Access::Push),
+                ],
+            ),
+        };
+        let found = methods.iter().find(|(known, _)| known == method);
+        let Some((_, access)) = found else {
+            let allowed: Vec<_> = methods.iter().map(|(known, _)| *known).collect();
+            let message = format!("{method} is not possible here");
+            let allow = HeaderValue::from_str(&allowed.join(", ")).unwrap_or(HeaderValue::from_static("GET"));
+            return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
+                .with(axum::http::header::ALLOW, allow));
+        };
+        Ok(match (target, name) {
+            (Target::Catalog, _) => Self::Catalog,
+            (_, Some(name)) => Self::Repository { name: name.clone(), access: *access },
+            (_, None) => Self::Anything,
+        })
+    }
+
+    fn scope(&self) -> Option<String> {
+        match self {
+            Self::Anything => None,
+            Self::Catalog => Some("registry:catalog:*".to_owned()),
+            // A token that pushes must be able to look, too.
+            Self::Repository { name, access: Access::Push } => Some(format!("repository:{name}:pull,push")),
+            Self::Repository { name, access: Access::Delete } => Some(format!("repository:{name}:delete")),
+            Self::Repository { name, .. } => Some(format!("repository:{name}:pull")),
+        }
+    }
+}
+
+/// Sends clients to the token endpoint.
+pub(crate) struct Challenger {
+    realm: String,
+}
+
+impl Challenger {
+    /// By the name that the client called us: it reaches us under that one.
+    pub(crate) fn new(scheme: &str, request: &Request) -> Result<Self, ApiError> {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host =
+            host.or(request.uri().authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost");
+        // It is quoted below, and sent back to whoever asked.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
+        if !host.bytes().all(is_plain) {
+            return Err(ApiError::bad("UNSUPPORTED", "the Host header is none"));
+        }
+        Ok(Self { realm: format!("{scheme}://{host}/token") })
+    }
+
+    /// Without blanks after the commas: Azure's Python client takes them for part of a name.
+    fn header(&self, scope: Option<&str>, error: Option<&str>) -> HeaderValue {
+        let mut challenge = format!("Bearer realm=\"{}\",service=\"{SERVICE}\"", self.realm);
+        for (name, value) in [("scope", scope), ("error", error)] {
+            if let Some(value) = value {
+                challenge.push_str(&format!(",{name}=\"{value}\""));
+            }
+        }
+        // Everything in it has passed a narrower grammar.
+        HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer"))
+    }
+
+    pub(crate) fn unauthorized(&self, scope: Option<&str>) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", "authentication required")
+            .with(WWW_AUTHENTICATE, self.header(scope, None))
+    }
+
+    fn refused(&self, scope: Option<&str>, error: &str, message: &str) -> ApiError {
+        ApiError::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
+            .with(WWW_AUTHENTICATE, self.header(scope, Some(error)))
+    }
+}
+
+impl Api {
+    /// Reads the credentials of a request.
+    ///
+    /// # Errors
+    /// 401 for bad ones, 429 after too many.
+    pub(crate) async fn identify(
+        &self,
+        challenger: &Challenger,
+        headers: &HeaderMap,
+    ) -> Result<Identity, ApiError> {
+        let Some(header) = headers.get(AUTHORIZATION) else { return Ok(Identity::Nobody) };
+        let invalid = || {
+            challenger.refused(None, "invalid_token", "the Authorization header is neither Basic nor Bearer")
+        };
+        let (scheme, value) =
+            header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(invalid)?;
+        if scheme.eq_ignore_ascii_case("bearer") {
+            return match self.auth.verify_registry_token(value.trim(), SERVICE) {
+                Ok(claims) => Ok(Identity::Token(claims)),
+                Err(error @ (TokenError::Expired | TokenError::Invalid | TokenError::UnknownPrincipal)) => {
+                    Err(challenger.refused(None, "invalid_token", &error.to_string()))
+                }
+                Err(TokenError::Store(error)) => Err(error.into()),
+            };
+        }
+        let credentials = basic(headers).ok_or_else(invalid)?;
+        match self.auth.password(&credentials.0, &credentials.1).await {
+            Ok(caller) => Ok(Identity::Caller(caller)),
+            Err(AuthError::BadCredentials) => Err(challenger.unauthorized(None)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Lets a request through, or says what it lacks.
+    ///
+    /// # Errors
+    /// 401 if credentials or another token would help, 403 if nothing would. That a repository does
+    /// not exist makes no difference to either.
+    pub(crate) async fn authorize(
+        &self,
+        challenger: &Challenger,
+        identity: &Identity,
+        needed: &Needed,
+    ) -> Result<(), ApiError> {
+        let scope = needed.scope();
+        let denied = || ApiError::new(StatusCode::FORBIDDEN, "DENIED", "your roles do not allow this");
+        match identity {
+            Identity::Nobody => Err(challenger.unauthorized(scope.as_deref())),
+            Identity::Caller(caller) if self.allows(caller, needed) => Ok(()),
+            Identity::Caller(_) => Err(denied()),
+            Identity::Token(claims) if claims_allow(claims, needed) => Ok(()),
+            Identity::Token(claims) => {
+                // Nobody in particular gets further by saying who they are.
+                let Some(subject) = claims.subject else {
+                    return Err(challenger.unauthorized(scope.as_deref()));
+                };
+                let caller = self.auth.caller(subject).await?;
+                if caller.is_some_and(|caller| self.allows(&caller, needed)) {
+                    let message = "the token does not allow this: get one with the scope of the challenge";
+                    Err(challenger.refused(scope.as_deref(), "insufficient_scope", message))
+                } else {
+                    Err(denied())
+                }
+            }
+        }
+    }
+
+    fn allows(&self, caller: &Caller, needed: &Needed) -> bool {
+        match needed {
+            Needed::Anything => true,
+            Needed::Catalog => caller.may_within(Action::Pull, &self.resource),
+            Needed::Repository { name, access } => self.may(caller, name.as_str(), *access),
+        }
+    }
+
+    /// True if the caller's roles allow this with the repository.
+    pub(crate) fn may(&self, caller: &Caller, repository: &str, access: Access) -> bool {
+        let action = match access {
+            Access::Pull => Action::Pull,
+            Access::Push => Action::Push,
+            Access::Delete => Action::Delete,
+            Access::Catalog => return false,
+        };
+        caller.may(action, &repository_scope(&self.resource, repository))
+    }
+
+    /// True if whoever sent the request may pull from this other repository, too.
+    pub(crate) async fn may_pull(&self, identity: &Identity, other: &Repository) -> Result<bool, ApiError> {
+        Ok(match identity {
+            Identity::Nobody => false,
+            Identity::Caller(caller) => self.may(caller, other.as_str(), Access::Pull),
+            Identity::Token(claims) => {
+                claims_allow(claims, &Needed::Repository { name: other.clone(), access: Access::Pull })
+            }
+        })
+    }
+
+    /// The principal behind a request, with the roles held now.
+    pub(crate) async fn caller_behind(&self, identity: &Identity) -> Result<Option<Caller>, ApiError> {
+        Ok(match identity {
+            Identity::Nobody => None,
+            Identity::Caller(caller) => Some(caller.clone()),
+            Identity::Token(claims) => match claims.subject {
+                Some(subject) => self.auth.caller(subject).await?,
+                None => None,
+            },
+        })
+    }
+}
+
+fn claims_allow(claims: &RegistryClaims, needed: &Needed) -> bool {
+    let has = |kind: &str, name: &str, access: Access| {
+        let is_it = |entry: &&ResourceAccess| entry.kind == kind && entry.name == name;
+        claims.access.iter().filter(is_it).any(|entry| entry.actions.contains(&access))
+    };
+    match needed {
+        Needed::Anything => true,
+        Needed::Catalog => has("registry", "catalog", Access::Catalog),
+        Needed::Repository { name, access } => has("repository", name.as_str(), *access),
+    }
+}
+
+/// The name and secret of a Basic `Authorization` header (RFC 7617).
+pub(crate) fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let (scheme, value) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = base64::engine::general_purpose::STANDARD.decode(value.trim()).ok()?;
+    let (name, secret) =
+        String::from_utf8(decoded).ok()?.split_once(':').map(|(a, b)| (a.to_owned(), b.to_owned()))?;
+    Some((name, secret))
+}
+
+impl From<AuthError> for ApiError {
+    fn from(error: AuthError) -> Self {
+        let message = error.to_string();
+        match error {
+            AuthError::BadCredentials => Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message),
+            AuthError::TooManyAttempts { retry_after_s } => Self::too_many(message, retry_after_s),
+            AuthError::Store(error) => error.into(),
+        }
+    }
+}

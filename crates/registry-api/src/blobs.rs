@@ -1,0 +1,116 @@
+//! Blobs: get, head, delete.
+
+use axum::body::Body;
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
+    IF_NONE_MATCH, IF_RANGE, RANGE,
+};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::stream;
+use metastore::UnlinkBlob;
+use oci::{Digest, Repository};
+
+use crate::error::ApiError;
+use crate::manifests::value;
+use crate::range::{Part, part};
+use crate::{Api, CONTENT_DIGEST};
+
+impl Api {
+    pub(crate) async fn blob(
+        &self,
+        repository: &Repository,
+        digest: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, ApiError> {
+        let digest = parse(digest)?;
+        let blob = self.registry.blob(self.id, repository, &digest).await?.ok_or_else(|| unknown(&digest))?;
+        if is_fresh(headers, &digest) {
+            return Ok((StatusCode::NOT_MODIFIED, common(&digest)).into_response());
+        }
+        let text = |name: HeaderName| headers.get(name).and_then(|header| header.to_str().ok());
+        // A range of another version than this one would be useless (RFC 9110, "If-Range").
+        let is_current = text(IF_RANGE).is_none_or(|tag| tag == format!("\"{digest}\""));
+        let asked = text(RANGE).filter(|_| is_current).map_or(Part::Whole, |range| part(range, blob.len()));
+        let (status, range, content_range) = match asked {
+            Part::Whole => (StatusCode::OK, 0..blob.len(), None),
+            Part::Of(range) => {
+                let shown = format!("bytes {}-{}/{}", range.start, range.end - 1, blob.len());
+                (StatusCode::PARTIAL_CONTENT, range, Some(shown))
+            }
+            Part::Outside => {
+                let error = ApiError::new(
+                    StatusCode::RANGE_NOT_SATISFIABLE,
+                    "RANGE_INVALID",
+                    format!("the blob has {} bytes, none of them in this range", blob.len()),
+                );
+                return Err(error.with(CONTENT_RANGE, value(format_args!("bytes */{}", blob.len()))));
+            }
+        };
+        let length = [(CONTENT_LENGTH, HeaderValue::from(range.end - range.start))];
+        let pieces = blob.pieces(range).map(Ok::<_, std::convert::Infallible>).collect::<Vec<_>>();
+        let body = Body::from_stream(stream::iter(pieces));
+        let mut response = (status, common(&digest), length, body).into_response();
+        if let Some(shown) = content_range {
+            response.headers_mut().insert(CONTENT_RANGE, value(shown));
+        }
+        Ok(response)
+    }
+
+    /// Answers from the metastore; no file is opened.
+    pub(crate) async fn blob_head(
+        &self,
+        repository: &Repository,
+        digest: &str,
+    ) -> Result<Response, ApiError> {
+        let digest = parse(digest)?;
+        let size =
+            self.registry.blob_size(self.id, repository, &digest).await?.ok_or_else(|| unknown(&digest))?;
+        Ok((StatusCode::OK, common(&digest), [(CONTENT_LENGTH, HeaderValue::from(size))]).into_response())
+    }
+
+    pub(crate) async fn delete_blob(
+        &self,
+        repository: &Repository,
+        digest: &str,
+    ) -> Result<Response, ApiError> {
+        let digest = parse(digest)?;
+        match self.registry.delete_blob(self.id, repository, &digest).await? {
+            UnlinkBlob::Unlinked => Ok(StatusCode::ACCEPTED.into_response()),
+            UnlinkBlob::Unknown => Err(unknown(&digest)),
+            UnlinkBlob::Referenced => Err(ApiError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "UNSUPPORTED",
+                "a manifest of this repository needs the blob: delete that first",
+            )),
+        }
+    }
+}
+
+fn parse(digest: &str) -> Result<Digest, ApiError> {
+    digest.parse().map_err(|error: oci::InvalidDigest| ApiError::bad("DIGEST_INVALID", error.to_string()))
+}
+
+fn unknown(digest: &Digest) -> ApiError {
+    ApiError::not_found("BLOB_UNKNOWN", format!("there is no blob {digest} in this repository"))
+}
+
+fn common(digest: &Digest) -> [(HeaderName, HeaderValue); 5] {
+    [
+        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (CONTENT_DIGEST, value(digest)),
+        (ETAG, value(format_args!("\"{digest}\""))),
+        (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
+        (CACHE_CONTROL, IMMUTABLE),
+    ]
+}
+
+/// True if the client has this very content (`If-None-Match`).
+pub(crate) fn is_fresh(headers: &HeaderMap, digest: &Digest) -> bool {
+    let tags = headers.get_all(IF_NONE_MATCH).iter().filter_map(|header| header.to_str().ok());
+    let mut tags = tags.flat_map(|header| header.split(',')).map(str::trim);
+    tags.any(|tag| tag == "*" || tag.trim_start_matches("W/").trim_matches('"') == digest.to_string())
+}
+
+/// What a digest names never changes; who may see it does.
+pub(crate) const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");

@@ -1,0 +1,148 @@
+//! Manifests: get, put, delete.
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
+};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use futures_util::StreamExt as _;
+use oci::{Manifest, MediaType, Reference, Repository, Tag};
+
+use crate::blobs::{IMMUTABLE, is_fresh};
+use crate::error::ApiError;
+use crate::query::Parameters;
+use crate::{Api, CONTENT_DIGEST};
+
+impl Api {
+    /// The bytes as they were pushed. `Accept` changes nothing: another form would have another digest.
+    pub(crate) async fn manifest(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        headers: &HeaderMap,
+    ) -> Result<Response, ApiError> {
+        let reference = existing(reference)?;
+        let stored = self.registry.manifest(self.id, repository, &reference).await?;
+        let stored = stored.ok_or_else(|| unknown(&reference))?;
+        let caching = match reference {
+            Reference::Digest(_) => IMMUTABLE,
+            Reference::Tag(_) => HeaderValue::from_static("no-cache"),
+        };
+        let named = [
+            (CONTENT_DIGEST, value(&stored.digest)),
+            (ETAG, value(format_args!("\"{}\"", stored.digest))),
+            (CACHE_CONTROL, caching),
+        ];
+        if is_fresh(headers, &stored.digest) {
+            return Ok((StatusCode::NOT_MODIFIED, named).into_response());
+        }
+        let typed = [
+            (CONTENT_TYPE, value(&stored.media_type)),
+            (CONTENT_LENGTH, HeaderValue::from(stored.bytes.len())),
+        ];
+        Ok((StatusCode::OK, named, typed, stored.bytes).into_response())
+    }
+
+    pub(crate) async fn put_manifest(
+        &self,
+        repository: &Repository,
+        reference: &str,
+        parameters: &Parameters,
+        principal: &str,
+        request: Request,
+    ) -> Result<Response, ApiError> {
+        let reference: Reference = reference.parse().map_err(|error: oci::InvalidReference| {
+            ApiError::bad(
+                if reference.contains(':') { "DIGEST_INVALID" } else { "TAG_INVALID" },
+                error.to_string(),
+            )
+        })?;
+        let tags: Vec<Tag> = parameters
+            .all("tag")
+            .map(|tag| {
+                tag.parse().map_err(|error: oci::InvalidTag| ApiError::bad("TAG_INVALID", error.to_string()))
+            })
+            .collect::<Result<_, _>>()?;
+        if tags.len() > TAGS_MAX {
+            let message = format!("a push makes {TAGS_MAX} tags at most");
+            return Err(ApiError::new(StatusCode::URI_TOO_LONG, "TAG_INVALID", message));
+        }
+        let media_type = request.headers().get(CONTENT_TYPE).and_then(|header| header.to_str().ok());
+        let media_type = MediaType::new(media_type.unwrap_or_default());
+        let bytes = whole_manifest(request).await?;
+        let made = tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let stored = self
+            .registry
+            .put_manifest(self.id, repository, &reference, tags, (&media_type, bytes), principal)
+            .await?;
+        let location = format!("/v2/{repository}/manifests/{}", stored.digest);
+        let named = [(LOCATION, value(location)), (CONTENT_DIGEST, value(&stored.digest))];
+        let mut response = (StatusCode::CREATED, named).into_response();
+        if let Some(subject) = stored.subject {
+            response.headers_mut().insert(SUBJECT, value(subject));
+        }
+        if !made.is_empty() {
+            response.headers_mut().insert(TAG, value(made));
+        }
+        Ok(response)
+    }
+
+    /// By tag, the tag alone; by digest, the manifest with all its tags.
+    pub(crate) async fn delete_manifest(
+        &self,
+        repository: &Repository,
+        reference: &str,
+    ) -> Result<Response, ApiError> {
+        let reference = existing(reference)?;
+        if self.registry.delete_manifest(self.id, repository, &reference).await? {
+            Ok(StatusCode::ACCEPTED.into_response())
+        } else {
+            Err(unknown(&reference))
+        }
+    }
+}
+
+/// A reference to something that may be there: under a name that none can have, nothing is.
+fn existing(text: &str) -> Result<Reference, ApiError> {
+    text.parse().map_err(|error: oci::InvalidReference| {
+        if text.contains(':') {
+            ApiError::bad("DIGEST_INVALID", error.to_string())
+        } else {
+            ApiError::not_found("MANIFEST_UNKNOWN", error.to_string())
+        }
+    })
+}
+
+fn unknown(reference: &Reference) -> ApiError {
+    ApiError::not_found("MANIFEST_UNKNOWN", format!("there is no manifest {reference} here"))
+}
+
+/// Reads a body that should be a manifest, and no more of it than a manifest may have.
+async fn whole_manifest(request: Request) -> Result<Vec<u8>, ApiError> {
+    let too_large = || {
+        let message = format!("a manifest has {} bytes at most", Manifest::BYTES_MAX);
+        ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "SIZE_INVALID", message)
+    };
+    let mut pieces = Body::into_data_stream(request.into_body());
+    let mut bytes = Vec::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|_| ApiError::bad("MANIFEST_INVALID", "the request's body broke off"))?;
+        if bytes.len() + piece.len() > Manifest::BYTES_MAX {
+            return Err(too_large());
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes)
+}
+
+/// A header value of what has passed a narrower grammar than headers have.
+pub(crate) fn value(text: impl ToString) -> HeaderValue {
+    HeaderValue::from_str(&text.to_string()).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// URLs of that many tags still pass every proxy.
+const TAGS_MAX: usize = 50;
+const SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
+const TAG: HeaderName = HeaderName::from_static("oci-tag");

@@ -1,0 +1,103 @@
+//! `Range` of pulls (RFC 9110, section 14) and `Content-Range` of uploaded chunks (distribution
+//! specification, "Pushing a blob in chunks").
+
+use std::ops::Range;
+
+/// Which part of a blob is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// No range, several, or none that we understand: the whole, which RFC 9110 allows.
+    Whole,
+    Of(Range<u64>),
+    /// None of the blob's bytes is in the range.
+    Outside,
+}
+
+/// Reads a `Range` header for a blob of `len` bytes.
+pub(crate) fn part(header: &str, len: u64) -> Part {
+    let Some(range) = header.strip_prefix("bytes=") else { return Part::Whole };
+    let Some((first, last)) = range.trim().split_once('-') else { return Part::Whole };
+    if last.contains(',') {
+        return Part::Whole;
+    }
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().unwrap_or(u64::MAX));
+    match (first, last) {
+        ("", "") => Part::Whole,
+        ("", suffix) => match number(suffix) {
+            None => Part::Whole,
+            Some(0) => Part::Outside,
+            Some(_) if len == 0 => Part::Outside,
+            Some(count) => Part::Of(len.saturating_sub(count)..len),
+        },
+        (first, last) => {
+            let Some(first) = number(first) else { return Part::Whole };
+            let last = if last.is_empty() { Some(u64::MAX) } else { number(last) };
+            let Some(last) = last else { return Part::Whole };
+            if last < first || first >= len {
+                Part::Outside
+            } else {
+                Part::Of(first..last.saturating_add(1).min(len))
+            }
+        }
+    }
+}
+
+/// Reads a chunk's `Content-Range`: first and last offset. Some clients write it like a response's
+/// (`bytes 0-9/10`, `bytes 0-9/*`).
+pub(crate) fn chunk(header: &str) -> Option<(u64, u64)> {
+    let range = header.trim();
+    let range = range.strip_prefix("bytes ").unwrap_or(range);
+    let range = range.split_once('/').map_or(range, |(range, _)| range);
+    let (first, last) = range.split_once('-')?;
+    let number = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse().ok()).flatten()
+    };
+    let (first, last): (u64, u64) = (number(first)?, number(last)?);
+    (first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_as_rfc_9110_has_them() {
+        for (header, wanted) in [
+            ("bytes=500-1499", Part::Of(500..1500)),
+            ("bytes=500-", Part::Of(500..2048)),
+            ("bytes=-500", Part::Of(1548..2048)),
+            ("bytes=-5000", Part::Of(0..2048)),
+            ("bytes=2000-5000", Part::Of(2000..2048)),
+            ("bytes=2000-99999999999999999999999", Part::Of(2000..2048)),
+            ("bytes=500-0", Part::Outside),
+            ("bytes=5000-10000", Part::Outside),
+            ("bytes=-0", Part::Outside),
+            ("bytes=0-1,5-6", Part::Whole),
+            ("bytes=a-b", Part::Whole),
+            ("bytes=-", Part::Whole),
+            ("lines=0-1", Part::Whole),
+        ] {
+            assert_eq!(part(header, 2048), wanted, "{header}");
+        }
+        assert_eq!(part("bytes=0-", 0), Part::Outside);
+        assert_eq!(part("bytes=-5", 0), Part::Outside);
+    }
+
+    #[test]
+    fn chunks_with_and_without_decoration() {
+        for (header, wanted) in [
+            ("0-9", Some((0, 9))),
+            ("bytes 0-9/10", Some((0, 9))),
+            ("bytes 0-9/*", Some((0, 9))),
+            ("9-0", None),
+            ("-9", None),
+            ("0-", None),
+            ("+1-2", None),
+            ("99999999999999999999-99999999999999999999", None),
+        ] {
+            assert_eq!(chunk(header), wanted, "{header}");
+        }
+    }
+}

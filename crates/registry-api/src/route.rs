@@ -1,0 +1,141 @@
+//! The path grammar of `/v2/` (distribution specification, "Endpoints").
+//!
+//! A repository's components may be called `blobs` or `tags` themselves, so the last suffix that
+//! matches rules. Percent-encoding is undone once, before anything is split: Azure's clients send a
+//! repository's slashes encoded.
+
+use oci::Repository;
+
+use crate::error::ApiError;
+
+/// What a path names. References and digests are still text: what a malformed one means depends on
+/// the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Ping,
+    Catalog,
+    Tags(Repository),
+    Manifest(Repository, String),
+    Blob(Repository, String),
+    Uploads(Repository),
+    Upload(Repository, String),
+    Referrers(Repository, String),
+}
+
+/// Reads a raw path that begins with `/v2`.
+pub(crate) fn parse(path: &str) -> Result<Target, ApiError> {
+    let unknown = || ApiError::not_found("UNSUPPORTED", "there is nothing at this path");
+    let path = decode(path).ok_or_else(unknown)?;
+    let path = match path.strip_prefix("/v2") {
+        Some("" | "/") => return Ok(Target::Ping),
+        Some(rest) => rest.strip_prefix('/').ok_or_else(unknown)?,
+        None => return Err(unknown()),
+    };
+    if path == "_catalog" {
+        return Ok(Target::Catalog);
+    }
+    let segments: Vec<&str> = path.split('/').collect();
+    match segments.as_slice() {
+        [name @ .., "tags", "list"] => Ok(Target::Tags(repository(name)?)),
+        [name @ .., "blobs", "uploads"] | [name @ .., "blobs", "uploads", ""] => {
+            Ok(Target::Uploads(repository(name)?))
+        }
+        [name @ .., "blobs", "uploads", id] => Ok(Target::Upload(repository(name)?, (*id).to_owned())),
+        [name @ .., "manifests", reference] => {
+            Ok(Target::Manifest(repository(name)?, (*reference).to_owned()))
+        }
+        [name @ .., "blobs", digest] => Ok(Target::Blob(repository(name)?, (*digest).to_owned())),
+        [name @ .., "referrers", subject] => Ok(Target::Referrers(repository(name)?, (*subject).to_owned())),
+        _ => Err(unknown()),
+    }
+}
+
+fn repository(segments: &[&str]) -> Result<Repository, ApiError> {
+    segments
+        .join("/")
+        .parse()
+        .map_err(|error: oci::InvalidRepository| ApiError::bad("NAME_INVALID", error.to_string()))
+}
+
+/// Undoes percent-encoding once. `None`: a broken escape, or no text.
+fn decode(path: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        bytes.push(match byte {
+            b'%' => u8::try_from(digit(rest.next())? * 16 + digit(rest.next())?).ok()?,
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).ok().filter(|path| !path.contains('\0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn show(path: &str) -> String {
+        match parse(path) {
+            Ok(Target::Ping) => "ping".to_owned(),
+            Ok(Target::Catalog) => "catalog".to_owned(),
+            Ok(Target::Tags(name)) => format!("tags {name}"),
+            Ok(Target::Manifest(name, reference)) => format!("manifest {name} {reference}"),
+            Ok(Target::Blob(name, digest)) => format!("blob {name} {digest}"),
+            Ok(Target::Uploads(name)) => format!("uploads {name}"),
+            Ok(Target::Upload(name, id)) => format!("upload {name} {id}"),
+            Ok(Target::Referrers(name, subject)) => format!("referrers {name} {subject}"),
+            Err(_) => "-".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_last_suffix_rules() {
+        for (path, wanted) in [
+            ("/v2", "ping"),
+            ("/v2/", "ping"),
+            ("/v2/_catalog", "catalog"),
+            ("/v2/a/tags/list", "tags a"),
+            ("/v2/a/b/manifests/1", "manifest a/b 1"),
+            ("/v2/a%2Fb/manifests/sha256%3Aff", "manifest a/b sha256:ff"),
+            ("/v2/a/blobs/uploads", "uploads a"),
+            ("/v2/a/blobs/uploads/", "uploads a"),
+            ("/v2/a/blobs/uploads/x", "upload a x"),
+            ("/v2/a/blobs/sha256:ff", "blob a sha256:ff"),
+            ("/v2/a/referrers/sha256:ff", "referrers a sha256:ff"),
+            ("/v2/blobs/uploads/blobs/uploads/", "uploads blobs/uploads"),
+            ("/v2/manifests/manifests/manifests", "manifest manifests manifests"),
+            ("/v2/a/tags/list/tags/list", "tags a/tags/list"),
+            ("/v2/tags/list/blobs/uploads/x", "upload tags/list x"),
+        ] {
+            assert_eq!(show(path), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn hostile_paths_name_nothing() {
+        for path in [
+            "/v2x",
+            "/v2//tags/list",
+            "/v2/../tags/list",
+            "/v2/a/../b/tags/list",
+            "/v2/%2e%2e/tags/list",
+            "/v2/a%00/tags/list",
+            "/v2/%zz/tags/list",
+            "/v2/a%2/tags/list",
+            "/v2/%ff/tags/list",
+            "/v2/A/tags/list",
+            "/v2/a//b/tags/list",
+            "/v2/tags/list",
+            "/v2/a/manifests",
+            "/v2/a/tags/list/",
+            "/v2/a/manifests/1/",
+            "/v2/a/./b/tags/list",
+            "/v2/a%252Fb/tags/list",
+            "/v2/_catalog/",
+            "/v2/a",
+        ] {
+            assert_eq!(show(path), "-", "{path}");
+        }
+    }
+}

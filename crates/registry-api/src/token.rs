@@ -1,0 +1,157 @@
+//! The token endpoint (distribution, "Token Authentication" and "OAuth2 Token Authentication").
+
+use auth::{Access, Action, Caller, ResourceAccess, TokenError};
+use axum::extract::{Form, State};
+use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::http::{HeaderMap, Uri};
+use axum::response::{IntoResponse as _, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::access::basic;
+use crate::error::ApiError;
+use crate::query::Parameters;
+use crate::{Api, SERVICE};
+
+/// `GET`: the credentials are Basic, or there are none.
+pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Response {
+    api.token(&uri, &headers).await.unwrap_or_else(ApiError::into_response)
+}
+
+/// `POST`: the credentials are in the form.
+pub(crate) async fn post(State(api): State<Api>, Form(grant): Form<Grant>) -> Response {
+    api.grant(grant).await.unwrap_or_else(ApiError::into_response)
+}
+
+/// What a client posts.
+#[derive(Deserialize)]
+pub(crate) struct Grant {
+    grant_type: String,
+    #[serde(default)]
+    service: Option<String>,
+    #[serde(default)]
+    scope: String,
+    #[serde(default)]
+    username: String,
+    #[serde(default)]
+    password: String,
+    #[serde(default)]
+    refresh_token: String,
+    #[serde(default)]
+    access_type: String,
+}
+
+impl Api {
+    async fn token(&self, uri: &Uri, headers: &HeaderMap) -> Result<Response, ApiError> {
+        let parameters = Parameters::of(uri)?;
+        check_service(parameters.get("service"))?;
+        let caller = match basic(headers) {
+            Some((name, secret)) => Some(self.auth.password(&name, &secret).await?),
+            None if headers.contains_key(axum::http::header::AUTHORIZATION) => {
+                return Err(ApiError::bad("UNAUTHORIZED", "the token endpoint takes Basic credentials"));
+            }
+            // Without credentials: a token that allows what everybody may do, which is nothing yet.
+            None => None,
+        };
+        let scopes: Vec<&str> = parameters.all("scope").flat_map(str::split_whitespace).collect();
+        let is_offline = parameters.get("offline_token") == Some("true");
+        let document = self.issue(caller.as_ref(), &scopes, is_offline)?;
+        Ok(answer(&document))
+    }
+
+    async fn grant(&self, grant: Grant) -> Result<Response, ApiError> {
+        check_service(grant.service.as_deref())?;
+        let caller = match grant.grant_type.as_str() {
+            "password" => self.auth.password(&grant.username, &grant.password).await?,
+            "refresh_token" => self.auth.refresh(&grant.refresh_token, SERVICE).await?,
+            _ => return Err(ApiError::bad("UNSUPPORTED", "grant_type must be password or refresh_token")),
+        };
+        let scopes: Vec<&str> = grant.scope.split_whitespace().collect();
+        let is_refresh = grant.grant_type == "refresh_token";
+        let mut document =
+            self.issue(Some(&caller), &scopes, grant.access_type == "offline" && !is_refresh)?;
+        if is_refresh {
+            document["refresh_token"] = grant.refresh_token.into();
+        }
+        document["scope"] = grant.scope.into();
+        Ok(answer(&document))
+    }
+
+    fn issue(&self, caller: Option<&Caller>, scopes: &[&str], is_offline: bool) -> Result<Value, ApiError> {
+        if scopes.len() > SCOPES_MAX {
+            return Err(ApiError::bad("UNSUPPORTED", format!("a token has {SCOPES_MAX} scopes at most")));
+        }
+        let access = caller.map(|caller| self.granted(caller, scopes)).unwrap_or_default();
+        let issued = self.auth.issue_registry_token(caller, SERVICE, access)?;
+        let issued_at = jiff::Timestamp::from_millisecond(issued.issued_ms).unwrap_or_default();
+        let mut document = json!({
+            "token": issued.token,
+            "access_token": issued.token,
+            "expires_in": issued.expires_in_s,
+            "issued_at": issued_at.to_string(),
+        });
+        if let (Some(caller), true) = (caller, is_offline) {
+            document["refresh_token"] = self.auth.issue_refresh_token(caller, SERVICE)?.token.into();
+        }
+        Ok(document)
+    }
+
+    /// What the caller asks for and may have; less than asked for is no error.
+    fn granted(&self, caller: &Caller, scopes: &[&str]) -> Vec<ResourceAccess> {
+        let granted = scopes.iter().filter_map(|scope| {
+            // The name may hold colons itself.
+            let (kind, rest) = scope.split_once(':')?;
+            let (name, actions) = rest.rsplit_once(':')?;
+            let kind = kind.split_once('(').map_or(kind, |(kind, _)| kind);
+            let actions: Vec<Access> = match kind {
+                "repository" => {
+                    let asked = |access: &Access| {
+                        let word = match access {
+                            Access::Pull => "pull",
+                            Access::Push => "push",
+                            Access::Delete | Access::Catalog => "delete",
+                        };
+                        // Clients that want to delete ask for `*`.
+                        actions.split(',').any(|action| action == word || action == "*")
+                    };
+                    let all = [Access::Pull, Access::Push, Access::Delete];
+                    all.into_iter().filter(asked).filter(|access| self.may(caller, name, *access)).collect()
+                }
+                "registry" if name == "catalog" && caller.may_within(Action::Pull, &self.resource) => {
+                    vec![Access::Catalog]
+                }
+                _ => return None,
+            };
+            let access = ResourceAccess { kind: kind.to_owned(), name: name.to_owned(), actions };
+            Some(access).filter(|access| !access.actions.is_empty())
+        });
+        granted.collect()
+    }
+}
+
+fn check_service(service: Option<&str>) -> Result<(), ApiError> {
+    match service {
+        None | Some(SERVICE) => Ok(()),
+        Some(other) => {
+            Err(ApiError::bad("UNSUPPORTED", format!("there is no service {other:?} here, only {SERVICE:?}")))
+        }
+    }
+}
+
+fn answer(document: &Value) -> Response {
+    let mut response = axum::Json(document).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+impl From<TokenError> for ApiError {
+    fn from(error: TokenError) -> Self {
+        match error {
+            TokenError::Store(error) => error.into(),
+            error => Self::new(axum::http::StatusCode::UNAUTHORIZED, "UNAUTHORIZED", error.to_string()),
+        }
+    }
+}
+
+/// Keeps a token within an 8 KiB header.
+const SCOPES_MAX: usize = 30;
