@@ -5,6 +5,8 @@ use oci::Digest;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::row_id::row_id;
+
 /// One advisory on one package in one image digest. Its JSON is stored, and printed by the CLI.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -64,20 +66,12 @@ pub struct FindingPackage {
 
 impl Finding {
     /// The name of the sub-assessment that shows this finding for one image in one repository:
-    /// the same for the same finding, for ever, whoever computes it (RFC 9562, UUIDv5).
+    /// the same for the same finding, for ever, whoever computes it.
     #[must_use]
     pub fn sub_assessment_id(&self, repository: &str, image: &Digest) -> Uuid {
         let package = &self.package;
-        let parts = [
-            repository,
-            &image.to_string(),
-            &self.id,
-            &package.name,
-            &package.version,
-            &package.architecture,
-            &package.path,
-        ];
-        Uuid::new_v5(&NAMESPACE, parts.join("\n").as_bytes())
+        let parts = [&self.id, &package.name, &package.version, &package.architecture, &package.path];
+        row_id(repository, image, parts.map(String::as_str).join("\n").as_bytes())
     }
 }
 
@@ -96,6 +90,3 @@ pub enum FixState {
     /// The release is no longer looked after.
     EndOfLife,
 }
-
-/// Ours alone; drawn at random once.
-const NAMESPACE: Uuid = Uuid::from_u128(0x7b1d_90c5_4f0e_4d5a_9a52_0c1f_6a3e_e8d1);

@@ -1,1 +1,165 @@
-//! azure-api
+//! Azure's door: what Azure's SDKs, CLI and scripts call, over HTTP.
+//!
+//! Only this room knows Azure's JSON. It reads results and says who may; it changes nothing.
+
+mod arm;
+mod assessments;
+mod discovery;
+mod error;
+mod identity;
+mod paging;
+mod rows;
+mod scopes;
+mod sub_assessments;
+
+use auth::Auth;
+use axum::Router;
+use axum::extract::{Extension, Request, State};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, HeaderName, HeaderValue, PRAGMA,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{Method, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use metastore::Metastore;
+use serde_json::Value;
+use uuid::Uuid;
+
+use arm::Target;
+use error::ArmError;
+
+/// The scheme by which requests come in (`http` or `https`): the listener knows, we do not.
+#[derive(Clone, Copy, Debug)]
+pub struct Scheme(pub &'static str);
+
+#[derive(Clone)]
+struct Api {
+    metastore: Metastore,
+    auth: Auth,
+    tenant: Uuid,
+}
+
+/// What a request says besides its target.
+struct Call {
+    /// `https://HOST`, as the client knows us.
+    base: String,
+    /// The host and port by which the client knows us.
+    host: String,
+    /// The path as it was sent.
+    path: String,
+    query: arm::Query,
+}
+
+/// Everything that is not the registry's: a fallback for every path.
+pub fn router(metastore: Metastore, auth: Auth, tenant: Uuid) -> Router {
+    Router::new().fallback(door).with_state(Api { metastore, auth, tenant })
+}
+
+async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
+    let scheme = scheme.map_or("http", |Extension(Scheme(scheme))| scheme);
+    let mut response = api.serve(scheme, request).await.unwrap_or_else(ArmError::into_response);
+    let request_id =
+        HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static(""));
+    let headers = response.headers_mut();
+    // The token endpoint has its own word on caching.
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    headers.insert(EXPIRES, HeaderValue::from_static("-1"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for name in ["x-ms-request-id", "x-ms-correlation-request-id"] {
+        headers.insert(HeaderName::from_static(name), request_id.clone());
+    }
+    response
+}
+
+impl Api {
+    async fn serve(&self, scheme: &str, request: Request) -> Result<Response, ArmError> {
+        let target = arm::parse(request.uri().path())?;
+        let call = Call::new(scheme, &request)?;
+        let method = request.method().clone();
+        let is_read = method == Method::GET || method == Method::HEAD;
+        match (&target, is_read) {
+            (Target::Token(tenant, version), false) if method == Method::POST => {
+                return Ok(self.token(*tenant, *version, request).await);
+            }
+            (Target::Token(..), _) | (_, false) => {
+                return Err(ArmError::new(
+                    StatusCode::METHOD_NOT_ALLOWED,
+                    "MethodNotAllowed",
+                    format!("{method} is not possible here"),
+                ));
+            }
+            (Target::OpenId(tenant), _) => return self.openid_configuration(*tenant, &call).map(json),
+            (Target::Metadata, _) => return Ok(json(self.metadata(&call))),
+            _ => {}
+        }
+        let caller = self.authenticate(&call, request.headers().get(AUTHORIZATION).cloned()).await?;
+        call.query.check_api_version()?;
+        match target {
+            Target::Tenants => Ok(json(self.tenants())),
+            Target::Subscriptions => self.subscriptions(&caller).await.map(json),
+            Target::Subscription(id) => self.subscription(&caller, id).await.map(json),
+            Target::Assessments(scope) => self.assessments(&caller, &scope, &call).await.map(json),
+            Target::Assessment(scope, key) => self.assessment(&caller, &scope, &key, &call).await.map(json),
+            Target::SubAssessments(scope, key) => {
+                self.sub_assessments(&caller, &scope, key.as_deref(), &call).await.map(json)
+            }
+            Target::SubAssessment(scope, key, row) => {
+                self.sub_assessment(&caller, &scope, &key, &row, &call).await.map(json)
+            }
+            // Answered above.
+            Target::Token(..) | Target::OpenId(_) | Target::Metadata => Err(ArmError::no_such_path()),
+        }
+    }
+
+    async fn authenticate(&self, call: &Call, header: Option<HeaderValue>) -> Result<auth::Caller, ArmError> {
+        let challenge = |code: &'static str, message: &str| {
+            ArmError::unauthorized(code, message, &format!("{}/{}", call.base, self.tenant))
+        };
+        let missing = || {
+            challenge("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+        };
+        let header = header.ok_or_else(missing)?;
+        let token = header.to_str().ok().and_then(|text| text.split_once(' '));
+        let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let (_, token) = token.ok_or_else(|| {
+            challenge(
+                "AuthenticationFailedInvalidHeader",
+                "The 'Authorization' header must be 'Bearer TOKEN'.",
+            )
+        })?;
+        self.auth.verify_management_token(token.trim()).await.map_err(|error| match error {
+            auth::TokenError::Expired => {
+                challenge("ExpiredAuthenticationToken", "The access token has expired.")
+            }
+            auth::TokenError::Store(error) => error.into(),
+            auth::TokenError::Invalid | auth::TokenError::UnknownPrincipal => {
+                challenge("InvalidAuthenticationToken", "The access token is invalid.")
+            }
+        })
+    }
+}
+
+impl Call {
+    fn new(scheme: &str, request: &Request) -> Result<Self, ArmError> {
+        let uri = request.uri();
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or(uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost");
+        // It goes into links and challenges.
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
+        if !host.bytes().all(is_plain) {
+            return Err(ArmError::bad("InvalidHostName", "The Host header is none."));
+        }
+        Ok(Self {
+            base: format!("{scheme}://{host}"),
+            host: host.to_owned(),
+            path: uri.path().to_owned(),
+            query: arm::Query::of(uri)?,
+        })
+    }
+}
+
+fn json(document: Value) -> Response {
+    let typed = [(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))];
+    (StatusCode::OK, typed, document.to_string()).into_response()
+}

@@ -4,7 +4,6 @@ use assessment::{Cause, Finding, ImageState, Verdict};
 use inventory::{EXTRACTOR, ImageInventory, LayerInventory};
 use oci::{Digest, Reference, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, params};
-use uuid::Uuid;
 
 use crate::feed::SNAPSHOT;
 use crate::repository::parse_digest;
@@ -54,17 +53,6 @@ pub struct StoredVerdict {
     pub changed_ms: i64,
 }
 
-/// Which images are asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ImageScope {
-    /// Those of all registries of a subscription.
-    Subscription(Uuid),
-    /// Those of all registries of a resource group.
-    ResourceGroup(Uuid, String),
-    /// Those of one registry.
-    Registry(RegistryId),
-}
-
 /// One image in one repository, and what is known of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageRow {
@@ -88,6 +76,34 @@ pub struct ImageRow {
     pub verdict: Option<StoredVerdict>,
     /// Set while a scan has failed and will be tried again.
     pub failure: Option<ScanFailure>,
+}
+
+impl ImageRow {
+    /// The one state of the image, with its reasons.
+    #[must_use]
+    pub fn state(&self) -> (ImageState, Vec<Cause>) {
+        let because = |code: &str, description: String| vec![Cause { code: code.to_owned(), description }];
+        match (&self.verdict, &self.failure) {
+            (Some(verdict), _) if self.plan_is_on => (verdict.state, verdict.causes.clone()),
+            // What was found stays true after the plan is turned off; it is no longer kept up.
+            (Some(verdict), _) => {
+                let mut causes = verdict.causes.clone();
+                causes.extend(because("PlanOff", "the plan is off: this result is not kept up".to_owned()));
+                (verdict.state, causes)
+            }
+            (None, _) if !self.plan_is_on => {
+                let reason = "the container registries plan of the subscription is off".to_owned();
+                (ImageState::NotApplicable, because("PlanOff", reason))
+            }
+            (None, Some(ScanFailure { attempts, error })) => {
+                let reason = format!("the scan failed {attempts} times and will be tried again: {error}");
+                (ImageState::Unverified, because("ScanFailed", reason))
+            }
+            (None, None) => {
+                (ImageState::Pending, because("ScanPending", "its scan is queued or running".to_owned()))
+            }
+        }
+    }
 }
 
 /// A scan that failed and will be tried again.
@@ -259,41 +275,18 @@ impl Metastore {
         .await
     }
 
-    /// Images of a scope in a fixed order, after the row named by `after` (its repository's row
+    /// Images of a registry in a fixed order, after the row named by `after` (its repository's row
     /// number and its digest). Indexes are not images: their children are.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn images(
         &self,
-        scope: ImageScope,
+        registry: RegistryId,
         after: Option<(i64, String)>,
         limit: usize,
     ) -> Result<Vec<ImageRow>, Error> {
-        self.read(move |rows| {
-            let (condition, subject, group) = match scope {
-                ImageScope::Subscription(id) => {
-                    ("registry.subscription_id = ?4", id.to_string(), String::new())
-                }
-                ImageScope::ResourceGroup(id, group) => {
-                    ("registry.subscription_id = ?4 AND registry.resource_group = ?5", id.to_string(), group)
-                }
-                ImageScope::Registry(id) => {
-                    ("registry.id = CAST(?4 AS INTEGER)", id.0.to_string(), String::new())
-                }
-            };
-            let sql = format!(
-                "{IMAGE_ROWS} WHERE manifest.kind <> 'index' AND (repository.id, manifest.digest) > (?1, ?2)
-                 AND {condition} AND ?5 = ?5 ORDER BY repository.id, manifest.digest LIMIT ?3"
-            );
-            let (repository_id, digest) = after.unwrap_or((0, String::new()));
-            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let mut statement = rows.prepare_cached(&sql)?;
-            let found =
-                statement.query_map(params![repository_id, digest, limit, subject, group], raw_image)?;
-            found.map(|row| image_row(rows, row?)).collect()
-        })
-        .await
+        self.read(move |rows| images(rows, registry, after, ">", limit)).await
     }
 
     /// The image that the reference names; `None` if it names none, or an index.
@@ -325,6 +318,26 @@ impl Metastore {
         })
         .await
     }
+}
+
+/// Images of a registry from the row named by `from` on: itself included with `>=`, not with `>`.
+pub(crate) fn images(
+    rows: &Connection,
+    registry: RegistryId,
+    from: Option<(i64, String)>,
+    comparison: &'static str,
+    limit: usize,
+) -> Result<Vec<ImageRow>, Error> {
+    let sql = format!(
+        "{IMAGE_ROWS} WHERE manifest.kind <> 'index' AND registry.id = ?1
+         AND (repository.id, manifest.digest) {comparison} (?2, ?3)
+         ORDER BY repository.id, manifest.digest LIMIT ?4"
+    );
+    let (repository_id, digest) = from.unwrap_or((0, String::new()));
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut statement = rows.prepare_cached(&sql)?;
+    let found = statement.query_map(params![registry.0, repository_id, digest, limit], raw_image)?;
+    found.map(|row| image_row(rows, row?)).collect()
 }
 
 fn put_findings(rows: &Connection, image: &str, findings: &[Finding]) -> Result<(), Error> {

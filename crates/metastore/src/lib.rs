@@ -6,6 +6,7 @@
 //!
 //! Times are arguments, in milliseconds since 1970 (UTC).
 
+mod assessed;
 mod error;
 mod feed;
 mod image;
@@ -17,9 +18,10 @@ mod sqlite;
 mod tenancy;
 mod upload;
 
+pub use assessed::{ResultCursor, ResultPage, StateCounts};
 pub use error::Error;
 pub use feed::{Feed, FeedPayload};
-pub use image::{ImageRow, ImageScope, ScanFailure, StoredVerdict, VerdictWrite};
+pub use image::{ImageRow, ScanFailure, StoredVerdict, VerdictWrite};
 pub use job::{Job, JobKind};
 pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, StoredManifest};
 pub use principal::{Principal, RoleAssignment};

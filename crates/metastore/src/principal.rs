@@ -50,19 +50,18 @@ impl Metastore {
             if made == 0 {
                 return Ok(false);
             }
-            rows.execute(
-                "INSERT INTO role_assignment (id, principal_id, role_id, scope, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![
-                    assignment.id.to_string(),
-                    assignment.principal.to_string(),
-                    assignment.role.to_string(),
-                    assignment.scope,
-                    now_ms
-                ],
-            )?;
+            assign(rows, &assignment, now_ms)?;
             Ok(true)
         })
         .await
+    }
+
+    /// Gives a principal one more role.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails, or there is no such principal.
+    pub async fn assign_role(&self, assignment: RoleAssignment, now_ms: i64) -> Result<(), Error> {
+        self.write(move |rows| assign(rows, &assignment, now_ms)).await
     }
 
     /// The principal that logs in by this name, or has this id.
@@ -106,4 +105,18 @@ impl Metastore {
         })
         .await
     }
+}
+
+fn assign(rows: &rusqlite::Connection, assignment: &RoleAssignment, now_ms: i64) -> Result<(), Error> {
+    rows.execute(
+        "INSERT INTO role_assignment (id, principal_id, role_id, scope, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+        params![
+            assignment.id.to_string(),
+            assignment.principal.to_string(),
+            assignment.role.to_string(),
+            assignment.scope,
+            now_ms
+        ],
+    )?;
+    Ok(())
 }

@@ -3,8 +3,8 @@
 use assessment::{Cause, ImageState, Verdict};
 use inventory::ImageInventory;
 use metastore::{
-    Durability, FeedPayload, ImageScope, JobKind, ManifestKind, Metastore, Plan, PutManifest,
-    PutManifestError, RegistryId, ResourceGroup, Subscription, UnlinkBlob, Upload, VerdictWrite,
+    Durability, FeedPayload, JobKind, ManifestKind, Metastore, Plan, PutManifest, PutManifestError,
+    RegistryId, ResourceGroup, Subscription, UnlinkBlob, Upload, VerdictWrite,
 };
 use oci::{Algorithm, Digest, Hasher, MediaType, Reference, Repository};
 use uuid::Uuid;
@@ -217,7 +217,7 @@ async fn a_job_is_claimed_once_and_again_when_its_lease_ends() {
     let once_more = claim(112).await.expect("claims").expect("asked for meanwhile");
     rows.store.retry_job(once_more.id, "broken".to_owned(), 500).await.expect("puts back");
     assert_eq!(claim(499).await.expect("asks"), None);
-    let image = rows.store.images(ImageScope::Registry(rows.registry), None, 9).await.expect("lists");
+    let image = rows.store.images(rows.registry, None, 9).await.expect("lists");
     assert_eq!(image[0].failure.as_ref().expect("shown").error, "broken");
     let retried = claim(500).await.expect("claims").expect("due");
     rows.store.complete_job(retried.id, 501).await.expect("completes");
@@ -254,7 +254,7 @@ async fn a_verdict_rests_on_the_current_snapshot_or_is_refused() {
 }
 
 #[tokio::test]
-async fn images_are_listed_by_scope_and_paged_without_gaps() {
+async fn images_are_paged_without_gaps() {
     let rows = rows(Plan::Standard).await;
     for text in ["1", "2", "3", "4", "5"] {
         rows.store.put_manifest(rows.image("a", text, Vec::new(), &[])).await.expect("stores");
@@ -262,7 +262,7 @@ async fn images_are_listed_by_scope_and_paged_without_gaps() {
     let mut after = None;
     let mut seen = Vec::new();
     loop {
-        let page = rows.store.images(ImageScope::Subscription(SUBSCRIPTION), after, 2).await.expect("lists");
+        let page = rows.store.images(rows.registry, after, 2).await.expect("lists");
         let Some(last) = page.last() else { break };
         after = Some((last.repository_id, last.digest.to_string()));
         seen.extend(page.into_iter().map(|row| row.digest));
@@ -270,9 +270,6 @@ async fn images_are_listed_by_scope_and_paged_without_gaps() {
     let mut wanted: Vec<_> = ["1", "2", "3", "4", "5"].map(|text| Digest::sha256(text.as_bytes())).into();
     wanted.sort();
     assert_eq!(seen, wanted);
-    let group = |group: &str| ImageScope::ResourceGroup(SUBSCRIPTION, group.to_owned());
-    assert_eq!(rows.store.images(group("GROUP"), None, 9).await.expect("lists").len(), 5);
-    assert_eq!(rows.store.images(group("other"), None, 9).await.expect("lists").len(), 0);
 }
 
 #[tokio::test]
@@ -290,6 +287,6 @@ async fn what_was_answered_is_found_by_the_next_start() {
     }
     drop((rows.store, store));
     let store = Metastore::open(&rows.folder.path().join("rows.db"), Durability::Flushed).expect("opens");
-    assert_eq!(store.images(ImageScope::Registry(rows.registry), None, 99).await.expect("lists").len(), 50);
+    assert_eq!(store.images(rows.registry, None, 99).await.expect("lists").len(), 50);
     assert_eq!(store.jobs_open().await.expect("counts").0, 50);
 }

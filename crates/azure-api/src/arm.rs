@@ -1,0 +1,223 @@
+//! Paths and queries (Azure Resource Manager's grammar): case does not matter in what is ours,
+//! duplicate slashes are one, percent-encoding is undone once.
+
+use axum::http::Uri;
+use uuid::Uuid;
+
+use crate::error::ArmError;
+
+/// What a path names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Metadata,
+    OpenId(Uuid),
+    Token(Uuid, TokenVersion),
+    Tenants,
+    Subscriptions,
+    Subscription(Uuid),
+    Assessments(Scope),
+    Assessment(Scope, String),
+    /// Of one assessment, or of all.
+    SubAssessments(Scope, Option<String>),
+    SubAssessment(Scope, String, String),
+}
+
+/// The two generations of the token endpoint: with `scope`, and with `resource`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TokenVersion {
+    V1,
+    V2,
+}
+
+/// Where results are asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Scope {
+    pub(crate) subscription: Uuid,
+    pub(crate) group: Option<String>,
+    pub(crate) registry: Option<String>,
+}
+
+/// Reads a raw path.
+pub(crate) fn parse(path: &str) -> Result<Target, ArmError> {
+    target(path).ok_or_else(ArmError::no_such_path)
+}
+
+fn target(path: &str) -> Option<Target> {
+    let path = decode(path)?;
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let folded: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+    let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
+    let guid = |text: &str| Uuid::parse_str(text).ok();
+    match folded.as_slice() {
+        ["metadata", "endpoints"] => return Some(Target::Metadata),
+        ["tenants"] => return Some(Target::Tenants),
+        ["subscriptions"] => return Some(Target::Subscriptions),
+        ["subscriptions", id] => return Some(Target::Subscription(guid(id)?)),
+        [tenant, "v2.0", ".well-known", "openid-configuration"]
+        | [tenant, ".well-known", "openid-configuration"] => {
+            return Some(Target::OpenId(guid(tenant)?));
+        }
+        [tenant, "oauth2", "v2.0", "token"] => return Some(Target::Token(guid(tenant)?, TokenVersion::V2)),
+        [tenant, "oauth2", "token"] => return Some(Target::Token(guid(tenant)?, TokenVersion::V1)),
+        _ => {}
+    }
+    let (scope, length) = scope(&segments, &folded)?;
+    let (rest, named) = (&folded[length..], &segments[length..]);
+    let ["providers", "microsoft.security", rest @ ..] = rest else { return None };
+    let named = named.get(2..)?;
+    Some(match rest {
+        ["assessments"] => Target::Assessments(scope),
+        ["assessments", key] => Target::Assessment(scope, (*key).to_owned()),
+        ["assessments", key, "subassessments"] => Target::SubAssessments(scope, Some((*key).to_owned())),
+        ["assessments", key, "subassessments", _] => {
+            Target::SubAssessment(scope, (*key).to_owned(), (*named.get(3)?).to_owned())
+        }
+        ["subassessments"] => Target::SubAssessments(scope, None),
+        _ => return None,
+    })
+}
+
+/// The scope that a path begins with, and of how many segments it is.
+fn scope(segments: &[&str], folded: &[&str]) -> Option<(Scope, usize)> {
+    let ["subscriptions", id, ..] = folded else { return None };
+    let mut scope = Scope { subscription: Uuid::parse_str(id).ok()?, group: None, registry: None };
+    let ["resourcegroups", _, rest @ ..] = &folded[2..] else { return Some((scope, 2)) };
+    scope.group = Some((*segments.get(3)?).to_owned());
+    let ["providers", "microsoft.containerregistry", "registries", _, ..] = rest else {
+        return Some((scope, 4));
+    };
+    scope.registry = Some((*segments.get(7)?).to_owned());
+    Some((scope, 8))
+}
+
+impl Scope {
+    /// As an ARM id, in the case it was asked for.
+    pub(crate) fn id(&self) -> String {
+        let mut id = format!("/subscriptions/{}", self.subscription);
+        if let Some(group) = &self.group {
+            id.push_str(&format!("/resourceGroups/{group}"));
+        }
+        if let Some(registry) = &self.registry {
+            id.push_str(&format!("/providers/Microsoft.ContainerRegistry/registries/{registry}"));
+        }
+        id
+    }
+
+    /// True if the registry is in it.
+    pub(crate) fn holds(&self, registry: &metastore::Registry) -> bool {
+        let is = |wanted: &Option<String>, name: &str| {
+            wanted.as_ref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(name))
+        };
+        self.subscription == registry.subscription
+            && is(&self.group, &registry.resource_group)
+            && is(&self.registry, &registry.name)
+    }
+}
+
+/// The query; its keys' case does not matter.
+pub(crate) struct Query(Vec<(String, String)>);
+
+impl Query {
+    pub(crate) fn of(uri: &Uri) -> Result<Self, ArmError> {
+        let parsed = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
+        let bad = |_| ArmError::bad("InvalidQueryParameter", "The query does not parse.");
+        parsed.map(|axum::extract::Query(pairs)| Self(pairs)).map_err(bad)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        let found = self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+
+    /// Clients of many years send many versions; what they read of our answers is the same.
+    pub(crate) fn check_api_version(&self) -> Result<(), ArmError> {
+        let Some(version) = self.get("api-version") else {
+            let message = "The api-version query parameter (?api-version=) is required for all requests.";
+            return Err(ArmError::bad("MissingApiVersionParameter", message));
+        };
+        let (date, stage) = version.split_at_checked(10).unwrap_or((version, ""));
+        let is_version = date.parse::<jiff::civil::Date>().is_ok()
+            && (stage.is_empty() || stage.eq_ignore_ascii_case("-preview"));
+        if is_version {
+            return Ok(());
+        }
+        let message =
+            format!("The api-version '{version}' is invalid: write YYYY-MM-DD or YYYY-MM-DD-preview.");
+        Err(ArmError::bad("InvalidApiVersionParameter", message))
+    }
+}
+
+/// Undoes percent-encoding once. `None`: a broken escape, or no text.
+fn decode(path: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.bytes();
+    while let Some(byte) = rest.next() {
+        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
+        bytes.push(match byte {
+            b'%' => u8::try_from(digit(rest.next())? * 16 + digit(rest.next())?).ok()?,
+            _ => byte,
+        });
+    }
+    String::from_utf8(bytes).ok().filter(|path| !path.contains('\0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SUB: &str = "00000000-0000-0000-0000-000000000002";
+
+    #[test]
+    fn case_and_duplicate_slashes_do_not_matter() {
+        let registry = |group: &str, name: &str| Scope {
+            subscription: Uuid::from_u128(2),
+            group: Some(group.to_owned()),
+            registry: Some(name.to_owned()),
+        };
+        let all = Scope { subscription: Uuid::from_u128(2), group: None, registry: None };
+        for (path, wanted) in [
+            ("//metadata/endpoints".to_owned(), Some(Target::Metadata)),
+            (format!("/subscriptions/{SUB}/"), Some(Target::Subscription(Uuid::from_u128(2)))),
+            (
+                format!("/Subscriptions/{SUB}/providers/microsoft.SECURITY/Assessments"),
+                Some(Target::Assessments(all.clone())),
+            ),
+            (
+                format!("/subscriptions/{SUB}/providers/Microsoft.Security/subAssessments"),
+                Some(Target::SubAssessments(all, None)),
+            ),
+            (
+                format!(
+                    "/subscriptions/{SUB}/resourcegroups/My%20Group/providers/microsoft.containerregistry/registries/\
+                     Reg/providers/Microsoft.Security/assessments/ABC/SubAssessments/X"
+                ),
+                Some(Target::SubAssessment(registry("My Group", "Reg"), "abc".to_owned(), "X".to_owned())),
+            ),
+            (format!("/{SUB}/oauth2/v2.0/token"), Some(Target::Token(Uuid::from_u128(2), TokenVersion::V2))),
+            ("/subscriptions/x".to_owned(), None),
+            (format!("/subscriptions/{SUB}/resourceGroups"), None),
+            (format!("/subscriptions/{SUB}/providers/Microsoft.Security"), None),
+            ("/subscriptions/%zz".to_owned(), None),
+            ("/".to_owned(), None),
+        ] {
+            assert_eq!(target(&path), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn an_api_version_is_a_date() {
+        let check = |query: &str| {
+            Query::of(&format!("/x?{query}").parse().expect("a path"))
+                .expect("parses")
+                .check_api_version()
+                .is_ok()
+        };
+        assert!(check("api-version=2019-01-01-preview"));
+        assert!(check("Api-Version=2022-12-01"));
+        assert!(!check("api-version=2022-13-01"));
+        assert!(!check("api-version=2022-12-01-beta"));
+        assert!(!check("api-version=é2-12-01-01"));
+        assert!(!check("api-version="));
+        assert!(!check(""));
+    }
+}

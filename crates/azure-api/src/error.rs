@@ -1,0 +1,74 @@
+//! Errors as Azure Resource Manager writes them.
+
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
+
+/// One refusal.
+#[derive(Debug)]
+pub(crate) struct ArmError {
+    status: StatusCode,
+    code: &'static str,
+    message: String,
+    challenge: Option<HeaderValue>,
+}
+
+impl ArmError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: message.into(), challenge: None }
+    }
+
+    pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    pub(crate) fn not_found(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, code, message)
+    }
+
+    pub(crate) fn no_such_path() -> Self {
+        Self::not_found("InvalidResourceType", "There is no resource type at this path.")
+    }
+
+    pub(crate) fn unauthorized(code: &'static str, message: &str, authority: &str) -> Self {
+        let header = format!(
+            "Bearer authorization_uri=\"{authority}\", error=\"invalid_token\", error_description=\"{message}\""
+        );
+        Self {
+            challenge: HeaderValue::from_str(&header).ok(),
+            ..Self::new(StatusCode::UNAUTHORIZED, code, message)
+        }
+    }
+
+    /// Known to the caller, but not theirs to do.
+    pub(crate) fn forbidden(caller: &auth::Caller, action: &str, scope: &str) -> Self {
+        let message = format!(
+            "The client '{}' with object id '{}' does not have authorization to perform action '{action}' over scope \
+             '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+            caller.name, caller.id
+        );
+        Self::new(StatusCode::FORBIDDEN, "AuthorizationFailed", message)
+    }
+
+    pub(crate) fn into_response(self) -> Response {
+        let document = json!({ "error": { "code": self.code, "message": self.message } });
+        let typed = [(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))];
+        let mut response = (self.status, typed, document.to_string()).into_response();
+        if let Some(challenge) = self.challenge {
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        }
+        response
+    }
+}
+
+impl From<metastore::Error> for ArmError {
+    fn from(error: metastore::Error) -> Self {
+        tracing::error!(error = %error, "an Azure API request failed");
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            "The server failed; its log says why.",
+        )
+    }
+}

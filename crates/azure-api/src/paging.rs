@@ -1,0 +1,87 @@
+//! `nextLink` and `$skipToken`.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use metastore::ResultCursor;
+
+use crate::Call;
+use crate::error::ArmError;
+
+/// Where the next page begins: in which registry, and where there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Cursor {
+    /// The registry's row number.
+    pub(crate) registry: i64,
+    pub(crate) within: Option<ResultCursor>,
+}
+
+impl Cursor {
+    /// The cursor that a request carries. Somebody else's reaches nothing that the caller may not
+    /// read: it only says where to begin.
+    ///
+    /// # Errors
+    /// 400 for what we have not made.
+    pub(crate) fn of(call: &Call) -> Result<Option<Self>, ArmError> {
+        let Some(token) = call.query.get("$skipToken") else { return Ok(None) };
+        let invalid =
+            || ArmError::bad("InvalidSkipToken", "The $skipToken is none of ours: begin at the first page.");
+        Self::parse(token).map(Some).ok_or_else(invalid)
+    }
+
+    fn parse(token: &str) -> Option<Self> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+        let parts: Vec<&str> = text.split(' ').collect();
+        match parts.as_slice() {
+            [registry] => Some(Self { registry: registry.parse().ok()?, within: None }),
+            [registry, repository_id, digest, position, judged_ms] => {
+                let digest: oci::Digest = digest.parse().ok()?;
+                let within = ResultCursor {
+                    repository_id: repository_id.parse().ok()?,
+                    digest: digest.to_string(),
+                    position: position.parse().ok()?,
+                    judged_ms: judged_ms.parse().ok()?,
+                };
+                Some(Self { registry: registry.parse().ok()?, within: Some(within) })
+            }
+            _ => None,
+        }
+    }
+
+    fn token(&self) -> String {
+        let text = match &self.within {
+            None => self.registry.to_string(),
+            Some(at) => {
+                format!(
+                    "{} {} {} {} {}",
+                    self.registry, at.repository_id, at.digest, at.position, at.judged_ms
+                )
+            }
+        };
+        URL_SAFE_NO_PAD.encode(text)
+    }
+
+    /// The link to the next page, at the host that the client used: it sends its token there.
+    pub(crate) fn link(&self, call: &Call) -> String {
+        let version = call.query.get("api-version").unwrap_or_default();
+        format!("{}{}?api-version={version}&$skipToken={}", call.base, call.path, self.token())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_comes_back_as_it_was_made() {
+        let digest = oci::Digest::sha256(b"x").to_string();
+        let within = ResultCursor { repository_id: 7, digest, position: 500, judged_ms: 1_800_000_000_000 };
+        for cursor in [Cursor { registry: 3, within: None }, Cursor { registry: 3, within: Some(within) }] {
+            assert_eq!(Cursor::parse(&cursor.token()), Some(cursor));
+        }
+        for bad in
+            ["", "x", "====", &URL_SAFE_NO_PAD.encode("1 2 3"), &URL_SAFE_NO_PAD.encode("1 2 notadigest 4 5")]
+        {
+            assert_eq!(Cursor::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Sub-assessments: every finding, and every image without one.
+
+use assessment::is_row_of;
+use auth::{Action, Caller};
+use metastore::Registry;
+use oci::Reference;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::arm::Scope;
+use crate::error::ArmError;
+use crate::paging::Cursor;
+use crate::rows::{KEY, Place};
+use crate::{Api, Call};
+
+impl Api {
+    /// One page of them, of all registries in the scope that the caller may read.
+    pub(crate) async fn sub_assessments(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        key: Option<&str>,
+        call: &Call,
+    ) -> Result<Value, ArmError> {
+        let registries = self.readable(caller, scope, Action::ReadSubAssessments).await?;
+        if let Some(key) = key {
+            check_key(key)?;
+        }
+        let mut from = Cursor::of(call)?;
+        let begin = from.as_ref().map_or(i64::MIN, |cursor| cursor.registry);
+        let mut rows = Vec::new();
+        let mut next = None;
+        for registry in registries.iter().filter(|registry| registry.id.0 >= begin) {
+            let left = PAGE_ROWS - rows.len();
+            if left == 0 {
+                next = Some(Cursor { registry: registry.id.0, within: None });
+                break;
+            }
+            let within = from
+                .take()
+                .filter(|cursor| cursor.registry == registry.id.0)
+                .and_then(|cursor| cursor.within);
+            let page = self.metastore.results(registry.id, within, left).await?;
+            for (image, findings) in &page.images {
+                rows.extend(Place { registry, host: &call.host, image }.rows(findings));
+            }
+            if page.next.is_some() {
+                next = Some(Cursor { registry: registry.id.0, within: page.next });
+                break;
+            }
+        }
+        let mut document = json!({ "value": rows });
+        if let Some(next) = next {
+            document["nextLink"] = next.link(call).into();
+        }
+        Ok(document)
+    }
+
+    /// One of them.
+    pub(crate) async fn sub_assessment(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        key: &str,
+        name: &str,
+        call: &Call,
+    ) -> Result<Value, ArmError> {
+        let registries = self.readable(caller, scope, Action::ReadSubAssessments).await?;
+        check_key(key)?;
+        let unknown = || {
+            let message =
+                format!("There is no sub-assessment '{name}' of the assessment '{key}' in this scope.");
+            ArmError::not_found("ResourceNotFound", message)
+        };
+        let wanted = Uuid::parse_str(name).map_err(|_| unknown())?;
+        for registry in &registries {
+            if let Some(row) = self.find(registry, wanted, &call.host).await? {
+                return Ok(row);
+            }
+        }
+        Err(unknown())
+    }
+
+    async fn find(&self, registry: &Registry, wanted: Uuid, host: &str) -> Result<Option<Value>, ArmError> {
+        for (repository, digest) in self.metastore.image_names(registry.id).await? {
+            if !is_row_of(wanted, repository.as_str(), &digest) {
+                continue;
+            }
+            let reference = Reference::Digest(digest.clone());
+            let Some(image) = self.metastore.image(registry.id, &repository, &reference).await? else {
+                continue;
+            };
+            let findings = self.metastore.findings(&digest).await?;
+            let is_pending = image.state().0 == assessment::ImageState::Pending;
+            let rows = Place { registry, host, image: &image }.rows(&findings);
+            let name = wanted.to_string();
+            if let Some(row) =
+                rows.into_iter().find(|row| row["name"] == name.as_str()).filter(|_| !is_pending)
+            {
+                return Ok(Some(row));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// There is one assessment.
+pub(crate) fn check_key(key: &str) -> Result<(), ArmError> {
+    if key.eq_ignore_ascii_case(KEY) {
+        return Ok(());
+    }
+    let message = format!("There is no assessment '{key}' here; the one on registries is '{KEY}'.");
+    Err(ArmError::not_found("ResourceNotFound", message))
+}
+
+/// As many as fit into a megabyte or so.
+const PAGE_ROWS: usize = 500;

@@ -1,0 +1,506 @@
+//! Azure's door over a real metastore: rows, pages, errors, and who may read what.
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use advisory::Severity;
+use assessment::{Cause, Finding, FindingPackage, FixState, ImageState, Verdict};
+use auth::{Auth, SigningKey, hash_secret, roles};
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request};
+use http_body_util::BodyExt as _;
+use inventory::ImageInventory;
+use metastore::{
+    Durability, ManifestKind, Metastore, Plan, Principal, PutManifest, RegistryId, ResourceGroup,
+    RoleAssignment, Subscription, VerdictWrite,
+};
+use oci::{Digest, MediaType};
+use serde_json::{Value, json};
+use tower::ServiceExt as _;
+use uuid::Uuid;
+
+const TENANT: Uuid = Uuid::from_u128(1);
+const SUB: Uuid = Uuid::from_u128(2);
+const KEY: &str = "dbd0cb49-b563-45e7-9724-889e799fa648";
+const NOW_MS: i64 = 1_800_000_000_123;
+
+struct House {
+    router: Router,
+    metastore: Metastore,
+    registry: RegistryId,
+    resource: String,
+    _folder: tempfile::TempDir,
+}
+
+async fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
+    let first = Subscription { id: SUB, display_name: "s".to_owned(), plan: Plan::Standard };
+    let group = ResourceGroup { subscription: SUB, name: "default".to_owned(), location: "local".to_owned() };
+    metastore.create_tenancy(TENANT, first, group, "lazaret", 0).await.unwrap();
+    let served = metastore.registries().await.unwrap().remove(0);
+    let resource = served.resource_id();
+    let subscription = format!("/subscriptions/{SUB}");
+    for (number, (name, held)) in [
+        ("admin", vec![(roles::OWNER, "/")]),
+        ("reader", vec![(roles::SECURITY_READER, "/"), (roles::ACR_PULL, resource.as_str())]),
+        ("security", vec![(roles::SECURITY_READER, &subscription)]),
+        ("puller", vec![(roles::ACR_PULL, &resource)]),
+        ("elsewhere", vec![(roles::OWNER, "/subscriptions/00000000-0000-0000-0000-00000000000f")]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let id = Uuid::from_u128(10 + number as u128);
+        let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("secret") };
+        let assign = |(index, (role, scope)): (u128, (Uuid, &str))| RoleAssignment {
+            id: Uuid::from_u128(100 + 10 * number as u128 + index),
+            principal: id,
+            role,
+            scope: scope.to_owned(),
+        };
+        let mut assignments = (0..).zip(held).map(assign);
+        assert!(metastore.create_principal(principal, assignments.next().unwrap(), 0).await.unwrap());
+        for further in assignments {
+            metastore.assign_role(further, 0).await.unwrap();
+        }
+    }
+    let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), TENANT, Arc::new(|| NOW_MS));
+    let router = azure_api::router(metastore.clone(), auth, TENANT);
+    House { router, metastore, registry: served.id, resource, _folder: folder }
+}
+
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    headers: HeaderMap,
+    body: Value,
+}
+
+impl Answer {
+    #[track_caller]
+    fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{:#}", self.body);
+        self
+    }
+
+    fn code(&self) -> &str {
+        self.body["error"]["code"].as_str().unwrap_or_default()
+    }
+}
+
+impl House {
+    async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path).header("host", "registry.example:5443");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body.to_owned())).unwrap();
+        let (parts, body) = self.router.clone().oneshot(request).await.unwrap().into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    async fn token(&self, name: &str) -> String {
+        let form = format!(
+            "grant_type=client_credentials&client_id={name}&client_secret=secret\
+             &scope=https%3A%2F%2Fmanagement.azure.com%2F%2F.default"
+        );
+        let path = format!("/{TENANT}/oauth2/v2.0/token");
+        let answer = self.send("POST", &path, &[FORM], &form).await.is(200);
+        answer.body["access_token"].as_str().unwrap().to_owned()
+    }
+
+    async fn get(&self, name: &str, path: &str) -> Answer {
+        let bearer = format!("Bearer {}", self.token(name).await);
+        self.send("GET", path, &[("authorization", &bearer), ("accept", "*/*")], "").await
+    }
+
+    async fn push(&self, repository: &str, text: &str) -> Digest {
+        let digest = Digest::sha256(text.as_bytes());
+        let put = PutManifest {
+            registry: self.registry,
+            repository: repository.parse().unwrap(),
+            digest: digest.clone(),
+            kind: ManifestKind::Image,
+            media_type: MediaType::new(MediaType::OCI_MANIFEST),
+            artifact_type: None,
+            subject: None,
+            annotations: None,
+            blobs: vec![],
+            children: vec![],
+            bytes: text.as_bytes().to_vec(),
+            tags: vec!["latest".parse().unwrap()],
+            pushed_by: String::new(),
+            now_ms: NOW_MS,
+        };
+        self.metastore.put_manifest(put).await.unwrap();
+        digest
+    }
+
+    async fn judge(
+        &self,
+        image: &Digest,
+        state: ImageState,
+        causes: &[(&str, &str)],
+        findings: Vec<Finding>,
+    ) {
+        let causes = causes.iter().map(|(code, description)| Cause {
+            code: (*code).to_owned(),
+            description: (*description).to_owned(),
+        });
+        let write = VerdictWrite {
+            image: image.clone(),
+            inventory: ImageInventory::default(),
+            snapshot: None,
+            engine: "test".to_owned(),
+            verdict: Verdict { state, causes: causes.collect(), findings },
+            keys: vec![],
+            now_ms: NOW_MS,
+        };
+        assert!(self.metastore.put_verdict(write).await.unwrap());
+    }
+
+    fn subs(&self) -> String {
+        format!("{}/providers/Microsoft.Security/assessments/{KEY}/subAssessments{VERSION}", self.resource)
+    }
+
+    /// Every row, through all pages, following the links as they are.
+    async fn all_rows(&self, path: &str) -> Vec<Value> {
+        let mut rows = Vec::new();
+        let mut next = Some(path.to_owned());
+        while let Some(path) = next {
+            let mut answer = self.get("admin", &path).await.is(200).body;
+            let page = answer["value"].as_array_mut().unwrap();
+            assert!(page.len() <= 500 && !page.is_empty());
+            rows.append(page);
+            let link = answer["nextLink"].as_str();
+            next = link.map(|link| link.strip_prefix("http://registry.example:5443").unwrap().to_owned());
+        }
+        rows
+    }
+}
+
+fn finding(id: &str, severity: Severity) -> Finding {
+    Finding {
+        id: id.to_owned(),
+        aliases: vec![],
+        title: format!("{id} in openssl"),
+        description: "a flaw".to_owned(),
+        severity,
+        severity_source: "debian urgency".to_owned(),
+        package: FindingPackage {
+            name: "libssl3".to_owned(),
+            version: "3.0.1".to_owned(),
+            ecosystem: "deb".to_owned(),
+            architecture: "amd64".to_owned(),
+            path: "var/lib/dpkg/status".to_owned(),
+            layer: Digest::sha256(b"layer"),
+            layer_command: None,
+        },
+        source: "openssl".to_owned(),
+        source_version: "3.0.1".to_owned(),
+        fixed_version: Some("3.0.2".to_owned()),
+        fix_state: FixState::Fixed,
+        remediation: "upgrade".to_owned(),
+        reason: "because".to_owned(),
+        feed: "debian".to_owned(),
+        references: vec![advisory::Reference {
+            title: "DSA-1".to_owned(),
+            link: "https://d.example/1".to_owned(),
+        }],
+    }
+}
+
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
+const VERSION: &str = "?api-version=2019-01-01-preview";
+
+#[tokio::test]
+async fn each_state_has_its_rows() {
+    let house = house().await;
+    let unhealthy = house.push("app/bad", "bad").await;
+    let findings = vec![finding("CVE-2024-1", Severity::Critical), finding("CVE-2024-2", Severity::Unknown)];
+    house.judge(&unhealthy, ImageState::Unhealthy, &[], findings).await;
+    let healthy = house.push("app/good", "good").await;
+    house.judge(&healthy, ImageState::Healthy, &[], vec![]).await;
+    let unverified = house.push("app/odd", "odd").await;
+    let causes = [("NoAdvisoryData", "no data"), ("UnjudgedSoftware", "a jar")];
+    house.judge(&unverified, ImageState::Unverified, &causes, vec![]).await;
+    house.push("app/new", "pending").await;
+
+    let answer = house.get("admin", &house.subs()).await.is(200);
+    let rows = answer.body["value"].as_array().unwrap();
+    assert_eq!(rows.len(), 4, "{rows:#?}");
+    let of = |digest: &Digest| -> Vec<&Value> {
+        let wanted = digest.to_string();
+        rows.iter()
+            .filter(|row| row["properties"]["additionalData"]["imageDigest"] == wanted.as_str())
+            .collect()
+    };
+    let bad = &of(&unhealthy)[0]["properties"];
+    assert_eq!(
+        bad["status"],
+        json!({ "code": "Unhealthy", "severity": "High", "description": "The resource is unhealthy" })
+    );
+    assert_eq!(
+        (&bad["id"], &bad["impact"], &bad["remediation"]),
+        (&json!("CVE-2024-1"), &json!("3"), &json!("upgrade"))
+    );
+    assert_eq!(bad["timeGenerated"], "2027-01-15T08:00:00.1230000Z");
+    let id = format!("{}/repository/app/bad/imageDigest/{unhealthy}", house.resource);
+    assert_eq!(bad["resourceDetails"], json!({ "source": "Azure", "id": id }));
+    let data = &bad["additionalData"];
+    assert_eq!(data["assessedResourceType"], "ContainerRegistryVulnerability");
+    assert_eq!(data["cve"], json!([{ "title": "CVE-2024-1", "link": "https://d.example/1" }]));
+    assert_eq!(data["vendorReferences"], json!([{ "title": "DSA-1", "link": "https://d.example/1" }]));
+    assert_eq!((&data["patchable"], &data["severity"]), (&json!(true), &json!("Critical")));
+    assert_eq!(
+        (&data["registryHost"], &data["repositoryName"]),
+        (&json!("registry.example:5443"), &json!("app/bad"))
+    );
+    assert_eq!(of(&unhealthy)[1]["properties"]["status"]["severity"], "Unknown");
+
+    let good = &of(&healthy)[0]["properties"];
+    assert_eq!(good["status"], json!({ "code": "Healthy", "description": "The resource is healthy" }));
+    let odd = &of(&unverified)[0]["properties"];
+    let status =
+        json!({ "code": "NotApplicable", "cause": "NoAdvisoryData", "description": "no data; a jar" });
+    assert_eq!(odd["status"], status);
+    assert_eq!(odd["additionalData"]["state"], "Unverified");
+
+    for row in rows {
+        let path = format!("{}{VERSION}", row["id"].as_str().unwrap());
+        assert_eq!(&house.get("admin", &path).await.is(200).body, row, "get one is what the list shows");
+    }
+    let absent = house.subs().replace("subAssessments?", &format!("subAssessments/{}?", Uuid::nil()));
+    assert_eq!(house.get("admin", &absent).await.is(404).code(), "ResourceNotFound");
+    assert_eq!(
+        house.get("admin", &absent.replace(&Uuid::nil().to_string(), "nonsense")).await.is(404).code(),
+        "ResourceNotFound"
+    );
+}
+
+#[tokio::test]
+async fn the_registrys_assessment_follows_its_images() {
+    let house = house().await;
+    let list = format!("{}/providers/Microsoft.Security/assessments{VERSION}", house.resource);
+    let one = format!("{}/providers/Microsoft.Security/assessments/{KEY}{VERSION}", house.resource);
+    let status = || async { house.get("admin", &one).await.is(200).body["properties"]["status"].clone() };
+    assert_eq!(status().await["cause"], "NothingJudged");
+    let odd = house.push("a", "odd").await;
+    house.judge(&odd, ImageState::Unverified, &[("X", "x")], vec![]).await;
+    assert_eq!(
+        (status().await["code"].clone(), status().await["cause"].clone()),
+        (json!("NotApplicable"), json!("Unverified"))
+    );
+    let good = house.push("a", "good").await;
+    house.judge(&good, ImageState::Healthy, &[], vec![]).await;
+    assert_eq!(status().await["code"], "Healthy");
+    let bad = house.push("a", "bad").await;
+    house.judge(&bad, ImageState::Unhealthy, &[], vec![finding("CVE-1", Severity::Low)]).await;
+    assert_eq!(status().await["code"], "Unhealthy");
+    assert_eq!(status().await["firstEvaluationDate"], "2027-01-15T08:00:00.1230000Z");
+    let listed = house.get("admin", &list).await.is(200).body;
+    assert_eq!(listed["value"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["value"][0], house.get("admin", &one).await.body);
+    assert_eq!(listed["value"][0]["properties"]["additionalData"]["imagesUnhealthy"], "1");
+    assert!(listed["value"][0]["properties"]["metadata"].is_null());
+    let expanded = house.get("admin", &format!("{one}&%24expand=metadata")).await.is(200).body;
+    assert_eq!(expanded["properties"]["metadata"]["severity"], "High");
+    house.metastore.delete_manifest(house.registry, &"a".parse().unwrap(), &bad).await.unwrap();
+    assert_eq!(status().await["code"], "Healthy", "nothing to fix is left");
+}
+
+#[tokio::test]
+async fn pages_have_no_gaps_and_no_duplicates() {
+    let house = house().await;
+    let mut wanted = BTreeSet::new();
+    for number in 0..60 {
+        let image = house.push(&format!("app/{}", number % 7), &number.to_string()).await;
+        let count = [0, 1, 7, 250, 10][number % 5];
+        let findings: Vec<_> = (0..count).map(|id| finding(&format!("CVE-{id}"), Severity::Low)).collect();
+        let state = if count == 0 { ImageState::Healthy } else { ImageState::Unhealthy };
+        for finding in &findings {
+            wanted.insert((image.to_string(), finding.id.clone()));
+        }
+        if count == 0 {
+            wanted.insert((image.to_string(), "healthy".to_owned()));
+        }
+        house.judge(&image, state, &[], findings).await;
+    }
+    assert_eq!(wanted.len(), 12 * (1 + 1 + 7 + 250 + 10));
+    let subscription = format!("/subscriptions/{SUB}/providers/Microsoft.Security/subAssessments{VERSION}");
+    let group = format!(
+        "/subscriptions/{SUB}/resourceGroups/DEFAULT/providers/Microsoft.Security/assessments/{KEY}/subAssessments{VERSION}"
+    );
+    for path in [house.subs(), subscription, group] {
+        let rows = house.all_rows(&path).await;
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let seen: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                (text(&row["properties"]["additionalData"]["imageDigest"]), text(&row["properties"]["id"]))
+            })
+            .collect();
+        assert_eq!(seen.len(), wanted.len(), "{path}");
+        assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), wanted, "{path}");
+        let names: BTreeSet<_> = rows.iter().map(|row| text(&row["name"])).collect();
+        assert_eq!(names.len(), wanted.len());
+    }
+    let bad = format!("{}&$skipToken=bm9uc2Vuc2U", house.subs());
+    assert_eq!(house.get("admin", &bad).await.is(400).code(), "InvalidSkipToken");
+}
+
+/// Every route by every caller: 200, 403 for what they may know of, 404 for what they may not.
+#[tokio::test]
+async fn roles_decide_on_every_route() {
+    let house = house().await;
+    let image = house.push("app", "x").await;
+    house.judge(&image, ImageState::Healthy, &[], vec![]).await;
+    let row =
+        house.get("admin", &house.subs()).await.is(200).body["value"][0]["id"].as_str().unwrap().to_owned();
+    let sub = format!("/subscriptions/{SUB}");
+    let security = |scope: &str, rest: &str| format!("{scope}/providers/Microsoft.Security/{rest}{VERSION}");
+    let group = format!("{sub}/resourceGroups/default");
+    let other = house.resource.replace("lazaret", "other");
+    let routes = [
+        (security(&house.resource, "assessments"), "resource"),
+        (security(&house.resource, &format!("assessments/{KEY}")), "resource"),
+        (security(&house.resource, &format!("assessments/{KEY}/subAssessments")), "resource"),
+        (format!("{row}{VERSION}"), "resource"),
+        (security(&group, "assessments"), "resource"),
+        (security(&group, "subAssessments"), "resource"),
+        (security(&sub, "assessments"), "resource"),
+        (security(&sub, "subAssessments"), "resource"),
+        (security(&other, "subAssessments"), "absent"),
+        (security("/subscriptions/00000000-0000-0000-0000-0000000000aa", "subAssessments"), "absent"),
+        (format!("{sub}{VERSION}"), "subscription"),
+        (format!("/subscriptions{VERSION}"), "list"),
+        (format!("/tenants{VERSION}"), "list"),
+    ];
+    for (path, kind) in &routes {
+        let anonymous = house.send("GET", path, &[], "").await.is(401);
+        assert_eq!(anonymous.code(), "AuthenticationFailed");
+        let challenge = anonymous.headers["www-authenticate"].to_str().unwrap().to_owned();
+        assert!(
+            challenge
+                .starts_with(&format!("Bearer authorization_uri=\"http://registry.example:5443/{TENANT}\""))
+        );
+        for (name, resource, subscription) in [
+            ("admin", 200, 200),
+            ("reader", 200, 200),
+            ("security", 403, 200),
+            ("puller", 403, 200),
+            ("elsewhere", 404, 404),
+        ] {
+            let wanted = match *kind {
+                "resource" => resource,
+                "subscription" => subscription,
+                "absent" => 404,
+                _ => 200,
+            };
+            let answer = house.get(name, path).await;
+            assert_eq!(answer.status, wanted, "{name} {path} {:#}", answer.body);
+            if wanted == 403 {
+                assert_eq!(answer.code(), "AuthorizationFailed");
+            }
+        }
+    }
+    let seen = house.get("elsewhere", &format!("/subscriptions{VERSION}")).await.is(200).body;
+    assert_eq!(seen["value"], json!([]));
+}
+
+#[tokio::test]
+async fn the_token_endpoint_speaks_oauth() {
+    let house = house().await;
+    let openid =
+        house.send("GET", &format!("/{TENANT}/v2.0/.well-known/openid-configuration"), &[], "").await.is(200);
+    let base = format!("http://registry.example:5443/{TENANT}");
+    assert_eq!(openid.body["token_endpoint"], format!("{base}/oauth2/v2.0/token"));
+    assert_eq!(openid.body["issuer"], format!("{base}/v2.0"));
+    let v2 = format!("/{TENANT}/oauth2/v2.0/token");
+    let v1 = format!("/{TENANT}/oauth2/token");
+    let resource = "resource=https%3A%2F%2Fmanagement.core.windows.net%2F";
+    let scope = "scope=openid%20https%3A%2F%2Fmanagement.azure.com%2F.default";
+    for (path, form) in [
+        (&v2, format!("grant_type=password&username=admin&password=secret&{scope}")),
+        (
+            &v2,
+            format!(
+                "grant_type=client_credentials&client_id={}&client_secret=secret&{scope}",
+                Uuid::from_u128(10)
+            ),
+        ),
+        (&v1, format!("grant_type=client_credentials&client_id=admin&client_secret=secret&{resource}")),
+    ] {
+        let granted = house.send("POST", path, &[FORM], &form).await.is(200);
+        assert_eq!(granted.headers["cache-control"], "no-store");
+        let bearer = format!("Bearer {}", granted.body["access_token"].as_str().unwrap());
+        let path = format!("/subscriptions{VERSION}");
+        house.send("GET", &path, &[("authorization", &bearer)], "").await.is(200);
+    }
+    let other = format!("/{}/oauth2/v2.0/token", Uuid::nil());
+    for (path, form, status, error) in [
+        (
+            &v2,
+            format!("grant_type=client_credentials&client_id=admin&client_secret=no&{scope}"),
+            401,
+            "invalid_client",
+        ),
+        (&v2, format!("grant_type=client_credentials&client_id=admin&{scope}"), 401, "invalid_client"),
+        (&v2, "grant_type=device_code".to_owned(), 400, "unsupported_grant_type"),
+        (
+            &v2,
+            "grant_type=client_credentials&client_id=admin&client_secret=secret&scope=x".to_owned(),
+            400,
+            "invalid_scope",
+        ),
+        (&other, "grant_type=client_credentials".to_owned(), 400, "invalid_request"),
+    ] {
+        let refused = house.send("POST", path, &[FORM], &form).await.is(status);
+        assert_eq!(refused.body["error"], error);
+        assert!(refused.body["error_description"].is_string());
+    }
+    let bearer = [("authorization", "Bearer x.y.z")];
+    let refused = house.send("GET", &format!("/subscriptions{VERSION}"), &bearer, "").await.is(401);
+    assert_eq!(refused.code(), "InvalidAuthenticationToken");
+}
+
+#[tokio::test]
+async fn arms_conventions_are_kept() {
+    let house = house().await;
+    let metadata =
+        house.send("GET", "//metadata/endpoints?api-version=2022-09-01", &[], "").await.is(200).body;
+    assert_eq!(metadata["authentication"]["loginEndpoint"], "http://registry.example:5443/");
+    assert!(metadata["suffixes"]["acrLoginServer"].is_string() && metadata["name"].is_string());
+    let older = house.send("GET", "/metadata/endpoints?api-version=2019-05-01", &[], "").await.is(200).body;
+    assert_eq!(older[0]["name"], metadata["name"]);
+    let path = house.subs();
+    let answer = house.get("admin", &path).await.is(200);
+    for (name, value) in [
+        ("content-type", "application/json; charset=utf-8"),
+        ("cache-control", "no-cache"),
+        ("x-content-type-options", "nosniff"),
+    ] {
+        assert_eq!(answer.headers[name], value);
+    }
+    assert!(answer.headers.contains_key("x-ms-request-id"));
+    let shouted = path.to_ascii_uppercase().replace("API-VERSION", "Api-Version").replace('/', "//");
+    house.get("admin", &shouted).await.is(200);
+    let bare = path.replace(VERSION, "");
+    assert_eq!(house.get("admin", &bare).await.is(400).code(), "MissingApiVersionParameter");
+    assert_eq!(
+        house.get("admin", &format!("{bare}?api-version=1")).await.is(400).code(),
+        "InvalidApiVersionParameter"
+    );
+    let unknown = path.replace(KEY, "c0b7cfc6-3172-465a-b378-53c7ff2cc0d5");
+    assert_eq!(house.get("admin", &unknown).await.is(404).code(), "ResourceNotFound");
+    assert_eq!(house.get("admin", "/nothing").await.is(404).code(), "InvalidResourceType");
+    let bearer = format!("Bearer {}", house.token("admin").await);
+    for method in ["PUT", "DELETE", "POST", "PATCH"] {
+        house.send(method, &path, &[("authorization", &bearer)], "").await.is(405);
+    }
+}
