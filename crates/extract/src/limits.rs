@@ -7,7 +7,7 @@ pub struct Limits {
     /// processor time ends earlier on most machines.
     pub unpacked_bytes_max: u64,
     /// Unpacked bytes for each stored byte, looked at once [`Limits::ratio_from_bytes`] were
-    /// unpacked. Deflate reaches 1032 on zeros; files that people ship stay far below 200.
+    /// unpacked. Deflate reaches 1032 on zeros; what people ship stays far below 100.
     pub ratio_max: u64,
     /// Unpacked bytes below which the ratio does not matter.
     pub ratio_from_bytes: u64,
@@ -37,7 +37,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             unpacked_bytes_max: 64 << 30,
-            ratio_max: 200,
+            ratio_max: 100,
             ratio_from_bytes: 1 << 30,
             entries_max: 5_000_000,
             path_bytes_max: 4096,

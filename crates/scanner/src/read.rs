@@ -128,11 +128,7 @@ impl LayerReader {
                 break;
             }
         }
-        match outcome(child.finish().await) {
-            Ok(inventory) => Ok(inventory),
-            Err(JailError::Spawn(error)) => Err(ScanError::Spawn(error)),
-            Err(error) => Ok(unread(problem_kind(&error), error.to_string())),
-        }
+        outcome(child.finish().await)
     }
 }
 
@@ -164,15 +160,19 @@ where
             break;
         }
     }
-    Ok(outcome(child.finish().await).unwrap_or_else(|error| unread(problem_kind(&error), error.to_string())))
+    outcome(child.finish().await)
 }
 
-/// What the child said; its words are as hostile as the layer.
-pub(crate) fn outcome(finished: Result<Vec<u8>, JailError>) -> Result<LayerInventory, JailError> {
-    let document = finished?;
-    Ok(serde_json::from_slice(&document).unwrap_or_else(|error| {
-        unread(ProblemKind::ExtractorFailed, format!("the extractor's inventory does not parse: {error}"))
-    }))
+/// What the child said; its words are as hostile as the layer. A child that broke a rule has said
+/// that the layer cannot be read, and would say so again.
+pub(crate) fn outcome(finished: Result<Vec<u8>, JailError>) -> Result<LayerInventory, ScanError> {
+    match finished {
+        Ok(document) => Ok(serde_json::from_slice(&document).unwrap_or_else(|error| {
+            unread(ProblemKind::ExtractorFailed, format!("the extractor's inventory does not parse: {error}"))
+        })),
+        Err(JailError::Spawn(error)) => Err(ScanError::Spawn(error)),
+        Err(error) => Ok(unread(problem_kind(&error), error.to_string())),
+    }
 }
 
 fn unread(kind: ProblemKind, detail: String) -> LayerInventory {

@@ -43,9 +43,6 @@ pub enum ScanError {
     /// No process could be started.
     #[error("the extractor cannot be started")]
     Spawn(#[source] io::Error),
-    /// The extractor ended badly.
-    #[error("the extractor ended badly")]
-    Jail(#[source] sandbox::JailError),
     /// A file could not be read.
     #[error("a file cannot be read")]
     File(#[source] io::Error),
@@ -184,9 +181,7 @@ impl Scanner {
                 if config.media_type.is_image_config() && config.size <= CONFIG_BYTES_MAX =>
             {
                 let blob = self.blobs.open_blob(&config.digest).await.map_err(ScanError::Blob)?;
-                blob.and_then(|blob| {
-                    ImageConfig::parse(&blob.whole()).ok()
-                })
+                blob.and_then(|blob| ImageConfig::parse(&blob.whole()).ok())
             }
             _ => None,
         };

@@ -110,7 +110,7 @@ async fn follow(
     }
     let Ok(Verified { layer, size, guard }) = completion.await else { return Ok(()) };
     feeder.feed(&mut child, file, size).await?;
-    let inventory = outcome(child.finish().await).map_err(ScanError::Jail)?;
+    let inventory = outcome(child.finish().await)?;
     reader.inner.metastore.put_layer_inventory(&layer, &inventory).await?;
     drop(guard);
     Ok(())
