@@ -1,2 +1,44 @@
-//! xtask
-fn main() {}
+//! Chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`.
+#![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
+
+mod tests;
+mod tidy;
+
+use std::process::{Command, ExitCode};
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["test"] => tests::test(),
+        ["test", "--setup"] => tests::set_up().and_then(|()| tests::test()),
+        ["tidy"] => tidy::tidy(),
+        ["bench", rest @ ..] => bench(rest),
+        _ => Err(USAGE.to_owned()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn bench(arguments: &[&str]) -> Result<(), String> {
+    run(Command::new("cargo").args(["build", "--release", "--package", "server", "--package", "bench"]))?;
+    run(Command::new("target/release/bench").args(arguments))
+}
+
+/// Runs a command to its end; its failure is ours.
+fn run(command: &mut Command) -> Result<(), String> {
+    let name = format!("{command:?}").replace('"', "");
+    let status = command.status().map_err(|error| format!("{name}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{name}: {status}")) }
+}
+
+const USAGE: &str = "usage:
+  cargo xtask test           every check and test; names what it leaves out and how to get it
+  cargo xtask test --setup   installs what the tests can use first (Debian, as root)
+  cargo xtask tidy           the house rules alone
+  cargo xtask bench [ARGS]   figures as ratios to a peer or a limit of this machine";

@@ -1,2 +1,70 @@
-//! The binary.
-fn main() {}
+//! The binary: settings, composition, subcommands and shutdown; no logic of its own.
+#![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
+
+mod cli;
+mod data;
+mod feeds_command;
+mod first_start;
+mod image_command;
+mod listen;
+mod scan_command;
+mod serve;
+mod settings;
+mod table;
+mod tls;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use cli::{Cli, Command};
+
+/// What a command may fail with: its message is one clear line and says what to do.
+type Failure = Box<dyn std::error::Error>;
+
+fn main() -> ExitCode {
+    // The jailed child is this same program. It must enter its jail before anything else happens.
+    if std::env::args_os().nth(1).is_some_and(|word| word == serve::WORKER) {
+        sandbox::run_worker(&sandbox::JailLimits::default(), extract::worker);
+    }
+    let command = Cli::parse().command;
+    let level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
+    let filter = std::env::var("LAZARET_LOG").unwrap_or_else(|_| level.to_owned());
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
+        .init();
+    // One provider in the whole program; a second installation would be our own mistake.
+    if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
+        tracing::debug!("the cryptographic provider was installed before");
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&error),
+    };
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Serve(options) => serve::serve(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Scan(arguments) => scan_command::run(arguments).await,
+            Command::Feeds(command) => feeds_command::run(command).await,
+        }
+    });
+    outcome.unwrap_or_else(|error| failed(&*error))
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    eprint!("lazaret: {error}");
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        eprint!(": {error}");
+        cause = error.source();
+    }
+    eprintln!();
+    ExitCode::FAILURE
+}
+
+/// The time, in milliseconds since 1970 (UTC): the one place that reads the clock.
+fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

@@ -1,0 +1,136 @@
+//! The command line: what can be asked for, in words.
+
+use std::path::PathBuf;
+
+use advisory::Severity;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::settings::ServeOptions;
+
+/// A private container registry that inspects every image at the gate.
+#[derive(Debug, Parser)]
+#[command(name = "lazaret", version, propagate_version = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the registry and its scanner. Needs no configuration.
+    Serve(ServeOptions),
+    /// Look at the images in the registry, without HTTP.
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// Judge an image: one in the registry by its reference, or an OCI layout, or a tar.
+    Scan(ScanArgs),
+    /// Import and update advisory data.
+    #[command(subcommand)]
+    Feeds(FeedsCommand),
+}
+
+/// Where the data is; every command takes it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DataArgs {
+    /// The data folder.
+    #[arg(long = "data", env = "LAZARET_DATA", value_name = "DIR", default_value = crate::settings::DATA)]
+    pub(crate) path: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImageCommand {
+    /// List every image with its state.
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Show one image: its state, packages and findings.
+    Show {
+        /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`; a host before it is ignored.
+        reference: String,
+        #[command(flatten)]
+        data: DataArgs,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST` of the registry, an OCI layout folder, or an
+    /// oci-archive or docker-archive tar.
+    pub(crate) target: String,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
+    /// Exit with 3 if a finding is at least this severe, and with 4 if the image could not be
+    /// judged. `unknown` takes every finding.
+    #[arg(long, value_name = "SEVERITY")]
+    pub(crate) fail_on: Option<Severity>,
+    /// Days after which advisory data that no source has confirmed is too old.
+    #[arg(long, env = "LAZARET_STALE_AFTER_DAYS", default_value_t = crate::settings::STALE_AFTER_DAYS)]
+    pub(crate) stale_after_days: u32,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FeedsCommand {
+    /// Take in advisory data from files or folders: Debian tracker JSON, Alpine secdb JSON, plain
+    /// or compressed with gzip or zstd.
+    Import {
+        #[arg(required = true)]
+        paths: Vec<PathBuf>,
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        limits: ShrinkArgs,
+    },
+    /// Fetch what is new from the feeds' sites or from a mirror.
+    Update {
+        #[command(flatten)]
+        data: DataArgs,
+        #[command(flatten)]
+        sources: SourceArgs,
+        #[command(flatten)]
+        limits: ShrinkArgs,
+    },
+    /// List the feeds and how fresh they are.
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+}
+
+/// When a feed is too small to be true.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct ShrinkArgs {
+    /// Refuse a feed that has lost more than this share of its records since last time.
+    #[arg(long, env = "LAZARET_SHRINK_MAX_PERCENT", value_name = "PERCENT",
+          default_value_t = crate::settings::SHRINK_MAX_PERCENT, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) shrink_max_percent: u8,
+}
+
+/// Where advisory data is fetched from.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SourceArgs {
+    /// Debian's security tracker, as one JSON document.
+    #[arg(long, env = "LAZARET_DEBIAN_URL", value_name = "URL", default_value = feeds::DEBIAN_URL)]
+    pub(crate) debian_url: String,
+    /// The folder that holds Alpine's secdb, `vN.NN/main.json` and so on beneath it.
+    #[arg(long, env = "LAZARET_ALPINE_URL", value_name = "URL", default_value = feeds::ALPINE_URL)]
+    pub(crate) alpine_url: String,
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// For programs.
+    Json,
+}

@@ -1,0 +1,158 @@
+//! The data folder: where everything lies, and that only one server uses it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use blobstore::BlobStore;
+use metastore::{Durability, Metastore};
+use rustix::fs::{FlockOperation, flock};
+
+/// A data folder that exists and can be written to.
+#[derive(Clone, Debug)]
+pub(crate) struct DataFolder {
+    root: PathBuf,
+}
+
+/// Held for as long as something uses the folder; the system lets go of it with the process.
+pub(crate) struct Lock {
+    _file: File,
+}
+
+/// Why a data folder cannot be used. Each message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DataError {
+    /// It does not exist and cannot be made, or cannot be written to.
+    #[error("the data folder {} cannot be used: {source}; choose another with --data or LAZARET_DATA", path.display())]
+    Unusable { path: PathBuf, source: io::Error },
+    /// A command needs what only `serve` makes.
+    #[error("there is no Lazaret data in {}: start `lazaret serve` there once, or name another folder with --data", path.display())]
+    Empty { path: PathBuf },
+    /// Another server runs on it.
+    #[error("another lazaret already serves the data folder {}: stop it first, or choose another with --data", path.display())]
+    InUse { path: PathBuf },
+    /// A file in it cannot be read or written.
+    #[error("the file {} cannot be used: {source}", path.display())]
+    File { path: PathBuf, source: io::Error },
+    /// The database cannot be opened.
+    #[error("the database in {} cannot be used: {source}", path.display())]
+    Metastore { path: PathBuf, source: metastore::Error },
+}
+
+impl DataFolder {
+    /// The folder at `path`, made if need be (mode 0700).
+    pub(crate) fn create(path: &Path) -> Result<Self, DataError> {
+        let unusable = |source| DataError::Unusable { path: path.to_owned(), source };
+        let mut builder = fs::DirBuilder::new();
+        std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
+        builder.create(path).map_err(unusable)?;
+        let folder = Self { root: path.to_owned() };
+        // A folder may exist and yet take no file: better said now than at the first push.
+        let probe = folder.root.join("write-probe");
+        File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(unusable)?;
+        Ok(folder)
+    }
+
+    /// The folder at `path`, which a server must have made.
+    pub(crate) fn existing(path: &Path) -> Result<Self, DataError> {
+        let folder = Self { root: path.to_owned() };
+        match folder.database().try_exists() {
+            Ok(true) => Ok(folder),
+            Ok(false) => Err(DataError::Empty { path: path.to_owned() }),
+            Err(source) => Err(DataError::Unusable { path: path.to_owned(), source }),
+        }
+    }
+
+    /// Takes the folder for one server.
+    pub(crate) fn lock(&self) -> Result<Lock, DataError> {
+        let lock = self.flock("server.lock", FlockOperation::NonBlockingLockExclusive)?;
+        lock.ok_or_else(|| DataError::InUse { path: self.root.clone() })
+    }
+
+    /// Held while advisory data comes in; waits for a server that tidies up.
+    pub(crate) fn importing(&self) -> Result<Lock, DataError> {
+        let lock = self.flock("advisories.lock", FlockOperation::LockShared)?;
+        lock.ok_or_else(|| DataError::InUse { path: self.root.clone() })
+    }
+
+    /// Held while advisory files that nothing refers to are removed: those of an import under way
+    /// look so. `None`: there is one.
+    pub(crate) fn tidying_advisories(&self) -> Result<Option<Lock>, DataError> {
+        self.flock("advisories.lock", FlockOperation::NonBlockingLockExclusive)
+    }
+
+    /// `None`: somebody else has it.
+    fn flock(&self, name: &str, operation: FlockOperation) -> Result<Option<Lock>, DataError> {
+        let path = self.root.join(name);
+        let open = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+        let file = open.map_err(|source| DataError::File { path: path.clone(), source })?;
+        match flock(&file, operation) {
+            Ok(()) => Ok(Some(Lock { _file: file })),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(DataError::File { path, source: error.into() }),
+        }
+    }
+
+    /// Opens the rows.
+    pub(crate) fn metastore(&self) -> Result<Metastore, DataError> {
+        Metastore::open(&self.database(), Durability::Flushed)
+            .map_err(|source| DataError::Metastore { path: self.root.clone(), source })
+    }
+
+    /// Opens the bytes of images.
+    pub(crate) fn blobs(&self) -> Result<BlobStore, DataError> {
+        self.blob_store("registry")
+    }
+
+    /// Opens the bytes of feeds and advisory snapshots.
+    pub(crate) fn advisory_blobs(&self) -> Result<BlobStore, DataError> {
+        self.blob_store("advisories")
+    }
+
+    /// A file beneath the folder.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// The content of a secret file, made by `make` and written with mode 0600 if there is none.
+    pub(crate) fn secret(&self, name: &str, make: impl FnOnce() -> Vec<u8>) -> Result<Vec<u8>, DataError> {
+        let path = self.path(name);
+        match fs::read(&path) {
+            Ok(secret) => Ok(secret),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let secret = make();
+                self.write(name, &secret, 0o600)?;
+                Ok(secret)
+            }
+            Err(source) => Err(DataError::File { path, source }),
+        }
+    }
+
+    /// Writes a whole file or none: to another name first, flushed, then renamed.
+    pub(crate) fn write(&self, name: &str, bytes: &[u8], mode: u32) -> Result<(), DataError> {
+        let path = self.path(name);
+        let written = path.with_extension("new");
+        let write = || {
+            if written.try_exists()? {
+                fs::remove_file(&written)?;
+            }
+            let mut file = OpenOptions::new().create_new(true).write(true).mode(mode).open(&written)?;
+            file.write_all(bytes)?;
+            file.sync_all()?;
+            fs::rename(&written, &path)?;
+            File::open(&self.root)?.sync_all()
+        };
+        write().map_err(|source| DataError::File { path: path.clone(), source })
+    }
+
+    fn blob_store(&self, name: &str) -> Result<BlobStore, DataError> {
+        let path = self.path(name);
+        BlobStore::open(&path, blobstore::Durability::Flushed)
+            .map_err(|source| DataError::Unusable { path, source: io::Error::other(source) })
+    }
+
+    fn database(&self) -> PathBuf {
+        self.root.join("lazaret.db")
+    }
+}

@@ -1,0 +1,77 @@
+//! What a first start makes, and what every start reads back.
+
+use auth::{hash_secret, random_secret};
+use metastore::{Metastore, Plan, Principal, ResourceGroup, RoleAssignment, Subscription};
+use uuid::Uuid;
+
+use crate::data::{DataError, DataFolder};
+
+/// The tenant and its administrator.
+pub(crate) struct Tenancy {
+    /// The tenant's id.
+    pub(crate) tenant: Uuid,
+    /// The administrator's id.
+    pub(crate) administrator: Uuid,
+    /// The administrator's password, at the start that made it and never again.
+    pub(crate) password: Option<String>,
+}
+
+/// Why the first things could not be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FirstStartError {
+    /// The rows.
+    #[error("the first start failed in the database: {0}")]
+    Metastore(#[from] metastore::Error),
+    /// The files.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Somebody renamed or removed the administrator's row by hand.
+    #[error("the database has a tenant but no administrator")]
+    NoAdministrator,
+}
+
+/// Makes what is not there yet. A start that was cut short is completed by the next.
+pub(crate) async fn first_start(
+    data: &DataFolder,
+    metastore: &Metastore,
+    now_ms: i64,
+) -> Result<Tenancy, FirstStartError> {
+    let subscription = Subscription {
+        id: Uuid::new_v4(),
+        display_name: "Default subscription".to_owned(),
+        plan: Plan::Standard,
+    };
+    let group = ResourceGroup {
+        subscription: subscription.id,
+        name: "default".to_owned(),
+        location: "local".to_owned(),
+    };
+    metastore.create_tenancy(Uuid::new_v4(), subscription, group, DEFAULT_REGISTRY, now_ms).await?;
+    let tenant = metastore.tenant().await?.ok_or(FirstStartError::NoAdministrator)?;
+    if let Some(administrator) = metastore.principal(ADMINISTRATOR).await? {
+        return Ok(Tenancy { tenant, administrator: administrator.id, password: None });
+    }
+    let password = random_secret();
+    // The file first: a password that only a lost terminal has seen would be lost for good.
+    data.write(PASSWORD_FILE, format!("{password}\n").as_bytes(), 0o600)?;
+    let administrator =
+        Principal { id: Uuid::new_v4(), name: ADMINISTRATOR.to_owned(), secret_hash: hash_secret(&password) };
+    let owner = RoleAssignment {
+        id: Uuid::new_v4(),
+        principal: administrator.id,
+        role: auth::roles::OWNER,
+        scope: "/".to_owned(),
+    };
+    let id = administrator.id;
+    metastore.create_principal(administrator, owner, now_ms).await?;
+    Ok(Tenancy { tenant, administrator: id, password: Some(password) })
+}
+
+/// The name the administrator logs in by.
+pub(crate) const ADMINISTRATOR: &str = "admin";
+
+/// Holds the administrator's first password, mode 0600.
+pub(crate) const PASSWORD_FILE: &str = "admin-password";
+
+/// The registry that serves every host name that no other registry has.
+const DEFAULT_REGISTRY: &str = "lazaret";

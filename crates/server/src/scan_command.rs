@@ -1,0 +1,140 @@
+//! `lazaret scan`: a judgement for a person or a CI job, with an exit code.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use advisory::Severity;
+use assessment::{Cause, Finding, ImageState};
+use oci::Digest;
+use scanner::{Advisories, Scanner, local_images, scan_local};
+use serde_json::json;
+
+use crate::cli::{Format, ScanArgs};
+use crate::data::DataFolder;
+use crate::image_command::{find, print_findings};
+use crate::{Failure, now_ms, serve};
+
+/// One judged image, wherever it was.
+struct Judged {
+    name: String,
+    digest: Digest,
+    platform: Option<String>,
+    state: ImageState,
+    causes: Vec<Cause>,
+    findings: Vec<Finding>,
+    packages: usize,
+    snapshot: Option<Digest>,
+}
+
+pub(crate) async fn run(arguments: ScanArgs) -> Result<ExitCode, Failure> {
+    let is_path = Path::new(&arguments.target).exists();
+    let judged = if is_path { judge_path(&arguments).await? } else { judge_reference(&arguments).await? };
+    match arguments.format {
+        Format::Json => {
+            let documents: Vec<_> = judged.iter().map(document).collect();
+            let document = if documents.len() == 1 { documents[0].clone() } else { json!(documents) };
+            println!("{}", serde_json::to_string_pretty(&document)?);
+        }
+        Format::Table => {
+            for image in &judged {
+                let platform =
+                    image.platform.as_ref().map_or_else(String::new, |platform| format!(" ({platform})"));
+                println!("{}@{}{platform}", image.name, image.digest);
+                println!("state {}, {} packages", image.state, image.packages);
+                for cause in &image.causes {
+                    println!("      {} ({})", cause.description, cause.code);
+                }
+                print_findings(&image.findings);
+            }
+        }
+    }
+    Ok(arguments.fail_on.map_or(ExitCode::SUCCESS, |threshold| exit_code(&judged, threshold)))
+}
+
+async fn judge_path(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
+    let data = DataFolder::create(&arguments.data.path)?;
+    let metastore = data.metastore()?;
+    let advisories = Advisories::new(metastore.clone(), data.advisory_blobs()?);
+    let jail = serve::jail()?;
+    let stale_after_ms = i64::from(arguments.stale_after_days) * DAY_MS;
+    let mut judged = Vec::new();
+    for image in local_images(Path::new(&arguments.target))? {
+        let scanned = scan_local(&image, &jail).await?;
+        let (verdict, snapshot) =
+            Scanner::judge_local(&metastore, &advisories, &scanned, now_ms(), stale_after_ms).await?;
+        judged.push(Judged {
+            name: image.name.unwrap_or_else(|| arguments.target.clone()),
+            digest: image.digest,
+            platform: image.platform.map(|platform| format!("{}/{}", platform.os, platform.architecture)),
+            state: verdict.state,
+            causes: verdict.causes,
+            findings: verdict.findings,
+            packages: scanned.inventory.packages.len(),
+            snapshot,
+        });
+    }
+    if judged.is_empty() {
+        return Err(format!("{} holds no image", arguments.target).into());
+    }
+    Ok(judged)
+}
+
+async fn judge_reference(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
+    let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
+    let mut judged = Vec::new();
+    for image in find(&metastore, &arguments.target).await? {
+        let (state, causes) = image.state();
+        judged.push(Judged {
+            name: image.repository.to_string(),
+            platform: None,
+            state,
+            causes,
+            findings: metastore.findings(&image.digest).await?,
+            packages: metastore.image_inventory(&image.digest).await?.map_or(0, |found| found.packages.len()),
+            snapshot: image.verdict.and_then(|verdict| verdict.snapshot),
+            digest: image.digest,
+        });
+    }
+    Ok(judged)
+}
+
+fn document(image: &Judged) -> serde_json::Value {
+    json!({
+        "name": image.name,
+        "digest": image.digest,
+        "platform": image.platform,
+        "state": image.state,
+        "causes": image.causes,
+        "packageCount": image.packages,
+        "snapshot": image.snapshot,
+        "findings": image.findings,
+    })
+}
+
+/// A gate that cannot tell must not open: what was not judged fails too, with its own code.
+fn exit_code(judged: &[Judged], threshold: Severity) -> ExitCode {
+    let is_severe = |finding: &Finding| finding.severity >= threshold;
+    if judged.iter().any(|image| image.findings.iter().any(is_severe)) {
+        return ExitCode::from(EXIT_FINDING);
+    }
+    let unknown = judged
+        .iter()
+        .flat_map(|image| &image.findings)
+        .filter(|finding| finding.severity == Severity::Unknown)
+        .count();
+    if unknown > 0 {
+        eprintln!("lazaret: {unknown} findings have no severity yet; `--fail-on unknown` fails on those too");
+    }
+    if judged.iter().any(|image| matches!(image.state, ImageState::Unverified | ImageState::Pending)) {
+        return ExitCode::from(EXIT_UNJUDGED);
+    }
+    ExitCode::SUCCESS
+}
+
+/// A finding is at least as severe as asked.
+const EXIT_FINDING: u8 = 3;
+
+/// The image could not be judged.
+const EXIT_UNJUDGED: u8 = 4;
+
+const DAY_MS: i64 = 86_400_000;

@@ -1,0 +1,226 @@
+//! `lazaret serve`: puts the house together, and takes it down in order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::Auth;
+use axum::{Extension, Router};
+use feeds::{Feeds, Sources};
+use jobs::{Clock, Jobs};
+use metastore::{Metastore, Registry};
+use registry::Registry as RegistryEngine;
+use sandbox::{Jail, JailLimits};
+use scanner::{Advisories, LayerReader, ReaderLimits, Scanner, UploadReader};
+use tokio_util::sync::CancellationToken;
+
+use crate::data::DataFolder;
+use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE, Tenancy, first_start};
+use crate::listen::Listener;
+use crate::settings::{ServeOptions, Settings};
+use crate::{Failure, now_ms, tls};
+
+/// Runs until it is told to stop by SIGTERM or SIGINT, then drains.
+pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
+    let settings = options.settle()?;
+    let data = DataFolder::create(&settings.data)?;
+    let _lock = data.lock()?;
+    // Sockets before anything is made: a busy port must leave the folder as it was.
+    let names = certificate_names(&settings);
+    let plain = Listener::bind(settings.listen, None, "--listen").await?;
+    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
+    let tls = tls::server_config(&data, &names, today)?;
+    let secure = Listener::bind(settings.listen_tls, Some(tls), "--listen-tls").await?;
+
+    let metastore = data.metastore()?;
+    let tenancy = first_start(&data, &metastore, now_ms()).await?;
+    let house = House::build(&data, &settings, metastore, &tenancy).await?;
+    house.recover(&data).await?;
+    say_hello(&settings, &plain, &secure, &tenancy);
+
+    let stop = CancellationToken::new();
+    let mut tasks = tokio::task::JoinSet::new();
+    let router = house.router(&tenancy).await?;
+    tasks.spawn(plain.serve(with_scheme(router.clone(), "http"), stop.clone()));
+    tasks.spawn(secure.serve(with_scheme(router, "https"), stop.clone()));
+    let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+    let (jobs, scanner) = (house.jobs.clone(), Arc::new(house.scanner.clone()));
+    // The scanner stops after the doors: what the last push queued may still be done.
+    let stop_jobs = CancellationToken::new();
+    let running = tokio::spawn({
+        let stop = stop_jobs.clone();
+        async move { jobs.run(scanner, workers, stop).await }
+    });
+    tasks.spawn(house.keep_fresh(settings.clone(), stop.clone()));
+
+    told_to_stop().await?;
+    tracing::info!("stopping: requests under way may end");
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    stop_jobs.cancel();
+    running.await?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The engines, put together.
+struct House {
+    metastore: Metastore,
+    auth: Auth,
+    registry: RegistryEngine,
+    jobs: Jobs,
+    scanner: Scanner,
+    feeds: Feeds,
+}
+
+impl House {
+    async fn build(
+        data: &DataFolder,
+        settings: &Settings,
+        metastore: Metastore,
+        tenancy: &Tenancy,
+    ) -> Result<Self, Failure> {
+        let clock: Clock = Arc::new(now_ms);
+        let blobs = data.blobs()?;
+        let advisory_blobs = data.advisory_blobs()?;
+        let reader = LayerReader::new(metastore.clone(), blobs.clone(), jail()?, ReaderLimits::default());
+        let jobs = Jobs::new(metastore.clone(), clock.clone());
+        let wake = {
+            let jobs = jobs.clone();
+            Arc::new(move || jobs.wake())
+        };
+        let observer = Arc::new(UploadReader::new(reader.clone()));
+        let registry = RegistryEngine::new(metastore.clone(), blobs.clone(), observer, wake, clock.clone());
+        let advisories = Advisories::new(metastore.clone(), advisory_blobs.clone());
+        let stale_after_ms = i64::from(settings.stale_after_days) * DAY_MS;
+        let scanner =
+            Scanner::new(metastore.clone(), blobs, reader, advisories, clock.clone(), stale_after_ms);
+        let feeds = Feeds::new(metastore.clone(), advisory_blobs, settings.shrink_max_percent);
+        let key = data.secret("token.key", auth::SigningKey::random_bytes)?;
+        let auth = Auth::new(metastore.clone(), auth::SigningKey::new(&key)?, tenancy.tenant, clock);
+        Ok(Self { metastore, auth, registry, jobs, scanner, feeds })
+    }
+
+    /// Puts right what a stop in the middle of things left behind. Nothing else runs yet.
+    async fn recover(&self, data: &DataFolder) -> Result<(), Failure> {
+        let released = self.metastore.release_jobs().await?;
+        let swept = self.registry.sweep().await?;
+        let rebuilt = self.feeds.recover(now_ms()).await?;
+        let removed = match data.tidying_advisories()? {
+            Some(_alone) => self.feeds.sweep().await?,
+            // Somebody imports right now; the next start tidies up.
+            None => 0,
+        };
+        tracing::info!(released, ?swept, rebuilt, removed, "recovered");
+        Ok(())
+    }
+
+    async fn router(&self, tenancy: &Tenancy) -> Result<Router, Failure> {
+        let registry: Registry =
+            self.metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?;
+        let registry_api = registry_api::router(self.registry.clone(), self.auth.clone(), &registry);
+        let azure_api = azure_api::router(self.metastore.clone(), self.auth.clone(), tenancy.tenant);
+        Ok(registry_api.fallback_service(azure_api))
+    }
+
+    /// Looks for new advisory data now and then, and for data that has become too old.
+    async fn keep_fresh(self, settings: Settings, stop: CancellationToken) {
+        let sources = Sources { debian: settings.debian_url, alpine: settings.alpine_url };
+        let every = Duration::from_secs(u64::from(settings.feeds_every_hours) * 3600);
+        let mut next = tokio::time::Instant::now();
+        loop {
+            if !every.is_zero() && tokio::time::Instant::now() >= next {
+                next += every;
+                self.update(&sources).await;
+            }
+            if let Err(error) = self.scanner.note_stale_feeds().await {
+                tracing::error!(error = %error, "the feeds' age could not be looked at");
+            }
+            if let Err(error) = self.registry.expire_uploads().await {
+                tracing::error!(error = %error, "old uploads could not be ended");
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(Duration::from_secs(600)) => {}
+            }
+        }
+    }
+
+    async fn update(&self, sources: &Sources) {
+        tracing::info!(debian = sources.debian, alpine = sources.alpine, "looking for new advisory data");
+        match self.feeds.update(sources, now_ms()).await {
+            Ok(report) => {
+                tracing::info!(%report, "advisory data");
+                self.jobs.wake();
+            }
+            Err(error) => tracing::error!(error = %error, "advisory data could not be updated"),
+        }
+        match self.metastore.current_snapshot().await {
+            Ok(Some(_)) => {}
+            Ok(None) => tracing::warn!(
+                "there is no advisory data: images are Unverified until some is imported; fetch the files where \
+                 there is a network and run `lazaret feeds import PATH...`"
+            ),
+            Err(error) => tracing::error!(error = %error, "the advisory snapshot could not be looked up"),
+        }
+    }
+}
+
+/// The jail that extractors run in: this program, as its own worker.
+pub(crate) fn jail() -> Result<Jail, Failure> {
+    Ok(Jail { program: worker_program()?, args: vec![WORKER.into()], limits: JailLimits::default() })
+}
+
+/// By the link that stays valid when the file on disk is replaced under a running server.
+fn worker_program() -> Result<PathBuf, Failure> {
+    let link = PathBuf::from("/proc/self/exe");
+    if link.exists() { Ok(link) } else { Ok(std::env::current_exe()?) }
+}
+
+fn with_scheme(router: Router, scheme: &'static str) -> Router {
+    router.layer(Extension(registry_api::Scheme(scheme))).layer(Extension(azure_api::Scheme(scheme)))
+}
+
+fn certificate_names(settings: &Settings) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    let listening = settings.listen_tls.ip();
+    if !listening.is_unspecified() {
+        names.push(listening.to_string());
+    }
+    names.extend(settings.tls_names.iter().cloned());
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn say_hello(settings: &Settings, plain: &Listener, secure: &Listener, tenancy: &Tenancy) {
+    let (host, data) = (plain.address(), settings.data.display());
+    println!("Lazaret serves http://{host} and https://{}", secure.address());
+    println!("  certificate authority  {data}/{}", tls::CA_CERTIFICATE);
+    println!("  tenant {}, administrator {ADMINISTRATOR} ({})", tenancy.tenant, tenancy.administrator);
+    if let Some(password) = &tenancy.password {
+        println!("  password               {password}");
+        println!(
+            "                         shown this once; also in {data}/{PASSWORD_FILE} (keep it and remove the file)"
+        );
+    }
+    println!("Next:");
+    println!("  docker login {host} -u {ADMINISTRATOR}");
+    println!("  docker push {host}/app/web:1");
+    println!("  lazaret image show app/web:1 --data {data}");
+}
+
+async fn told_to_stop() -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+/// The hidden argument by which this program starts itself as the jailed extractor.
+pub(crate) const WORKER: &str = "jailed-extractor";
+
+const DAY_MS: i64 = 86_400_000;

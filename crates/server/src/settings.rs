@@ -1,0 +1,149 @@
+//! The settings of `serve`: flags, then `LAZARET_*`, then a TOML file, then defaults.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use serde::Deserialize;
+
+/// What may be set, each once by flag or environment and once in the file, under the same name.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(crate) struct ServeOptions {
+    /// A TOML file with any of these options.
+    #[arg(long, env = "LAZARET_CONFIG", value_name = "FILE")]
+    #[serde(skip)]
+    pub(crate) config: Option<PathBuf>,
+    /// The data folder [default: lazaret-data].
+    #[arg(long, env = "LAZARET_DATA", value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to listen in plain HTTP [default: 127.0.0.1:5000].
+    #[arg(long, env = "LAZARET_LISTEN", value_name = "ADDRESS")]
+    listen: Option<SocketAddr>,
+    /// Where to listen in HTTPS [default: 127.0.0.1:5443].
+    #[arg(long, env = "LAZARET_LISTEN_TLS", value_name = "ADDRESS")]
+    listen_tls: Option<SocketAddr>,
+    /// A further host name or address for the certificate; may be repeated.
+    #[arg(long, env = "LAZARET_TLS_NAME", value_name = "NAME", value_delimiter = ',')]
+    #[serde(default)]
+    tls_name: Vec<String>,
+    /// Debian's security tracker, as one JSON document.
+    #[arg(long, env = "LAZARET_DEBIAN_URL", value_name = "URL")]
+    debian_url: Option<String>,
+    /// The folder that holds Alpine's secdb.
+    #[arg(long, env = "LAZARET_ALPINE_URL", value_name = "URL")]
+    alpine_url: Option<String>,
+    /// Hours between two looks for new advisory data; 0 never looks [default: 6].
+    #[arg(long, env = "LAZARET_FEEDS_EVERY_HOURS", value_name = "HOURS")]
+    feeds_every_hours: Option<u32>,
+    /// Refuse a feed that has lost more than this share of its records [default: 20].
+    #[arg(long, env = "LAZARET_SHRINK_MAX_PERCENT", value_name = "PERCENT",
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    shrink_max_percent: Option<u8>,
+    /// Days after which advisory data that no source has confirmed is too old [default: 14].
+    #[arg(long, env = "LAZARET_STALE_AFTER_DAYS", value_name = "DAYS")]
+    stale_after_days: Option<u32>,
+}
+
+/// The settings that hold.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) data: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) listen_tls: SocketAddr,
+    pub(crate) tls_names: Vec<String>,
+    pub(crate) debian_url: String,
+    pub(crate) alpine_url: String,
+    pub(crate) feeds_every_hours: u32,
+    pub(crate) shrink_max_percent: u8,
+    pub(crate) stale_after_days: u32,
+}
+
+/// Why the settings cannot hold.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SettingsError {
+    /// No file there.
+    #[error("the configuration file {} cannot be read: {source}", path.display())]
+    File { path: PathBuf, source: std::io::Error },
+    /// A wrong name or value, with its line.
+    #[error("the configuration file {} is wrong:\n{source}", path.display())]
+    Toml { path: PathBuf, source: Box<toml::de::Error> },
+    /// Out of range.
+    #[error("shrink-max-percent is a share from 0 to 100, not {0}")]
+    Percent(u8),
+}
+
+impl ServeOptions {
+    /// Adds the file's options to those given, and the defaults to both.
+    pub(crate) fn settle(self) -> Result<Settings, SettingsError> {
+        let file = self.config.as_deref().map_or_else(|| Ok(Self::default()), read)?;
+        let default = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let shrink_max_percent =
+            self.shrink_max_percent.or(file.shrink_max_percent).unwrap_or(SHRINK_MAX_PERCENT);
+        if shrink_max_percent > 100 {
+            return Err(SettingsError::Percent(shrink_max_percent));
+        }
+        Ok(Settings {
+            data: self.data.or(file.data).unwrap_or_else(|| DATA.into()),
+            listen: self.listen.or(file.listen).unwrap_or_else(|| default(5000)),
+            listen_tls: self.listen_tls.or(file.listen_tls).unwrap_or_else(|| default(5443)),
+            tls_names: if self.tls_name.is_empty() { file.tls_name } else { self.tls_name },
+            debian_url: self.debian_url.or(file.debian_url).unwrap_or_else(|| feeds::DEBIAN_URL.to_owned()),
+            alpine_url: self.alpine_url.or(file.alpine_url).unwrap_or_else(|| feeds::ALPINE_URL.to_owned()),
+            feeds_every_hours: self.feeds_every_hours.or(file.feeds_every_hours).unwrap_or(FEEDS_EVERY_HOURS),
+            shrink_max_percent,
+            stale_after_days: self.stale_after_days.or(file.stale_after_days).unwrap_or(STALE_AFTER_DAYS),
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<ServeOptions, SettingsError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| SettingsError::File { path: path.to_owned(), source })?;
+    toml::from_str(&text)
+        .map_err(|source| SettingsError::Toml { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// In the folder that the program is started in.
+pub(crate) const DATA: &str = "lazaret-data";
+
+pub(crate) const SHRINK_MAX_PERCENT: u8 = 20;
+
+/// Two weeks: no distribution goes so long without an advisory.
+pub(crate) const STALE_AFTER_DAYS: u32 = 14;
+
+const FEEDS_EVERY_HOURS: u32 = 6;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_beats_the_file_and_the_file_beats_the_default() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("lazaret.toml");
+        std::fs::write(&path, "listen = \"127.0.0.1:7000\"\nstale-after-days = 3\n").expect("writes");
+        let options =
+            ServeOptions { config: Some(path), stale_after_days: Some(5), ..ServeOptions::default() };
+        let settings = options.settle().expect("valid");
+        assert_eq!(settings.listen.port(), 7000);
+        assert_eq!(settings.stale_after_days, 5);
+        assert_eq!(settings.listen_tls.port(), 5443);
+    }
+
+    #[test]
+    fn a_wrong_file_says_what_and_where() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("lazaret.toml");
+        for (text, wanted) in [
+            ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
+            ("\nlisten = \"nowhere\"", "line 2"),
+            ("shrink-max-percent = 101", "from 0 to 100"),
+        ] {
+            std::fs::write(&path, text).expect("writes");
+            let options = ServeOptions { config: Some(path.clone()), ..ServeOptions::default() };
+            let error = options.settle().expect_err("wrong").to_string();
+            assert!(error.contains(wanted), "{error}");
+        }
+    }
+}
