@@ -43,6 +43,10 @@ mod tests {
         assert!(!is_row_of(row, "a/c", &one));
         assert_ne!(row, row_id("a/b", &one, b"CVE-2"));
         assert_ne!(row, image_row_id("a/b", &one));
-        assert_eq!(row.to_string(), "972e75a5-d0dc-8210-a605-5a31a9c11927", "stored outside by others: never changes");
+        assert_eq!(
+            row.to_string(),
+            "972e75a5-d0dc-8210-a605-5a31a9c11927",
+            "stored outside by others: never changes"
+        );
     }
 }
