@@ -115,7 +115,8 @@ fn print(what: &str, unit: &str, peers: &[Peer], rounds: Vec<Vec<f64>>) {
 fn manifest_get(peer: &Peer) -> Option<f64> {
     let before = cpu(peer);
     let mut command = Command::new("wrk");
-    command.args(["-t1", "-c32", "-d2s"]);
+    // docker-registry hides what is not asked for by its type.
+    command.args(["-t1", "-c32", "-d2s", "-H", "Accept: application/vnd.oci.image.manifest.v1+json"]);
     if let Some(header) = &peer.header {
         command.args(["-H", header]);
     }

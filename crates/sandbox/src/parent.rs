@@ -79,6 +79,10 @@ impl Jail {
             .kill_on_drop(true)
             .spawn()?;
         let stdin = child.stdin.take();
+        if let Some(stdin) = &stdin {
+            // Fewer switches between the two; a user with very many pipes is refused, and does without.
+            let _smaller_will_do = rustix::pipe::fcntl_setpipe_size(stdin, PIPE_BYTES);
+        }
         let stdout = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         // Heard from the start: a child that writes while it is being fed must not wait for us.
         let output = tokio::spawn(read_bounded(stdout, self.limits.output_bytes));
@@ -157,6 +161,9 @@ fn judge(status: ExitStatus) -> Result<(), JailError> {
         _ => Err(JailError::Failed { status }),
     }
 }
+
+/// The most that an unprivileged process may ask for (pipe(7)).
+const PIPE_BYTES: usize = 1 << 20;
 
 /// Reads to the end, or to one byte over the limit.
 async fn read_bounded(stdout: ChildStdout, bytes_max: u64) -> io::Result<Vec<u8>> {

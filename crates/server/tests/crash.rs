@@ -38,7 +38,7 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost() {
                 tokio::spawn(async move { push_until_cut_off(&client, &acknowledged, round, pusher).await })
             })
             .collect();
-        tokio::time::sleep(Duration::from_micros(random(&mut seed) % 250_000)).await;
+        tokio::time::sleep(Duration::from_micros(random(&mut seed) % 600_000)).await;
         let options = server.kill();
         for pusher in pushers {
             pushed += pusher.await.expect("a pusher ends when the server does");
