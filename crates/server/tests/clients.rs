@@ -239,7 +239,9 @@ async fn docker_logs_in_pulls_and_pushes() {
         return;
     }
     let station = Station::start();
-    station.client().push("made/here", "1", &three_layers()).await.expect("pushes");
+    // Older dockers know no zstd.
+    let gzip_only = image().layer(&[("a", "b")]).layer(&[("c", &"d".repeat(3_000_000))]);
+    station.client().push("made/here", "1", &gzip_only).await.expect("pushes");
     let Some(daemon) = Dockerd::start(&station) else { return };
     let address = &station.server.address;
     let docker =

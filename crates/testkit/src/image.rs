@@ -8,8 +8,16 @@ use serde_json::json;
 /// An image being put together, layer by layer.
 #[derive(Clone, Debug, Default)]
 pub struct Image {
-    layers: Vec<(Vec<u8>, &'static str)>,
+    layers: Vec<Layer>,
     salt: String,
+}
+
+#[derive(Clone, Debug)]
+struct Layer {
+    bytes: Vec<u8>,
+    media_type: &'static str,
+    /// The digest of what it unpacks to (image-spec, "DiffID").
+    diff_id: Digest,
 }
 
 /// How a layer is packed.
@@ -38,7 +46,7 @@ impl Image {
 
     /// Adds a layer with these files. A path that ends in `/` is a directory.
     #[must_use]
-    pub fn packed_layer(self, files: &[(&str, &str)], packing: Packing) -> Self {
+    pub fn packed_layer(mut self, files: &[(&str, &str)], packing: Packing) -> Self {
         let mut archive = tar::Builder::new(Vec::new());
         for (path, content) in files {
             let mut header = tar::Header::new_gnu();
@@ -49,13 +57,17 @@ impl Image {
             header.set_size(content.len() as u64);
             archive.append_data(&mut header, path, content.as_bytes()).unwrap();
         }
-        self.raw_layer(pack(&archive.into_inner().unwrap(), packing), media_type(packing))
+        let archive = archive.into_inner().unwrap();
+        let (bytes, diff_id) = (pack(&archive, packing), Digest::sha256(&archive));
+        self.layers.push(Layer { bytes, media_type: media_type(packing), diff_id });
+        self
     }
 
     /// Adds a layer of exactly these bytes.
     #[must_use]
     pub fn raw_layer(mut self, bytes: Vec<u8>, media_type: &'static str) -> Self {
-        self.layers.push((bytes, media_type));
+        let diff_id = Digest::sha256(&bytes);
+        self.layers.push(Layer { bytes, media_type, diff_id });
         self
     }
 
@@ -68,7 +80,7 @@ impl Image {
 
     /// The layers' bytes, lowest first.
     pub fn layers(&self) -> impl Iterator<Item = &[u8]> {
-        self.layers.iter().map(|(bytes, _)| bytes.as_slice())
+        self.layers.iter().map(|layer| layer.bytes.as_slice())
     }
 
     /// The configuration's bytes.
@@ -77,11 +89,12 @@ impl Image {
         let history: Vec<_> = (1..=self.layers.len())
             .map(|number| json!({ "created_by": format!("RUN step {number}") }))
             .collect();
+        let diff_ids: Vec<_> = self.layers.iter().map(|layer| &layer.diff_id).collect();
         let config = json!({
             "architecture": "amd64",
             "os": "linux",
             "config": { "Labels": { "salt": self.salt } },
-            "rootfs": { "type": "layers", "diff_ids": [] },
+            "rootfs": { "type": "layers", "diff_ids": diff_ids },
             "history": history,
         });
         config.to_string().into_bytes()
@@ -92,7 +105,7 @@ impl Image {
     pub fn manifest(&self) -> Vec<u8> {
         let descriptor = |bytes: &[u8], media_type: &str| json!({ "mediaType": media_type, "digest": Digest::sha256(bytes), "size": bytes.len() });
         let layers: Vec<_> =
-            self.layers.iter().map(|(bytes, media_type)| descriptor(bytes, media_type)).collect();
+            self.layers.iter().map(|layer| descriptor(&layer.bytes, layer.media_type)).collect();
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MediaType::OCI_MANIFEST,
