@@ -76,4 +76,5 @@ impl Tally {
 }
 
 /// Each serves a test that says "left out" without it.
-const DEBIAN_PACKAGES: [&str; 6] = ["buildah", "ca-certificates", "dpkg-dev", "podman", "python3", "skopeo"];
+const DEBIAN_PACKAGES: [&str; 7] =
+    ["buildah", "ca-certificates", "docker.io", "dpkg-dev", "podman", "python3", "skopeo"];

@@ -80,9 +80,13 @@ impl Api {
 fn status(counts: &StateCounts, is_on: bool) -> Value {
     let count = |state: ImageState| counts.judged.get(state.name()).copied().unwrap_or(0);
     let (code, cause, description) = if count(ImageState::Unhealthy) > 0 {
-        ("Unhealthy", None, format!("{} images have something to fix", count(ImageState::Unhealthy)))
+        (
+            "Unhealthy",
+            None,
+            images(count(ImageState::Unhealthy), "has something to fix", "have something to fix"),
+        )
     } else if count(ImageState::Healthy) > 0 {
-        ("Healthy", None, format!("{} images have nothing to fix", count(ImageState::Healthy)))
+        ("Healthy", None, images(count(ImageState::Healthy), "has nothing to fix", "have nothing to fix"))
     } else if !is_on {
         (
             "NotApplicable",
@@ -90,7 +94,7 @@ fn status(counts: &StateCounts, is_on: bool) -> Value {
             "the container registries plan of the subscription is off".to_owned(),
         )
     } else if count(ImageState::Unverified) > 0 {
-        let reason = format!("{} images could not be judged", count(ImageState::Unverified));
+        let reason = images(count(ImageState::Unverified), "could not be judged", "could not be judged");
         ("NotApplicable", Some("Unverified"), reason)
     } else {
         ("NotApplicable", Some("NothingJudged"), "no image was judged yet".to_owned())
@@ -107,6 +111,10 @@ fn status(counts: &StateCounts, is_on: bool) -> Value {
         }
     }
     status
+}
+
+fn images(count: u64, one: &str, many: &str) -> String {
+    if count == 1 { format!("1 image {one}") } else { format!("{count} images {many}") }
 }
 
 fn additional_data(counts: &StateCounts) -> Value {

@@ -65,7 +65,10 @@ fn words(kind: ProblemKind) -> &'static str {
 pub(crate) fn unjudged_software(unjudged: &[UnjudgedSoftware]) -> Vec<Cause> {
     let line = |software: &UnjudgedSoftware| {
         let (kind, example) = (shown(&software.kind), shown(&software.example_path));
-        format!("{} pieces of {kind} software are not judged here; the first is {example}", software.count)
+        match software.count {
+            1 => format!("{kind} software is not judged here: {example}"),
+            count => format!("{count} pieces of {kind} software are not judged here; the first is {example}"),
+        }
     };
     bounded("UnjudgedSoftware", unjudged.iter().map(line))
 }

@@ -69,7 +69,7 @@ async fn compare(server: &Server, layout: &Path, name: &str, wanted: &Rows) {
     let local = json(server, &["scan", layout.to_str().expect("text"), "--format=json"]);
     assert_eq!(&found(&local), wanted, "{name}, as a layout");
     println!(
-        "{name}: {} findings equal the script's {}",
+        "{name}: {} findings, on {} of source package, advisory and fixed version, as the script says",
         judged["findings"].as_array().expect("a list").len(),
         wanted.len()
     );
