@@ -2,6 +2,7 @@
 //! duplicate slashes are one, percent-encoding is undone once.
 
 use axum::http::Uri;
+use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use crate::error::ArmError;
@@ -43,7 +44,7 @@ pub(crate) fn parse(path: &str) -> Result<Target, ArmError> {
 }
 
 fn target(path: &str) -> Option<Target> {
-    let path = decode(path)?;
+    let path = percent_decode_str(path).decode_utf8().ok().filter(|path| !path.contains('\0'))?;
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let folded: Vec<String> = segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
     let folded: Vec<&str> = folded.iter().map(String::as_str).collect();
@@ -145,20 +146,6 @@ impl Query {
             format!("The api-version '{version}' is invalid: write YYYY-MM-DD or YYYY-MM-DD-preview.");
         Err(ArmError::bad("InvalidApiVersionParameter", message))
     }
-}
-
-/// Undoes percent-encoding once. `None`: a broken escape, or no text.
-fn decode(path: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.bytes();
-    while let Some(byte) = rest.next() {
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        bytes.push(match byte {
-            b'%' => u8::try_from(digit(rest.next())? * 16 + digit(rest.next())?).ok()?,
-            _ => byte,
-        });
-    }
-    String::from_utf8(bytes).ok().filter(|path| !path.contains('\0'))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! repository's slashes encoded.
 
 use oci::Repository;
+use percent_encoding::percent_decode_str;
 
 use crate::error::ApiError;
 
@@ -25,7 +26,10 @@ pub(crate) enum Target {
 /// Reads a raw path that begins with `/v2`.
 pub(crate) fn parse(path: &str) -> Result<Target, ApiError> {
     let unknown = || ApiError::not_found("UNSUPPORTED", "there is nothing at this path");
-    let path = decode(path).ok_or_else(unknown)?;
+    let path = percent_decode_str(path).decode_utf8().map_err(|_| unknown())?;
+    if path.contains('\0') {
+        return Err(unknown());
+    }
     let path = match path.strip_prefix("/v2") {
         Some("" | "/") => return Ok(Target::Ping),
         Some(rest) => rest.strip_prefix('/').ok_or_else(unknown)?,
@@ -55,20 +59,6 @@ fn repository(segments: &[&str]) -> Result<Repository, ApiError> {
         .join("/")
         .parse()
         .map_err(|error: oci::InvalidRepository| ApiError::bad("NAME_INVALID", error.to_string()))
-}
-
-/// Undoes percent-encoding once. `None`: a broken escape, or no text.
-fn decode(path: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(path.len());
-    let mut rest = path.bytes();
-    while let Some(byte) = rest.next() {
-        let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
-        bytes.push(match byte {
-            b'%' => u8::try_from(digit(rest.next())? * 16 + digit(rest.next())?).ok()?,
-            _ => byte,
-        });
-    }
-    String::from_utf8(bytes).ok().filter(|path| !path.contains('\0'))
 }
 
 #[cfg(test)]

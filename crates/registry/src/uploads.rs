@@ -218,7 +218,10 @@ impl Registry {
             return Err(UploadError::WrongLength { stated, actual });
         }
         let hasher = session.hasher.clone();
-        while let Some(piece) = body.next().await {
+        loop {
+            // A client that has gone silent must not hold its session.
+            let next = tokio::time::timeout(SILENCE_MAX, body.next()).await;
+            let Some(piece) = next.map_err(|silence| UploadError::Body(silence.into()))? else { break };
             let piece = piece.map_err(|error| UploadError::Body(error.into()))?;
             session.file.append(&piece)?;
             session.hasher.update(&piece);
@@ -320,6 +323,9 @@ impl Session {
 
 /// How long a request waits for another one on the same session.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a body may go without a byte.
+const SILENCE_MAX: Duration = Duration::from_secs(120);
 
 /// Sessions that may be live at once.
 const SESSIONS_MAX: usize = 4_096;

@@ -290,3 +290,15 @@ async fn a_sweep_removes_what_nothing_names_and_nothing_else() {
     let again = house.registry.sweep().await.unwrap();
     assert_eq!((again.uploads, again.blobs), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_falls_silent_loses_its_request_and_keeps_its_session() {
+    let house = house().await;
+    let id = house.begin().await;
+    let said = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"said"))]);
+    let body = futures_util::StreamExt::chain(said, stream::pending());
+    let chunk = Chunk { range: None, length: None, body };
+    let cut = house.registry.append(house.owner(), id, chunk).await;
+    assert!(matches!(cut, Err(UploadError::Body(_))));
+    assert_eq!(house.append(id, b" more").await.unwrap(), 9);
+}
