@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::cli::{FeedsCommand, Format};
 use crate::data::DataFolder;
+use crate::output::say;
 use crate::table::{table, time};
 use crate::{Failure, now_ms};
 
@@ -35,7 +36,7 @@ pub(crate) async fn run(command: FeedsCommand) -> Result<ExitCode, Failure> {
 
 /// What happened to each feed; refused ones make the command fail, whatever else went well.
 fn report(report: &feeds::Report) -> Result<ExitCode, Failure> {
-    println!("{report}");
+    say!("{report}");
     Ok(if report.has_refusals() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -57,7 +58,7 @@ async fn list(metastore: &metastore::Metastore, format: Format) -> Result<(), Fa
                     })
                 })
                 .collect();
-            println!("{}", serde_json::to_string_pretty(&json!({ "snapshot": snapshot, "feeds": rows }))?);
+            say!("{}", serde_json::to_string_pretty(&json!({ "snapshot": snapshot, "feeds": rows }))?);
         }
         Format::Table => {
             let mut rows = table(&["FEED", "RECORDS", "FETCHED", "CONFIRMED", "FROM"]);
@@ -70,8 +71,8 @@ async fn list(metastore: &metastore::Metastore, format: Format) -> Result<(), Fa
                     feed.payload.origin.clone(),
                 ]);
             }
-            println!("{rows}");
-            println!("snapshot {}", snapshot.map_or_else(|| "none".to_owned(), |id| id.to_string()));
+            say!("{rows}");
+            say!("snapshot {}", snapshot.map_or_else(|| "none".to_owned(), |id| id.to_string()));
         }
     }
     Ok(())

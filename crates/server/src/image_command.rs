@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::Failure;
 use crate::cli::{Format, ImageCommand};
 use crate::data::DataFolder;
+use crate::output::say;
 use crate::table::{short, table, time};
 
 pub(crate) async fn run(command: ImageCommand) -> Result<(), Failure> {
@@ -35,7 +36,7 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
     match format {
         Format::Json => {
             let rows: Vec<_> = images.iter().map(summary).collect();
-            println!("{}", serde_json::to_string_pretty(&rows)?);
+            say!("{}", serde_json::to_string_pretty(&rows)?);
         }
         Format::Table => {
             let mut rows = table(&["REPOSITORY", "TAGS", "DIGEST", "STATE", "FINDINGS", "PUSHED"]);
@@ -51,7 +52,7 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
                     time(image.pushed_ms),
                 ]);
             }
-            println!("{rows}");
+            say!("{rows}");
         }
     }
     Ok(())
@@ -72,20 +73,20 @@ async fn show(metastore: &Metastore, text: &str, format: Format) -> Result<(), F
                 documents.push(document);
             }
             Format::Table => {
-                println!("{}@{}", image.repository, image.digest);
+                say!("{}@{}", image.repository, image.digest);
                 let (state, causes) = image.state();
-                println!("state      {state}");
+                say!("state      {state}");
                 for cause in causes {
-                    println!("           {} ({})", cause.description, cause.code);
+                    say!("           {} ({})", cause.description, cause.code);
                 }
                 if let Some(verdict) = &image.verdict {
                     let snapshot =
                         verdict.snapshot.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string);
-                    println!("judged     {} by {}", time(verdict.judged_ms), verdict.engine);
-                    println!("inventory  {}\nadvisories {snapshot}", verdict.inventory);
+                    say!("judged     {} by {}", time(verdict.judged_ms), verdict.engine);
+                    say!("inventory  {}\nadvisories {snapshot}", verdict.inventory);
                 }
                 if let Some(distro) = &inventory.distro {
-                    println!("system     {}", distro.pretty_name.as_ref().unwrap_or(&distro.id));
+                    say!("system     {}", distro.pretty_name.as_ref().unwrap_or(&distro.id));
                 }
                 let mut packages = table(&["PACKAGE", "VERSION", "SOURCE", "LAYER"]);
                 for installed in &inventory.packages {
@@ -97,7 +98,7 @@ async fn show(metastore: &Metastore, text: &str, format: Format) -> Result<(), F
                         &short(&installed.layer),
                     ]);
                 }
-                println!("\n{} packages\n{packages}", inventory.packages.len());
+                say!("\n{} packages\n{packages}", inventory.packages.len());
                 print_findings(&findings);
             }
         }
@@ -105,14 +106,14 @@ async fn show(metastore: &Metastore, text: &str, format: Format) -> Result<(), F
     if format == Format::Json {
         // An index has several images; a plain reference one.
         let document = if documents.len() == 1 { documents.remove(0) } else { json!(documents) };
-        println!("{}", serde_json::to_string_pretty(&document)?);
+        say!("{}", serde_json::to_string_pretty(&document)?);
     }
     Ok(())
 }
 
 /// Every finding with what to do about it.
 pub(crate) fn print_findings(findings: &[Finding]) {
-    println!("\n{} findings", findings.len());
+    say!("\n{} findings", findings.len());
     let mut rows = table(&["SEVERITY", "ADVISORY", "PACKAGE", "INSTALLED", "FIXED IN", "REMEDIATION"]);
     for finding in findings {
         rows.add_row([
@@ -124,7 +125,7 @@ pub(crate) fn print_findings(findings: &[Finding]) {
             &finding.remediation,
         ]);
     }
-    println!("{rows}");
+    say!("{rows}");
 }
 
 /// The image that a reference names, or the images of the index that it names.
@@ -167,7 +168,10 @@ async fn images_of(
 
 /// `[HOST/]REPOSITORY[:TAG|@DIGEST]`, as people write it for docker.
 fn parse(text: &str) -> Result<(Repository, Reference), Failure> {
-    let wrong = || format!("{text:?} is no reference: write REPOSITORY:TAG or REPOSITORY@DIGEST");
+    let wrong = || {
+        let hint = if text.starts_with(['/', '.']) { "there is no such file, and it " } else { "it " };
+        format!("{text:?}: {hint}is no reference: write REPOSITORY:TAG or REPOSITORY@DIGEST")
+    };
     let (name, reference) = match text.split_once('@') {
         Some((name, digest)) => (name, digest),
         None => match text.rsplit_once(':') {

@@ -1,5 +1,4 @@
 //! The binary: settings, composition, subcommands and shutdown; no logic of its own.
-#![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
 
 mod cli;
 mod data;
@@ -7,6 +6,7 @@ mod feeds_command;
 mod first_start;
 mod image_command;
 mod listen;
+mod output;
 mod scan_command;
 mod serve;
 mod settings;

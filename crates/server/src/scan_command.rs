@@ -2,9 +2,11 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use advisory::Severity;
 use assessment::{Cause, Finding, ImageState};
+use metastore::{ImageRow, Metastore};
 use oci::Digest;
 use scanner::{Advisories, Scanner, local_images, scan_local};
 use serde_json::json;
@@ -12,6 +14,7 @@ use serde_json::json;
 use crate::cli::{Format, ScanArgs};
 use crate::data::DataFolder;
 use crate::image_command::{find, print_findings};
+use crate::output::say;
 use crate::{Failure, now_ms, serve};
 
 /// One judged image, wherever it was.
@@ -33,16 +36,16 @@ pub(crate) async fn run(arguments: ScanArgs) -> Result<ExitCode, Failure> {
         Format::Json => {
             let documents: Vec<_> = judged.iter().map(document).collect();
             let document = if documents.len() == 1 { documents[0].clone() } else { json!(documents) };
-            println!("{}", serde_json::to_string_pretty(&document)?);
+            say!("{}", serde_json::to_string_pretty(&document)?);
         }
         Format::Table => {
             for image in &judged {
                 let platform =
                     image.platform.as_ref().map_or_else(String::new, |platform| format!(" ({platform})"));
-                println!("{}@{}{platform}", image.name, image.digest);
-                println!("state {}, {} packages", image.state, image.packages);
+                say!("{}@{}{platform}", image.name, image.digest);
+                say!("state {}, {} packages", image.state, image.packages);
                 for cause in &image.causes {
-                    println!("      {} ({})", cause.description, cause.code);
+                    say!("      {} ({})", cause.description, cause.code);
                 }
                 print_findings(&image.findings);
             }
@@ -82,7 +85,7 @@ async fn judge_path(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
 async fn judge_reference(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
     let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
     let mut judged = Vec::new();
-    for image in find(&metastore, &arguments.target).await? {
+    for image in judged_images(&metastore, &arguments.target).await? {
         let (state, causes) = image.state();
         judged.push(Judged {
             name: image.repository.to_string(),
@@ -96,6 +99,24 @@ async fn judge_reference(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
         });
     }
     Ok(judged)
+}
+
+/// The images that a reference names. A scan that is under way is waited for: whoever asks right
+/// after a push wants to know what comes of it.
+async fn judged_images(metastore: &Metastore, reference: &str) -> Result<Vec<ImageRow>, Failure> {
+    let began = Instant::now();
+    let mut is_told = false;
+    loop {
+        let images = find(metastore, reference).await?;
+        let is_pending = images.iter().any(|image| image.state().0 == ImageState::Pending);
+        if !is_pending || began.elapsed() > PATIENCE {
+            return Ok(images);
+        }
+        if began.elapsed() > SILENCE && !std::mem::replace(&mut is_told, true) {
+            eprintln!("lazaret: waiting for the scan of {reference}, which `lazaret serve` does");
+        }
+        tokio::time::sleep(POLL).await;
+    }
 }
 
 fn document(image: &Judged) -> serde_json::Value {
@@ -138,3 +159,8 @@ const EXIT_FINDING: u8 = 3;
 const EXIT_UNJUDGED: u8 = 4;
 
 const DAY_MS: i64 = 86_400_000;
+
+/// How long a pending scan is waited for; and for how long without a word.
+const PATIENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_secs(3);
+const POLL: Duration = Duration::from_millis(20);

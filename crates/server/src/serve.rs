@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::data::DataFolder;
 use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE, Tenancy, first_start};
 use crate::listen::Listener;
+use crate::output::say;
 use crate::settings::{ServeOptions, Settings};
 use crate::{Failure, now_ms, tls};
 
@@ -195,19 +196,19 @@ fn certificate_names(settings: &Settings) -> Vec<String> {
 
 fn say_hello(settings: &Settings, plain: &Listener, secure: &Listener, tenancy: &Tenancy) {
     let (host, data) = (plain.address(), settings.data.display());
-    println!("Lazaret serves http://{host} and https://{}", secure.address());
-    println!("  certificate authority  {data}/{}", tls::CA_CERTIFICATE);
-    println!("  tenant {}, administrator {ADMINISTRATOR} ({})", tenancy.tenant, tenancy.administrator);
+    say!("Lazaret serves http://{host} and https://{}", secure.address());
+    say!("  certificate authority  {data}/{}", tls::CA_CERTIFICATE);
+    say!("  tenant {}, administrator {ADMINISTRATOR} ({})", tenancy.tenant, tenancy.administrator);
     if let Some(password) = &tenancy.password {
-        println!("  password               {password}");
-        println!(
+        say!("  password               {password}");
+        say!(
             "                         shown this once; also in {data}/{PASSWORD_FILE} (keep it and remove the file)"
         );
     }
-    println!("Next:");
-    println!("  docker login {host} -u {ADMINISTRATOR}");
-    println!("  docker push {host}/app/web:1");
-    println!("  lazaret image show app/web:1 --data {data}");
+    say!("Next:");
+    say!("  docker login {host} -u {ADMINISTRATOR}");
+    say!("  docker push {host}/app/web:1");
+    say!("  lazaret image show app/web:1 --data {data}");
 }
 
 async fn told_to_stop() -> Result<(), Failure> {
