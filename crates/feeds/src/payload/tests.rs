@@ -1,5 +1,4 @@
 use std::io::Write as _;
-use std::path::Path;
 
 use advisory::{Namespace, Snapshot, Status};
 
@@ -180,12 +179,9 @@ fn depth_is_bounded() {
 
 #[test]
 fn a_real_shaped_feed_is_read_whole() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../../../shared/feeds/debian/changelog-derived-tracker.json.gz");
-    let Ok(bytes) = std::fs::read(&path) else {
-        eprintln!("left out: {}", path.display());
-        return;
-    };
+    let what = "a tracker document of real size";
+    let Some(path) = testkit::shared("feeds/debian/changelog-derived-tracker.json.gz", what) else { return };
+    let bytes = std::fs::read(path).expect("reads");
     let parsed = read(&bytes);
     // 1 MiB is too little for it.
     assert!(matches!(parsed, Err(ParseError::TooLarge { .. })), "{parsed:?}");
