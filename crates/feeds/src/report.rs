@@ -107,6 +107,14 @@ impl Report {
     }
 }
 
+impl PayloadReport {
+    /// True if the source did not give it.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self.outcome, Outcome::Refused(Refusal::Fetch(_)))
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for payload in &self.payloads {

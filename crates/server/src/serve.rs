@@ -129,6 +129,9 @@ impl House {
         let sources = Sources { debian: settings.debian_url, alpine: settings.alpine_url };
         let every = Duration::from_secs(u64::from(settings.feeds_every_hours) * 3600);
         let mut next = tokio::time::Instant::now();
+        if every.is_zero() {
+            self.warn_without_advisories().await;
+        }
         loop {
             if !every.is_zero() && tokio::time::Instant::now() >= next {
                 next += every;
@@ -151,11 +154,15 @@ impl House {
         tracing::info!(debian = sources.debian, alpine = sources.alpine, "looking for new advisory data");
         match self.feeds.update(sources, now_ms()).await {
             Ok(report) => {
-                tracing::info!(%report, "advisory data");
+                log(&report);
                 self.jobs.wake();
             }
             Err(error) => tracing::error!(error = %error, "advisory data could not be updated"),
         }
+        self.warn_without_advisories().await;
+    }
+
+    async fn warn_without_advisories(&self) {
         match self.metastore.current_snapshot().await {
             Ok(Some(_)) => {}
             Ok(None) => tracing::warn!(
@@ -164,6 +171,25 @@ impl House {
             ),
             Err(error) => tracing::error!(error = %error, "the advisory snapshot could not be looked up"),
         }
+    }
+}
+
+/// What became of the feeds. A network without a way out would fill the log with one reason.
+fn log(report: &feeds::Report) {
+    let mut unreachable = report.payloads.iter().filter(|payload| payload.is_unreachable());
+    if let Some(first) = unreachable.next() {
+        let count = 1 + unreachable.count();
+        tracing::warn!(count, "advisory sources could not be reached; the first: {first}");
+    }
+    for payload in report.payloads.iter().filter(|payload| !payload.is_unreachable()) {
+        match payload.outcome {
+            feeds::Outcome::Refused(_) => tracing::warn!("advisory data {payload}"),
+            feeds::Outcome::Imported { .. } => tracing::info!("advisory data {payload}"),
+            feeds::Outcome::Unchanged => {}
+        }
+    }
+    if let (true, Some(snapshot)) = (report.is_new, &report.snapshot) {
+        tracing::info!(%snapshot, "new advisory snapshot");
     }
 }
 
