@@ -33,6 +33,10 @@ pub enum Action {
     ReadAssessments,
     /// Read sub-assessments.
     ReadSubAssessments,
+    /// Read the plans of a subscription.
+    ReadPricings,
+    /// Switch the plans of a subscription.
+    WritePricings,
 }
 
 impl Action {
@@ -46,6 +50,8 @@ impl Action {
             Self::ReadRegistry => "Microsoft.ContainerRegistry/registries/read",
             Self::ReadSubscription => "Microsoft.Resources/subscriptions/read",
             Self::ReadAssessments => "Microsoft.Security/assessments/read",
+            Self::ReadPricings => "Microsoft.Security/pricings/read",
+            Self::WritePricings => "Microsoft.Security/pricings/write",
             Self::ReadSubAssessments => "Microsoft.Security/assessments/subAssessments/read",
         }
     }
@@ -95,13 +101,26 @@ mod tests {
     #[test]
     fn roles_allow_what_azure_says_they_do() {
         use Action::*;
-        let all = [Pull, Push, Delete, ReadRegistry, ReadSubscription, ReadAssessments, ReadSubAssessments];
+        let all = [
+            Pull,
+            Push,
+            Delete,
+            ReadRegistry,
+            ReadSubscription,
+            ReadAssessments,
+            ReadSubAssessments,
+            ReadPricings,
+            WritePricings,
+        ];
         for (role, allowed) in [
             (roles::OWNER, all.as_slice()),
             (roles::CONTRIBUTOR, &all),
-            (roles::READER, &[Pull, ReadRegistry, ReadSubscription, ReadAssessments, ReadSubAssessments]),
-            (roles::SECURITY_READER, &[ReadAssessments, ReadSubAssessments]),
-            (roles::SECURITY_ADMIN, &[ReadAssessments, ReadSubAssessments]),
+            (
+                roles::READER,
+                &[Pull, ReadRegistry, ReadSubscription, ReadAssessments, ReadSubAssessments, ReadPricings],
+            ),
+            (roles::SECURITY_READER, &[ReadAssessments, ReadSubAssessments, ReadPricings]),
+            (roles::SECURITY_ADMIN, &[ReadAssessments, ReadSubAssessments, ReadPricings, WritePricings]),
             (roles::ACR_PULL, &[Pull]),
             (roles::ACR_PUSH, &[Pull, Push]),
             (roles::ACR_DELETE, &[Delete]),

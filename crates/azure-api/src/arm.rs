@@ -1,7 +1,7 @@
 //! Paths and queries (Azure Resource Manager's grammar): case does not matter in what is ours,
 //! duplicate slashes are one, percent-encoding is undone once.
 
-use axum::http::Uri;
+use axum::http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
@@ -16,6 +16,8 @@ pub(crate) enum Target {
     Tenants,
     Subscriptions,
     Subscription(Uuid),
+    Pricings(Uuid),
+    Pricing(Uuid, String),
     Assessments(Scope),
     Assessment(Scope, String),
     /// Of one assessment, or of all.
@@ -36,6 +38,17 @@ pub(crate) struct Scope {
     pub(crate) subscription: Uuid,
     pub(crate) group: Option<String>,
     pub(crate) registry: Option<String>,
+}
+
+impl Target {
+    /// What can be done with it.
+    pub(crate) fn methods(&self) -> &'static [Method] {
+        match self {
+            Self::Token(..) => &[Method::POST],
+            Self::Pricing(..) => &[Method::GET, Method::HEAD, Method::PUT],
+            _ => &[Method::GET, Method::HEAD],
+        }
+    }
 }
 
 /// Reads a raw path.
@@ -74,6 +87,10 @@ fn target(path: &str) -> Option<Target> {
             Target::SubAssessment(scope, (*key).to_owned(), (*named.get(3)?).to_owned())
         }
         ["subassessments"] => Target::SubAssessments(scope, None),
+        ["pricings"] if scope.group.is_none() => Target::Pricings(scope.subscription),
+        ["pricings", name] if scope.group.is_none() => {
+            Target::Pricing(scope.subscription, (*name).to_owned())
+        }
         _ => return None,
     })
 }

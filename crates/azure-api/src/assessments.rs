@@ -2,7 +2,7 @@
 
 use assessment::ImageState;
 use auth::{Action, Caller};
-use metastore::{Plan, Registry, StateCounts};
+use metastore::{Registry, StateCounts, Tier};
 use serde_json::{Value, json};
 
 use crate::arm::Scope;
@@ -48,8 +48,8 @@ impl Api {
 
     async fn roll_up(&self, registry: &Registry, call: &Call) -> Result<Value, ArmError> {
         let counts = self.metastore.state_counts(registry.id).await?;
-        let plans = self.metastore.subscriptions().await?;
-        let is_on = plans.iter().any(|it| it.id == registry.subscription && it.plan == Plan::Standard);
+        let plans = self.metastore.plans(registry.subscription).await?;
+        let is_on = plans.iter().any(|setting| setting.tier == Tier::Standard);
         let id = registry.resource_id();
         let mut row = json!({
             "type": "Microsoft.Security/assessments",

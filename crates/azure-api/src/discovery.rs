@@ -58,10 +58,7 @@ impl Api {
     pub(crate) async fn subscription(&self, caller: &Caller, id: Uuid) -> Result<Value, ArmError> {
         let all = self.metastore.subscriptions().await?;
         let found = all.iter().find(|subscription| subscription.id == id).filter(|_| is_known(caller, id));
-        let message = || format!("The subscription '{id}' could not be found.");
-        found
-            .map(|subscription| self.row(subscription))
-            .ok_or_else(|| ArmError::not_found("SubscriptionNotFound", message()))
+        found.map(|subscription| self.row(subscription)).ok_or_else(|| ArmError::no_such_subscription(id))
     }
 
     fn row(&self, subscription: &Subscription) -> Value {

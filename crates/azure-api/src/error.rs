@@ -31,6 +31,10 @@ impl ArmError {
         Self::not_found("InvalidResourceType", "There is no resource type at this path.")
     }
 
+    pub(crate) fn no_such_subscription(id: uuid::Uuid) -> Self {
+        Self::not_found("SubscriptionNotFound", format!("The subscription '{id}' could not be found."))
+    }
+
     pub(crate) fn unauthorized(code: &'static str, message: &str, authority: &str) -> Self {
         let header = format!(
             "Bearer authorization_uri=\"{authority}\", error=\"invalid_token\", error_description=\"{message}\""

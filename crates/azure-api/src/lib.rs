@@ -1,6 +1,6 @@
 //! Azure's door: what Azure's SDKs, CLI and scripts call, over HTTP.
 //!
-//! Only this room knows Azure's JSON. It reads results and says who may; it changes nothing.
+//! Only this room knows Azure's JSON. It shows results to those who may read them, and switches plans.
 
 mod arm;
 mod assessments;
@@ -8,9 +8,12 @@ mod discovery;
 mod error;
 mod identity;
 mod paging;
+mod pricings;
 mod rows;
 mod scopes;
 mod sub_assessments;
+
+use std::sync::Arc;
 
 use auth::Auth;
 use axum::Router;
@@ -37,7 +40,13 @@ struct Api {
     metastore: Metastore,
     auth: Auth,
     tenant: Uuid,
+    clock: Clock,
+    /// Tells the workers that scans were queued.
+    wake: Arc<dyn Fn() + Send + Sync>,
 }
+
+/// The time, in milliseconds since 1970 (UTC).
+pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// What a request says besides its target.
 struct Call {
@@ -50,9 +59,16 @@ struct Call {
     query: arm::Query,
 }
 
-/// Everything that is not the registry's: a fallback for every path.
-pub fn router(metastore: Metastore, auth: Auth, tenant: Uuid) -> Router {
-    Router::new().fallback(door).with_state(Api { metastore, auth, tenant })
+/// Everything that is not the registry's: a fallback for every path. `wake` is called when a request
+/// has queued scans.
+pub fn router(
+    metastore: Metastore,
+    auth: Auth,
+    tenant: Uuid,
+    clock: Clock,
+    wake: Arc<dyn Fn() + Send + Sync>,
+) -> Router {
+    Router::new().fallback(door).with_state(Api { metastore, auth, tenant, clock, wake })
 }
 
 async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
@@ -77,20 +93,17 @@ impl Api {
         let target = arm::parse(request.uri().path())?;
         let call = Call::new(scheme, &request)?;
         let method = request.method().clone();
-        let is_read = method == Method::GET || method == Method::HEAD;
-        match (&target, is_read) {
-            (Target::Token(tenant, version), false) if method == Method::POST => {
-                return Ok(self.token(*tenant, *version, request).await);
-            }
-            (Target::Token(..), _) | (_, false) => {
-                return Err(ArmError::new(
-                    StatusCode::METHOD_NOT_ALLOWED,
-                    "MethodNotAllowed",
-                    format!("{method} is not possible here"),
-                ));
-            }
-            (Target::OpenId(tenant), _) => return self.openid_configuration(*tenant, &call).map(json),
-            (Target::Metadata, _) => return Ok(json(self.metadata(&call))),
+        if !target.methods().contains(&method) {
+            return Err(ArmError::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                format!("{method} is not possible here"),
+            ));
+        }
+        match &target {
+            Target::Token(tenant, version) => return Ok(self.token(*tenant, *version, request).await),
+            Target::OpenId(tenant) => return self.openid_configuration(*tenant, &call).map(json),
+            Target::Metadata => return Ok(json(self.metadata(&call))),
             _ => {}
         }
         let caller = self.authenticate(&call, request.headers().get(AUTHORIZATION).cloned()).await?;
@@ -99,6 +112,11 @@ impl Api {
             Target::Tenants => Ok(json(self.tenants())),
             Target::Subscriptions => self.subscriptions(&caller).await.map(json),
             Target::Subscription(id) => self.subscription(&caller, id).await.map(json),
+            Target::Pricings(subscription) => self.pricings(&caller, subscription).await.map(json),
+            Target::Pricing(subscription, name) if method == Method::PUT => {
+                self.put_pricing(&caller, subscription, &name, request.into_body()).await.map(json)
+            }
+            Target::Pricing(subscription, name) => self.pricing(&caller, subscription, &name).await.map(json),
             Target::Assessments(scope) => self.assessments(&caller, &scope, &call).await.map(json),
             Target::Assessment(scope, key) => self.assessment(&caller, &scope, &key, &call).await.map(json),
             Target::SubAssessments(scope, key) => {

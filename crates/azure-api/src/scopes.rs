@@ -5,6 +5,7 @@
 
 use auth::{Action, Caller};
 use metastore::Registry;
+use uuid::Uuid;
 
 use crate::Api;
 use crate::arm::Scope;
@@ -22,18 +23,8 @@ impl Api {
         action: Action,
     ) -> Result<Vec<Registry>, ArmError> {
         let id = scope.id();
-        let known = [Action::ReadSubscription, Action::ReadRegistry, Action::Pull, action];
-        let is_known = known.iter().any(|action| caller.may_within(*action, &id));
-        let subscriptions = self.metastore.subscriptions().await?;
-        let has_subscription = subscriptions.iter().any(|known| known.id == scope.subscription);
-        if !has_subscription
-            || !known
-                .iter()
-                .any(|action| caller.may_within(*action, &format!("/subscriptions/{}", scope.subscription)))
-        {
-            let message = format!("The subscription '{}' could not be found.", scope.subscription);
-            return Err(ArmError::not_found("SubscriptionNotFound", message));
-        }
+        self.check_known(caller, scope.subscription, action).await?;
+        let is_known = is_known(caller, &id, action);
         let mut registries = self.metastore.registries().await?;
         registries.retain(|registry| scope.holds(registry));
         registries.sort_by_key(|registry| registry.id);
@@ -66,4 +57,40 @@ impl Api {
         }
         Ok(registries)
     }
+
+    /// Lets a caller through who may do `action` with the subscription.
+    ///
+    /// # Errors
+    /// 404 or 403; see above.
+    pub(crate) async fn check_subscription(
+        &self,
+        caller: &Caller,
+        subscription: Uuid,
+        action: Action,
+    ) -> Result<(), ArmError> {
+        self.check_known(caller, subscription, action).await?;
+        let scope = format!("/subscriptions/{subscription}");
+        if caller.may(action, &scope) {
+            Ok(())
+        } else {
+            Err(ArmError::forbidden(caller, action.name(), &scope))
+        }
+    }
+
+    /// That there is such a subscription, and that the caller has some business in it.
+    async fn check_known(&self, caller: &Caller, subscription: Uuid, action: Action) -> Result<(), ArmError> {
+        let exists = self.metastore.subscriptions().await?.iter().any(|known| known.id == subscription);
+        if exists && is_known(caller, &format!("/subscriptions/{subscription}"), action) {
+            Ok(())
+        } else {
+            Err(ArmError::no_such_subscription(subscription))
+        }
+    }
+}
+
+/// True if a caller who wants to do `action` may know of the scope.
+fn is_known(caller: &Caller, scope: &str, action: Action) -> bool {
+    let telling =
+        [Action::ReadSubscription, Action::ReadRegistry, Action::Pull, Action::ReadAssessments, action];
+    telling.iter().any(|action| caller.may_within(*action, scope))
 }

@@ -13,8 +13,8 @@ use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use inventory::ImageInventory;
 use metastore::{
-    Durability, ManifestKind, Metastore, Plan, Principal, PutManifest, RegistryId, ResourceGroup,
-    RoleAssignment, Subscription, VerdictWrite,
+    Durability, ManifestKind, Metastore, Principal, PutManifest, RegistryId, ResourceGroup, RoleAssignment,
+    Subscription, Tier, VerdictWrite,
 };
 use oci::{Digest, MediaType};
 use serde_json::{Value, json};
@@ -37,9 +37,9 @@ struct House {
 async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
-    let first = Subscription { id: SUB, display_name: "s".to_owned(), plan: Plan::Standard };
+    let first = Subscription { id: SUB, display_name: "s".to_owned() };
     let group = ResourceGroup { subscription: SUB, name: "default".to_owned(), location: "local".to_owned() };
-    metastore.create_tenancy(TENANT, first, group, "lazaret", 0).await.unwrap();
+    metastore.create_tenancy(TENANT, first, Tier::Standard, group, "lazaret", 0).await.unwrap();
     let served = metastore.registries().await.unwrap().remove(0);
     let resource = served.resource_id();
     let subscription = format!("/subscriptions/{SUB}");
@@ -68,7 +68,7 @@ async fn house() -> House {
         }
     }
     let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), TENANT, Arc::new(|| NOW_MS));
-    let router = azure_api::router(metastore.clone(), auth, TENANT);
+    let router = azure_api::router(metastore.clone(), auth, TENANT, Arc::new(|| NOW_MS), Arc::new(|| ()));
     House { router, metastore, registry: served.id, resource, _folder: folder }
 }
 
@@ -378,6 +378,8 @@ async fn roles_decide_on_every_route() {
         (security(&other, "subAssessments"), "absent"),
         (security("/subscriptions/00000000-0000-0000-0000-0000000000aa", "subAssessments"), "absent"),
         (format!("{sub}{VERSION}"), "subscription"),
+        (security(&sub, "pricings"), "pricing"),
+        (security(&sub, "pricings/containerregistry"), "pricing"),
         (format!("/subscriptions{VERSION}"), "list"),
         (format!("/tenants{VERSION}"), "list"),
     ];
@@ -398,6 +400,9 @@ async fn roles_decide_on_every_route() {
         ] {
             let wanted = match *kind {
                 "resource" => resource,
+                "pricing" if name == "security" => 200,
+                "pricing" if name == "puller" => 403,
+                "pricing" => subscription,
                 "subscription" => subscription,
                 "absent" => 404,
                 _ => 200,
@@ -503,4 +508,57 @@ async fn arms_conventions_are_kept() {
     for method in ["PUT", "DELETE", "POST", "PATCH"] {
         house.send(method, &path, &[("authorization", &bearer)], "").await.is(405);
     }
+}
+
+#[tokio::test]
+async fn a_plan_is_switched_by_those_who_may_and_the_stock_is_scanned() {
+    let house = house().await;
+    let path = |name: &str| {
+        format!("/subscriptions/{SUB}/providers/Microsoft.Security/pricings/{name}?api-version=2023-01-01")
+    };
+    let put = |caller: &'static str, name: &'static str, body: &'static str| {
+        let (house, path) = (&house, path(name));
+        async move {
+            let bearer = format!("Bearer {}", house.token(caller).await);
+            let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+            house.send("PUT", &path, &headers, body).await
+        }
+    };
+    let (off, on) = (
+        r#"{"properties":{"pricingTier":"free"}}"#,
+        r#"{"properties":{"pricingTier":"standard","subPlan":null}}"#,
+    );
+    let first = house.get("admin", &path("ContainerRegistry")).await.is(200).body;
+    assert_eq!(first["properties"]["pricingTier"], "Standard");
+    let shown = put("admin", "containerREGISTRY", off).await.is(200).body;
+    assert_eq!(
+        (shown["name"].as_str(), shown["properties"]["pricingTier"].as_str()),
+        (Some("ContainerRegistry"), Some("Free"))
+    );
+    for name in ["1", "2"] {
+        house.push("app", name).await;
+    }
+    assert_eq!(house.metastore.jobs_open().await.unwrap().0, 0, "nothing is scanned while the plan is off");
+    let rows = house.get("admin", &house.subs()).await.is(200).body;
+    assert_eq!(rows["value"][0]["properties"]["status"]["cause"], "PlanOff");
+    assert_eq!(put("security", "ContainerRegistry", on).await.is(403).code(), "AuthorizationFailed");
+    let newer = put("admin", "Containers", on).await.is(200).body;
+    assert_eq!(newer["properties"]["enablementTime"], "2027-01-15T08:00:00.1230000Z");
+    assert_eq!(house.metastore.jobs_open().await.unwrap().0, 2, "the stock is scanned");
+    put("admin", "ContainerRegistry", on).await.is(200);
+    assert_eq!(house.metastore.jobs_open().await.unwrap().0, 2, "once");
+    let listed = house.get("admin", &path("").replace("/?", "?")).await.is(200).body;
+    let tiers: Vec<_> = listed["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["properties"]["pricingTier"].as_str().unwrap())
+        .collect();
+    assert_eq!(tiers, ["Standard", "Standard"]);
+    assert_eq!(
+        put("admin", "ContainerRegistry", r#"{"properties":{"pricingTier":"Gold"}}"#).await.is(400).code(),
+        "InvalidPricingTier"
+    );
+    assert_eq!(put("admin", "ContainerRegistry", "{").await.is(400).code(), "InvalidRequestContent");
+    assert_eq!(put("admin", "VirtualMachines", on).await.is(404).code(), "ResourceNotFound");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use jobs::{ATTEMPTS_MAX, Jobs, Work};
-use metastore::{Durability, Job, ManifestKind, Metastore, Plan, PutManifest, ResourceGroup, Subscription};
+use metastore::{Durability, Job, ManifestKind, Metastore, PutManifest, ResourceGroup, Subscription, Tier};
 use oci::{Digest, MediaType};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -36,9 +36,9 @@ async fn one_job() -> (tempfile::TempDir, Metastore, Jobs) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
     let id = Uuid::from_u128(1);
-    let subscription = Subscription { id, display_name: String::new(), plan: Plan::Standard };
+    let subscription = Subscription { id, display_name: String::new() };
     let group = ResourceGroup { subscription: id, name: "g".to_owned(), location: String::new() };
-    store.create_tenancy(id, subscription, group, "registry", 0).await.expect("creates");
+    store.create_tenancy(id, subscription, Tier::Standard, group, "registry", 0).await.expect("creates");
     let registry = store.registries().await.expect("lists")[0].id;
     let put = PutManifest {
         registry,

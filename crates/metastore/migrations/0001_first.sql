@@ -5,8 +5,16 @@ CREATE TABLE setting (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT
 CREATE TABLE subscription (
   id TEXT PRIMARY KEY,
   display_name TEXT NOT NULL,
-  plan TEXT NOT NULL CHECK (plan IN ('Free', 'Standard')),
   created_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The plans of a subscription. Its registries are scanned while one of them is on.
+CREATE TABLE plan (
+  subscription_id TEXT NOT NULL REFERENCES subscription (id),
+  name TEXT NOT NULL CHECK (name IN ('ContainerRegistry', 'Containers')),
+  tier TEXT NOT NULL CHECK (tier IN ('Free', 'Standard')),
+  changed_ms INTEGER NOT NULL,
+  PRIMARY KEY (subscription_id, name)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE resource_group (

@@ -249,6 +249,25 @@ impl Metastore {
         .await
     }
 
+    /// True if the image is in a registry whose subscription has a plan on.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn is_covered(&self, image: &Digest) -> Result<bool, Error> {
+        let image = image.to_string();
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT 1 FROM manifest
+                 JOIN repository ON repository.id = manifest.repository_id
+                 JOIN registry ON registry.id = repository.registry_id
+                 JOIN plan ON plan.subscription_id = registry.subscription_id
+                 WHERE manifest.digest = ?1 AND plan.tier = 'Standard' LIMIT 1",
+            )?;
+            Ok(statement.exists([image])?)
+        })
+        .await
+    }
+
     /// The verdict of an image digest, wherever the image is.
     ///
     /// # Errors
@@ -375,14 +394,14 @@ fn stored_verdict(rows: &Connection, image: &str) -> Result<Option<StoredVerdict
     }))
 }
 
-type RawImage = (i64, i64, String, String, String, i64, String);
+type RawImage = (i64, i64, String, String, String, i64, bool);
 
 fn raw_image(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawImage> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
 }
 
 fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Error> {
-    let (repository_id, registry, repository, digest, media_type, pushed_ms, plan) = raw;
+    let (repository_id, registry, repository, digest, media_type, pushed_ms, plan_is_on) = raw;
     let mut tags =
         rows.prepare_cached("SELECT name FROM tag WHERE repository_id = ?1 AND digest = ?2 ORDER BY name")?;
     let tags = tags.query_map(params![repository_id, digest], |row| row.get::<_, String>(0))?;
@@ -401,7 +420,7 @@ fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Error> {
         media_type,
         pushed_ms,
         tags: tags?,
-        plan_is_on: plan == "Standard",
+        plan_is_on,
         verdict: stored_verdict(rows, &digest)?,
         failure,
         digest: parse_digest(&digest)?,
@@ -410,8 +429,8 @@ fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Error> {
 
 const IMAGE_ROWS: &str =
     "SELECT repository.id, registry.id, repository.name, manifest.digest, manifest.media_type,
-        manifest.pushed_ms, subscription.plan
+        manifest.pushed_ms,
+        EXISTS (SELECT 1 FROM plan WHERE plan.subscription_id = registry.subscription_id AND tier = 'Standard')
  FROM manifest
  JOIN repository ON repository.id = manifest.repository_id
- JOIN registry ON registry.id = repository.registry_id
- JOIN subscription ON subscription.id = registry.subscription_id";
+ JOIN registry ON registry.id = repository.registry_id";

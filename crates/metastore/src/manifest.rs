@@ -379,8 +379,8 @@ fn missing_content(rows: &Connection, repository_id: i64, put: &PutManifest) -> 
 fn plan_is_on(rows: &Connection, registry: RegistryId) -> Result<bool, Error> {
     Ok(rows
         .prepare_cached(
-            "SELECT 1 FROM registry JOIN subscription ON subscription.id = registry.subscription_id
-             WHERE registry.id = ?1 AND subscription.plan = 'Standard'",
+            "SELECT 1 FROM registry JOIN plan ON plan.subscription_id = registry.subscription_id
+             WHERE registry.id = ?1 AND plan.tier = 'Standard'",
         )?
         .exists([registry.0])?)
 }

@@ -3,39 +3,12 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use crate::{Error, Metastore};
+use crate::plan::put_plan;
+use crate::{Error, Metastore, Plan, Tier};
 
 /// A registry's row number: what the inner rooms call it by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RegistryId(pub i64);
-
-/// What the *container registries* plan of a subscription is set to (Azure: pricing tier).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Plan {
-    /// Off: nothing is scanned.
-    Free,
-    /// On.
-    Standard,
-}
-
-impl Plan {
-    /// As Azure writes it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Free => "Free",
-            Self::Standard => "Standard",
-        }
-    }
-
-    fn from_name(name: &str) -> Result<Self, Error> {
-        match name {
-            "Free" => Ok(Self::Free),
-            "Standard" => Ok(Self::Standard),
-            _ => Err(Error::Damaged { what: "plan" }),
-        }
-    }
-}
 
 /// A subscription.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,8 +17,6 @@ pub struct Subscription {
     pub id: Uuid,
     /// For people.
     pub display_name: String,
-    /// Whether its registries are scanned.
-    pub plan: Plan,
 }
 
 /// A resource group.
@@ -97,7 +68,8 @@ impl Metastore {
     }
 
     /// Makes a tenant's first things, all or none, unless they exist: the tenant's id, a
-    /// subscription with its plan on, a resource group and a registry. Returns whether it made them.
+    /// subscription with its *container registries* plan on `tier`, a resource group and a registry.
+    /// Returns whether it made them.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -105,6 +77,7 @@ impl Metastore {
         &self,
         tenant: Uuid,
         subscription: Subscription,
+        tier: Tier,
         group: ResourceGroup,
         registry_name: &'static str,
         now_ms: i64,
@@ -115,14 +88,10 @@ impl Metastore {
             }
             rows.execute("INSERT INTO setting VALUES (?1, ?2)", params![TENANT, tenant.to_string()])?;
             rows.execute(
-                "INSERT INTO subscription (id, display_name, plan, created_ms) VALUES (?1, ?2, ?3, ?4)",
-                params![
-                    subscription.id.to_string(),
-                    subscription.display_name,
-                    subscription.plan.name(),
-                    now_ms
-                ],
+                "INSERT INTO subscription (id, display_name, created_ms) VALUES (?1, ?2, ?3)",
+                params![subscription.id.to_string(), subscription.display_name, now_ms],
             )?;
+            put_plan(rows, subscription.id, Plan::ContainerRegistry, tier, now_ms)?;
             rows.execute(
                 "INSERT INTO resource_group (subscription_id, name, location) VALUES (?1, ?2, ?3)",
                 params![group.subscription.to_string(), group.name, group.location],
@@ -153,13 +122,12 @@ impl Metastore {
     pub async fn subscriptions(&self) -> Result<Vec<Subscription>, Error> {
         self.read(|rows| {
             let mut statement =
-                rows.prepare_cached("SELECT id, display_name, plan FROM subscription ORDER BY id")?;
-            let found = statement
-                .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get::<_, String>(2)?)))?;
+                rows.prepare_cached("SELECT id, display_name FROM subscription ORDER BY id")?;
+            let found = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
             found
                 .map(|row| {
-                    let (id, display_name, plan) = row?;
-                    Ok(Subscription { id: parse_uuid(&id)?, display_name, plan: Plan::from_name(&plan)? })
+                    let (id, display_name) = row?;
+                    Ok(Subscription { id: parse_uuid(&id)?, display_name })
                 })
                 .collect()
         })

@@ -3,8 +3,8 @@
 use assessment::{Cause, ImageState, Verdict};
 use inventory::ImageInventory;
 use metastore::{
-    Durability, FeedPayload, JobKind, ManifestKind, Metastore, Plan, PutManifest, PutManifestError,
-    RegistryId, ResourceGroup, Subscription, UnlinkBlob, Upload, VerdictWrite,
+    Durability, FeedPayload, JobKind, ManifestKind, Metastore, PutManifest, PutManifestError, RegistryId,
+    ResourceGroup, Subscription, Tier, UnlinkBlob, Upload, VerdictWrite,
 };
 use oci::{Algorithm, Digest, Hasher, MediaType, Reference, Repository};
 use uuid::Uuid;
@@ -17,13 +17,13 @@ struct Rows {
     folder: tempfile::TempDir,
 }
 
-async fn rows(plan: Plan) -> Rows {
+async fn rows(tier: Tier) -> Rows {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
-    let subscription = Subscription { id: SUBSCRIPTION, display_name: "s".to_owned(), plan };
+    let subscription = Subscription { id: SUBSCRIPTION, display_name: "s".to_owned() };
     let group =
         ResourceGroup { subscription: SUBSCRIPTION, name: "Group".to_owned(), location: "here".to_owned() };
-    let made = store.create_tenancy(Uuid::from_u128(1), subscription, group, "registry", 1).await;
+    let made = store.create_tenancy(Uuid::from_u128(1), subscription, tier, group, "registry", 1).await;
     assert!(made.expect("creates"));
     let registry = store.registries().await.expect("lists")[0].id;
     Rows { store, registry, folder }
@@ -88,10 +88,16 @@ fn reference(text: &str) -> Reference {
 
 #[tokio::test]
 async fn the_first_start_happens_once() {
-    let rows = rows(Plan::Standard).await;
-    let again = Subscription { id: Uuid::from_u128(9), display_name: "x".to_owned(), plan: Plan::Free };
+    let rows = rows(Tier::Standard).await;
+    let again = Subscription { id: Uuid::from_u128(9), display_name: "x".to_owned() };
     let group = ResourceGroup { subscription: again.id, name: "x".to_owned(), location: "x".to_owned() };
-    assert!(!rows.store.create_tenancy(Uuid::from_u128(2), again, group, "other", 2).await.expect("asks"));
+    assert!(
+        !rows
+            .store
+            .create_tenancy(Uuid::from_u128(2), again, Tier::Free, group, "other", 2)
+            .await
+            .expect("asks")
+    );
     assert_eq!(rows.store.tenant().await.expect("reads"), Some(Uuid::from_u128(1)));
     assert_eq!(rows.store.subscriptions().await.expect("lists").len(), 1);
     let registry = &rows.store.registries().await.expect("lists")[0];
@@ -106,7 +112,7 @@ async fn the_first_start_happens_once() {
 
 #[tokio::test]
 async fn a_blob_is_visible_only_where_it_is_linked() {
-    let rows = rows(Plan::Standard).await;
+    let rows = rows(Tier::Standard).await;
     let digest = rows.blob("a", "layer").await;
     let size = |repository: &'static str| {
         rows.store.linked_blob(rows.registry, &NAMES[repository.len() - 1], &digest)
@@ -124,7 +130,7 @@ static NAMES: std::sync::LazyLock<[Repository; 2]> = std::sync::LazyLock::new(||
 
 #[tokio::test]
 async fn a_manifest_needs_its_content_and_keeps_it() {
-    let rows = rows(Plan::Standard).await;
+    let rows = rows(Tier::Standard).await;
     let absent = Digest::sha256(b"absent");
     let refused = rows.store.put_manifest(rows.image("a", "m", vec![absent.clone()], &["v1"])).await;
     assert!(matches!(refused, Err(PutManifestError::ContentUnknown { missing }) if missing == [absent]));
@@ -149,7 +155,7 @@ async fn a_manifest_needs_its_content_and_keeps_it() {
 
 #[tokio::test]
 async fn a_push_queues_its_scan_if_the_plan_is_on() {
-    for (plan, jobs) in [(Plan::Standard, 1), (Plan::Free, 0)] {
+    for (plan, jobs) in [(Tier::Standard, 1), (Tier::Free, 0)] {
         let rows = rows(plan).await;
         rows.store.put_manifest(rows.image("a", "m", Vec::new(), &["v1"])).await.expect("stores");
         rows.store.put_manifest(rows.image("a", "m", Vec::new(), &["v1"])).await.expect("stores");
@@ -159,7 +165,7 @@ async fn a_push_queues_its_scan_if_the_plan_is_on() {
 
 #[tokio::test]
 async fn tags_are_listed_in_byte_order_and_paged() {
-    let rows = rows(Plan::Free).await;
+    let rows = rows(Tier::Free).await;
     rows.store.put_manifest(rows.image("a", "m", Vec::new(), &["b", "a", "B", "a.1"])).await.expect("stores");
     let page = |after: Option<&str>, limit| {
         rows.store.tags(rows.registry, &NAMES[0], after.map(str::to_owned), limit)
@@ -176,7 +182,7 @@ async fn tags_are_listed_in_byte_order_and_paged() {
 
 #[tokio::test]
 async fn an_upload_belongs_to_its_repository_and_principal() {
-    let rows = rows(Plan::Free).await;
+    let rows = rows(Tier::Free).await;
     let id = Uuid::from_u128(77);
     let upload = |received: u64, bytes: &[u8]| {
         let mut hasher = Hasher::new(Algorithm::Sha256);
@@ -202,7 +208,7 @@ async fn an_upload_belongs_to_its_repository_and_principal() {
 
 #[tokio::test]
 async fn a_job_is_claimed_once_and_again_when_its_lease_ends() {
-    let rows = rows(Plan::Standard).await;
+    let rows = rows(Tier::Standard).await;
     rows.store.put_manifest(rows.image("a", "m", Vec::new(), &[])).await.expect("stores");
     let claim = |now: i64| rows.store.claim_job(now, now + 100);
     let job = claim(10).await.expect("claims").expect("one waits");
@@ -226,7 +232,7 @@ async fn a_job_is_claimed_once_and_again_when_its_lease_ends() {
 
 #[tokio::test]
 async fn a_verdict_rests_on_the_current_snapshot_or_is_refused() {
-    let rows = rows(Plan::Standard).await;
+    let rows = rows(Tier::Standard).await;
     rows.store.put_manifest(rows.image("a", "m", Vec::new(), &["v1"])).await.expect("stores");
     let image = Digest::sha256(b"m");
     assert!(rows.judged(&image, None, ImageState::Unverified).await);
@@ -255,7 +261,7 @@ async fn a_verdict_rests_on_the_current_snapshot_or_is_refused() {
 
 #[tokio::test]
 async fn images_are_paged_without_gaps() {
-    let rows = rows(Plan::Standard).await;
+    let rows = rows(Tier::Standard).await;
     for text in ["1", "2", "3", "4", "5"] {
         rows.store.put_manifest(rows.image("a", text, Vec::new(), &[])).await.expect("stores");
     }
@@ -274,7 +280,7 @@ async fn images_are_paged_without_gaps() {
 
 #[tokio::test]
 async fn what_was_answered_is_found_by_the_next_start() {
-    let rows = rows(Plan::Standard).await;
+    let rows = rows(Tier::Standard).await;
     let store = rows.store.clone();
     let pushes: Vec<_> = (0..50)
         .map(|index| {

@@ -79,12 +79,13 @@ impl Scanner {
     }
 
     /// Reads what is unread of an image, judges it and stores the verdict. An image judged by the
-    /// current snapshot and this engine already is left as it is; a deleted one is nothing to do.
+    /// current snapshot and this engine already is left as it is; a deleted one, or one that no plan
+    /// covers any more, is nothing to do.
     ///
     /// # Errors
     /// [`ScanError`] if it must be tried again.
     pub async fn scan(&self, image: &Digest) -> Result<(), ScanError> {
-        let Some(facts) = self.facts(image).await? else { return Ok(()) };
+        let Some(facts) = self.covered_facts(image).await? else { return Ok(()) };
         if let Some(verdict) = self.metastore.verdict(image).await? {
             let current = self.metastore.current_snapshot().await?;
             if verdict.snapshot == current
@@ -149,7 +150,7 @@ impl Scanner {
 
     /// Judges an image again from its stored inventory, or scans it if there is none.
     async fn judge_again(&self, image: &Digest) -> Result<(), ScanError> {
-        let Some(facts) = self.facts(image).await? else { return Ok(()) };
+        let Some(facts) = self.covered_facts(image).await? else { return Ok(()) };
         match self.metastore.image_inventory(image).await? {
             Some(inventory) => self.judge_and_store(image, &facts, &inventory).await,
             None => self.scan(image).await,
@@ -171,6 +172,12 @@ impl Scanner {
         let current = advisories.current().await?;
         let verdict = judge(&image.facts, &image.inventory, current.as_deref(), &stale, date(now_ms));
         Ok((verdict, current.map(|current| current.id().clone())))
+    }
+
+    /// Nothing for an image that is gone, or that no plan covers: then what is known of it stays as
+    /// it is.
+    async fn covered_facts(&self, image: &Digest) -> Result<Option<ImageFacts>, ScanError> {
+        if self.metastore.is_covered(image).await? { self.facts(image).await } else { Ok(None) }
     }
 
     async fn facts(&self, image: &Digest) -> Result<Option<ImageFacts>, ScanError> {

@@ -27,6 +27,9 @@ pub(crate) enum Command {
     /// Import and update advisory data.
     #[command(subcommand)]
     Feeds(FeedsCommand),
+    /// See and switch whether the registries of a subscription are scanned.
+    #[command(subcommand)]
+    Plan(PlanCommand),
 }
 
 /// Where the data is; every command takes it.
@@ -102,6 +105,33 @@ pub(crate) enum FeedsCommand {
         data: DataArgs,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PlanCommand {
+    /// Show every subscription's plans.
+    Show {
+        #[command(flatten)]
+        data: DataArgs,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Turn scanning on: what is stored is scanned, and whatever is pushed from now on.
+    On {
+        /// Which subscription, if there are several.
+        #[arg(long, value_name = "ID")]
+        subscription: Option<uuid::Uuid>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Turn scanning off: results are kept and no longer kept up.
+    Off {
+        /// Which subscription, if there are several.
+        #[arg(long, value_name = "ID")]
+        subscription: Option<uuid::Uuid>,
+        #[command(flatten)]
+        data: DataArgs,
     },
 }
 

@@ -1,7 +1,7 @@
 //! What a first start makes, and what every start reads back.
 
 use auth::{hash_secret, random_secret};
-use metastore::{Metastore, Plan, Principal, ResourceGroup, RoleAssignment, Subscription};
+use metastore::{Metastore, Principal, ResourceGroup, RoleAssignment, Subscription, Tier};
 use uuid::Uuid;
 
 use crate::data::{DataError, DataFolder};
@@ -36,17 +36,15 @@ pub(crate) async fn first_start(
     metastore: &Metastore,
     now_ms: i64,
 ) -> Result<Tenancy, FirstStartError> {
-    let subscription = Subscription {
-        id: Uuid::new_v4(),
-        display_name: "Default subscription".to_owned(),
-        plan: Plan::Standard,
-    };
+    let subscription = Subscription { id: Uuid::new_v4(), display_name: "Default subscription".to_owned() };
     let group = ResourceGroup {
         subscription: subscription.id,
         name: "default".to_owned(),
         location: "local".to_owned(),
     };
-    metastore.create_tenancy(Uuid::new_v4(), subscription, group, DEFAULT_REGISTRY, now_ms).await?;
+    metastore
+        .create_tenancy(Uuid::new_v4(), subscription, Tier::Standard, group, DEFAULT_REGISTRY, now_ms)
+        .await?;
     let tenant = metastore.tenant().await?.ok_or(FirstStartError::NoAdministrator)?;
     if let Some(administrator) = metastore.principal(ADMINISTRATOR).await? {
         return Ok(Tenancy { tenant, administrator: administrator.id, password: None });

@@ -7,6 +7,7 @@ mod first_start;
 mod image_command;
 mod listen;
 mod output;
+mod plan_command;
 mod scan_command;
 mod serve;
 mod settings;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
             Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Scan(arguments) => scan_command::run(arguments).await,
             Command::Feeds(command) => feeds_command::run(command).await,
+            Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
         }
     });
     outcome.unwrap_or_else(|error| failed(&*error))

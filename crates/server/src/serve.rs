@@ -120,7 +120,17 @@ impl House {
         let registry: Registry =
             self.metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?;
         let registry_api = registry_api::router(self.registry.clone(), self.auth.clone(), &registry);
-        let azure_api = azure_api::router(self.metastore.clone(), self.auth.clone(), tenancy.tenant);
+        let wake = {
+            let jobs = self.jobs.clone();
+            Arc::new(move || jobs.wake())
+        };
+        let azure_api = azure_api::router(
+            self.metastore.clone(),
+            self.auth.clone(),
+            tenancy.tenant,
+            Arc::new(now_ms),
+            wake,
+        );
         Ok(registry_api.fallback_service(azure_api))
     }
 
