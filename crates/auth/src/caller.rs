@@ -14,6 +14,8 @@ pub struct Caller {
     pub name: String,
     /// Every role it holds, wherever.
     pub roles: Vec<RoleAssignment>,
+    /// Which of its secrets it has now; tells nothing of the secret.
+    pub(crate) secret: String,
 }
 
 /// What somebody wants to do, by Azure's names.
@@ -37,6 +39,12 @@ pub enum Action {
     ReadPricings,
     /// Switch the plans of a subscription.
     WritePricings,
+    /// Read who holds which role.
+    ReadRoles,
+    /// Give roles.
+    WriteRoles,
+    /// Take roles away.
+    DeleteRoles,
 }
 
 impl Action {
@@ -52,6 +60,9 @@ impl Action {
             Self::ReadAssessments => "Microsoft.Security/assessments/read",
             Self::ReadPricings => "Microsoft.Security/pricings/read",
             Self::WritePricings => "Microsoft.Security/pricings/write",
+            Self::ReadRoles => "Microsoft.Authorization/roleAssignments/read",
+            Self::WriteRoles => "Microsoft.Authorization/roleAssignments/write",
+            Self::DeleteRoles => "Microsoft.Authorization/roleAssignments/delete",
             Self::ReadSubAssessments => "Microsoft.Security/assessments/subAssessments/read",
         }
     }
@@ -82,7 +93,8 @@ pub fn repository_scope(registry: &str, repository: &str) -> String {
 }
 
 /// True if `inner` is `outer` or beneath it: whole segments, whatever their case.
-fn covers(outer: &str, inner: &str) -> bool {
+#[must_use]
+pub fn covers(outer: &str, inner: &str) -> bool {
     let segments = |scope: &str| -> Vec<String> {
         scope.split('/').filter(|segment| !segment.is_empty()).map(str::to_ascii_lowercase).collect()
     };
@@ -95,7 +107,7 @@ mod tests {
 
     fn holding(role: Uuid, scope: &str) -> Caller {
         let held = RoleAssignment { id: Uuid::nil(), principal: Uuid::nil(), role, scope: scope.to_owned() };
-        Caller { id: Uuid::nil(), name: "x".to_owned(), roles: vec![held] }
+        Caller { id: Uuid::nil(), name: "x".to_owned(), roles: vec![held], secret: String::new() }
     }
 
     #[test]
@@ -111,16 +123,30 @@ mod tests {
             ReadSubAssessments,
             ReadPricings,
             WritePricings,
+            ReadRoles,
+            WriteRoles,
+            DeleteRoles,
         ];
         for (role, allowed) in [
             (roles::OWNER, all.as_slice()),
-            (roles::CONTRIBUTOR, &all),
+            (roles::CONTRIBUTOR, &all[..10]),
             (
                 roles::READER,
-                &[Pull, ReadRegistry, ReadSubscription, ReadAssessments, ReadSubAssessments, ReadPricings],
+                &[
+                    Pull,
+                    ReadRegistry,
+                    ReadSubscription,
+                    ReadAssessments,
+                    ReadSubAssessments,
+                    ReadPricings,
+                    ReadRoles,
+                ],
             ),
-            (roles::SECURITY_READER, &[ReadAssessments, ReadSubAssessments, ReadPricings]),
-            (roles::SECURITY_ADMIN, &[ReadAssessments, ReadSubAssessments, ReadPricings, WritePricings]),
+            (roles::SECURITY_READER, &[ReadAssessments, ReadSubAssessments, ReadPricings, ReadRoles]),
+            (
+                roles::SECURITY_ADMIN,
+                &[ReadAssessments, ReadSubAssessments, ReadPricings, WritePricings, ReadRoles],
+            ),
             (roles::ACR_PULL, &[Pull]),
             (roles::ACR_PUSH, &[Pull, Push]),
             (roles::ACR_DELETE, &[Delete]),

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use metastore::Metastore;
 use uuid::Uuid;
 
-pub use caller::{Action, Caller, repository_scope};
+pub use caller::{Action, Caller, covers, repository_scope};
 pub use password::AuthError;
 pub use secret::{hash_secret, random_secret};
 pub use token::{Access, IssuedToken, RegistryClaims, ResourceAccess, SigningKey, TokenError, WeakKey};
@@ -55,6 +55,7 @@ impl Auth {
     async fn load(&self, name_or_id: &str) -> Result<Option<Caller>, metastore::Error> {
         let Some(principal) = self.metastore.principal(name_or_id).await? else { return Ok(None) };
         let roles = self.metastore.role_assignments(principal.id).await?;
-        Ok(Some(Caller { id: principal.id, name: principal.name, roles }))
+        let secret = secret::fingerprint(&principal.secret_hash);
+        Ok(Some(Caller { id: principal.id, name: principal.name, roles, secret }))
     }
 }

@@ -10,6 +10,8 @@ use crate::Action;
 pub const OWNER: Uuid = Uuid::from_u128(0x8e3a_f657_a8ff_443c_a75c_2fe8_c4bc_b635);
 /// Everything but giving roles away.
 pub const CONTRIBUTOR: Uuid = Uuid::from_u128(0xb249_88ac_6180_42a0_ab88_20f7_382d_d24c);
+/// Gives roles away, and reads everything.
+pub const USER_ACCESS_ADMINISTRATOR: Uuid = Uuid::from_u128(0x18d7_d88d_d35e_4fb5_a5c3_7773_c20a_72d9);
 /// Reads everything, images included.
 pub const READER: Uuid = Uuid::from_u128(0xacdd_72a7_3385_48ef_bd42_f606_fba8_1ae7);
 /// Reads what concerns security.
@@ -23,16 +25,36 @@ pub const ACR_PUSH: Uuid = Uuid::from_u128(0x8311_e382_0749_4cb8_b61a_304f_252e_
 /// Deletes.
 pub const ACR_DELETE: Uuid = Uuid::from_u128(0xc2f4_ef07_c644_48eb_af81_4b1b_4947_fb11);
 
-struct Role {
-    id: Uuid,
-    actions: &'static [&'static str],
-    not_actions: &'static [&'static str],
+/// A built-in role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Role {
+    /// Azure's GUID.
+    pub id: Uuid,
+    /// Azure's name.
+    pub name: &'static str,
+    /// What it allows; `*` stands for anything.
+    pub actions: &'static [&'static str],
+    /// What it allows nevertheless not.
+    pub not_actions: &'static [&'static str],
 }
 
-const ROLES: [Role; 8] = [
-    Role { id: OWNER, actions: &["*"], not_actions: &[] },
+/// The role of that name or GUID, whatever its case.
+#[must_use]
+pub fn find(name_or_id: &str) -> Option<&'static Role> {
+    let is = |role: &&Role| {
+        role.name.eq_ignore_ascii_case(name_or_id)
+            || role.name.replace(' ', "").eq_ignore_ascii_case(name_or_id)
+            || role.id.to_string().eq_ignore_ascii_case(name_or_id)
+    };
+    ROLES.iter().find(is)
+}
+
+/// Every built-in role.
+pub const ROLES: [Role; 9] = [
+    Role { id: OWNER, name: "Owner", actions: &["*"], not_actions: &[] },
     Role {
         id: CONTRIBUTOR,
+        name: "Contributor",
         actions: &["*"],
         not_actions: &[
             "Microsoft.Authorization/*/Delete",
@@ -40,9 +62,10 @@ const ROLES: [Role; 8] = [
             "Microsoft.Authorization/elevateAccess/Action",
         ],
     },
-    Role { id: READER, actions: &["*/read"], not_actions: &[] },
+    Role { id: READER, name: "Reader", actions: &["*/read"], not_actions: &[] },
     Role {
         id: SECURITY_READER,
+        name: "Security Reader",
         actions: &[
             "Microsoft.Authorization/*/read",
             "Microsoft.Resources/subscriptions/resourceGroups/read",
@@ -52,6 +75,7 @@ const ROLES: [Role; 8] = [
     },
     Role {
         id: SECURITY_ADMIN,
+        name: "Security Admin",
         actions: &[
             "Microsoft.Authorization/*/read",
             "Microsoft.Resources/subscriptions/resourceGroups/read",
@@ -59,9 +83,15 @@ const ROLES: [Role; 8] = [
         ],
         not_actions: &[],
     },
-    Role { id: ACR_PULL, actions: &["Microsoft.ContainerRegistry/registries/pull/read"], not_actions: &[] },
+    Role {
+        id: ACR_PULL,
+        name: "AcrPull",
+        actions: &["Microsoft.ContainerRegistry/registries/pull/read"],
+        not_actions: &[],
+    },
     Role {
         id: ACR_PUSH,
+        name: "AcrPush",
         actions: &[
             "Microsoft.ContainerRegistry/registries/pull/read",
             "Microsoft.ContainerRegistry/registries/push/write",
@@ -69,7 +99,14 @@ const ROLES: [Role; 8] = [
         not_actions: &[],
     },
     Role {
+        id: USER_ACCESS_ADMINISTRATOR,
+        name: "User Access Administrator",
+        actions: &["*/read", "Microsoft.Authorization/*"],
+        not_actions: &[],
+    },
+    Role {
         id: ACR_DELETE,
+        name: "AcrDelete",
         actions: &["Microsoft.ContainerRegistry/registries/artifacts/delete"],
         not_actions: &[],
     },

@@ -4,6 +4,7 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use rand::RngExt as _;
+use sha2::{Digest as _, Sha256};
 
 /// A hash that tells nothing of the secret: argon2id in PHC form, 19 MiB and two passes (OWASP,
 /// "Password Storage Cheat Sheet").
@@ -30,6 +31,12 @@ pub fn random_secret() -> String {
 pub(crate) fn is_secret_of(secret: &str, hash: &str) -> bool {
     PasswordHash::new(hash)
         .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
+}
+
+/// Tells one hash from the next, and nothing else: hashes are salted.
+pub(crate) fn fingerprint(hash: &str) -> String {
+    let digest = Sha256::digest(hash.as_bytes());
+    digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -143,6 +143,8 @@ struct PrincipalToken {
     tid: Uuid,
     oid: Uuid,
     appid: Uuid,
+    /// Which of the principal's secrets it stands for: with that it ends.
+    secret: String,
 }
 
 impl Auth {
@@ -218,7 +220,11 @@ impl Auth {
         life_s: i64,
     ) -> Result<IssuedToken, TokenError> {
         let common = self.common(kind, caller.id.to_string(), audience, life_s);
-        self.sign(&PrincipalToken { common, tid: self.tenant, oid: caller.id, appid: caller.id }, life_s)
+        let secret = caller.secret.clone();
+        self.sign(
+            &PrincipalToken { common, tid: self.tenant, oid: caller.id, appid: caller.id, secret },
+            life_s,
+        )
     }
 
     async fn caller_of(
@@ -232,7 +238,8 @@ impl Auth {
         if claims.tid != self.tenant {
             return Err(TokenError::Invalid);
         }
-        self.load(&claims.oid.to_string()).await?.ok_or(TokenError::UnknownPrincipal)
+        let caller = self.load(&claims.oid.to_string()).await?.ok_or(TokenError::UnknownPrincipal)?;
+        if caller.secret == claims.secret { Ok(caller) } else { Err(TokenError::Invalid) }
     }
 
     fn common(&self, kind: Kind, sub: String, aud: &str, life_s: i64) -> Common {

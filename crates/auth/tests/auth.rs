@@ -147,7 +147,11 @@ async fn what_is_not_signed_by_us_for_us_is_invalid() {
         .replace(&ann.id.to_string(), &Uuid::from_u128(2).to_string());
     let foreign = with_key(&house.metastore, &house.now_ms, [2; 32], TENANT);
     let elsewhere = with_key(&house.metastore, &house.now_ms, [1; 32], Uuid::from_u128(8));
-    let gone = Caller { id: Uuid::from_u128(3), ..ann.clone() };
+    let bobs = house
+        .auth
+        .issue_management_token(&house.auth.password("bob", "other").await.unwrap(), MANAGEMENT)
+        .unwrap();
+    assert!(house.metastore.delete_principal(Uuid::from_u128(2), roles::READER).await.unwrap());
     for bad in [
         format!("{none}.{}.", parts[1]),
         format!("{none}.{}.{}", parts[1], parts[2]),
@@ -162,9 +166,21 @@ async fn what_is_not_signed_by_us_for_us_is_invalid() {
         let refused = house.auth.verify_management_token(&bad).await;
         assert!(matches!(refused, Err(TokenError::Invalid)), "{bad:.80}");
     }
-    let gone = house.auth.issue_management_token(&gone, MANAGEMENT).unwrap();
-    let refused = house.auth.verify_management_token(&gone.token).await;
+    let refused = house.auth.verify_management_token(&bobs.token).await;
     assert!(matches!(refused, Err(TokenError::UnknownPrincipal)));
+}
+
+#[tokio::test]
+async fn a_changed_secret_ends_what_stood_for_the_old_one() {
+    let house = house().await;
+    let ann = house.ann().await;
+    let refresh = house.auth.issue_refresh_token(&ann, "reg").unwrap().token;
+    let management = house.auth.issue_management_token(&ann, MANAGEMENT).unwrap().token;
+    assert!(house.metastore.set_secret(ann.id, hash_secret("next")).await.unwrap());
+    assert!(matches!(house.auth.refresh(&refresh, "reg").await, Err(TokenError::Invalid)));
+    assert!(matches!(house.auth.verify_management_token(&management).await, Err(TokenError::Invalid)));
+    assert!(matches!(house.auth.password("ann", "right").await, Err(AuthError::BadCredentials)));
+    assert_eq!(house.auth.password("ann", "next").await.unwrap().id, ann.id);
 }
 
 /// Azure's Python client decodes it so.

@@ -18,6 +18,10 @@ pub(crate) enum Target {
     Subscription(Uuid),
     Pricings(Uuid),
     Pricing(Uuid, String),
+    RoleDefinitions(String),
+    RoleDefinition(String, String),
+    RoleAssignments(String),
+    RoleAssignment(String, String),
     Assessments(Scope),
     Assessment(Scope, String),
     /// Of one assessment, or of all.
@@ -46,6 +50,7 @@ impl Target {
         match self {
             Self::Token(..) => &[Method::POST],
             Self::Pricing(..) => &[Method::GET, Method::HEAD, Method::PUT],
+            Self::RoleAssignment(..) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
             _ => &[Method::GET, Method::HEAD],
         }
     }
@@ -75,6 +80,9 @@ fn target(path: &str) -> Option<Target> {
         [tenant, "oauth2", "token"] => return Some(Target::Token(guid(tenant)?, TokenVersion::V1)),
         _ => {}
     }
+    if let Some(target) = authorization(&segments, &folded) {
+        return Some(target);
+    }
     let (scope, length) = scope(&segments, &folded)?;
     let (rest, named) = (&folded[length..], &segments[length..]);
     let ["providers", "microsoft.security", rest @ ..] = rest else { return None };
@@ -91,6 +99,20 @@ fn target(path: &str) -> Option<Target> {
         ["pricings", name] if scope.group.is_none() => {
             Target::Pricing(scope.subscription, (*name).to_owned())
         }
+        _ => return None,
+    })
+}
+
+/// Roles may be held anywhere: whatever stands before the provider is the scope.
+fn authorization(segments: &[&str], folded: &[&str]) -> Option<Target> {
+    let at = folded.windows(2).rposition(|pair| pair == ["providers", "microsoft.authorization"])?;
+    let scope = format!("/{}", segments[..at].join("/"));
+    let named = |index: usize| segments.get(at + index).map(|name| (*name).to_owned());
+    Some(match &folded[at + 2..] {
+        ["roledefinitions"] => Target::RoleDefinitions(scope),
+        ["roledefinitions", _] => Target::RoleDefinition(scope, named(3)?),
+        ["roleassignments"] => Target::RoleAssignments(scope),
+        ["roleassignments", _] => Target::RoleAssignment(scope, named(3)?),
         _ => return None,
     })
 }

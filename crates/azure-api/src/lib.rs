@@ -1,9 +1,11 @@
 //! Azure's door: what Azure's SDKs, CLI and scripts call, over HTTP.
 //!
-//! Only this room knows Azure's JSON. It shows results to those who may read them, and switches plans.
+//! Only this room knows Azure's JSON. It shows results to those who may read them, switches plans and
+//! gives roles.
 
 mod arm;
 mod assessments;
+mod authorization;
 mod discovery;
 mod error;
 mod identity;
@@ -117,6 +119,20 @@ impl Api {
                 self.put_pricing(&caller, subscription, &name, request.into_body()).await.map(json)
             }
             Target::Pricing(subscription, name) => self.pricing(&caller, subscription, &name).await.map(json),
+            Target::RoleDefinitions(scope) => self.role_definitions(&caller, &scope, &call).map(json),
+            Target::RoleDefinition(scope, id) => self.role_definition(&caller, &scope, &id).map(json),
+            Target::RoleAssignments(scope) => self.role_assignments(&caller, &scope, &call).await.map(json),
+            Target::RoleAssignment(scope, id) => match method {
+                Method::PUT => {
+                    let given = self.put_role_assignment(&caller, &scope, &id, request.into_body()).await?;
+                    Ok((StatusCode::CREATED, json(given)).into_response())
+                }
+                Method::DELETE => match self.delete_role_assignment(&caller, &scope, &id).await? {
+                    Some(removed) => Ok(json(removed)),
+                    None => Ok(StatusCode::NO_CONTENT.into_response()),
+                },
+                _ => self.role_assignment(&caller, &scope, &id).await.map(json),
+            },
             Target::Assessments(scope) => self.assessments(&caller, &scope, &call).await.map(json),
             Target::Assessment(scope, key) => self.assessment(&caller, &scope, &key, &call).await.map(json),
             Target::SubAssessments(scope, key) => {

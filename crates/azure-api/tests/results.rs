@@ -13,8 +13,8 @@ use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use inventory::ImageInventory;
 use metastore::{
-    Durability, ManifestKind, Metastore, Principal, PutManifest, RegistryId, ResourceGroup, RoleAssignment,
-    Subscription, Tier, VerdictWrite,
+    AssignRole, Durability, ManifestKind, Metastore, Principal, PutManifest, RegistryId, ResourceGroup,
+    RoleAssignment, Subscription, Tier, VerdictWrite,
 };
 use oci::{Digest, MediaType};
 use serde_json::{Value, json};
@@ -64,7 +64,7 @@ async fn house() -> House {
         let mut assignments = (0..).zip(held).map(assign);
         assert!(metastore.create_principal(principal, assignments.next().unwrap(), 0).await.unwrap());
         for further in assignments {
-            metastore.assign_role(further, 0).await.unwrap();
+            assert_eq!(metastore.assign_role(further, 0).await.unwrap(), AssignRole::Assigned);
         }
     }
     let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), TENANT, Arc::new(|| NOW_MS));
@@ -561,4 +561,70 @@ async fn a_plan_is_switched_by_those_who_may_and_the_stock_is_scanned() {
     );
     assert_eq!(put("admin", "ContainerRegistry", "{").await.is(400).code(), "InvalidRequestContent");
     assert_eq!(put("admin", "VirtualMachines", on).await.is(404).code(), "ResourceNotFound");
+}
+
+#[tokio::test]
+async fn roles_are_given_listed_and_taken() {
+    let house = house().await;
+    let at = |scope: &str, rest: &str| {
+        format!("{scope}/providers/Microsoft.Authorization/{rest}api-version=2022-04-01")
+    };
+    let definitions = at(&house.resource, "roleDefinitions?$filter=roleName%20eq%20'Security%20Reader'&");
+    let found = house.get("admin", &definitions).await.is(200).body;
+    let definition = found["value"][0]["id"].as_str().unwrap().to_owned();
+    assert!(definition.ends_with(&roles::SECURITY_READER.to_string()));
+    assert_eq!(found["value"].as_array().unwrap().len(), 1);
+    assert_eq!(found["value"][0]["properties"]["roleName"], "Security Reader");
+
+    // The puller becomes a reader of results.
+    let (name, puller) = (Uuid::from_u128(77), Uuid::from_u128(13));
+    let path = at(&house.resource, &format!("roleAssignments/{name}?"));
+    let body = json!({ "properties": { "roleDefinitionId": definition, "principalId": puller, "principalType": "ServicePrincipal" } });
+    let send = |caller: &'static str, method: &'static str, path: String, body: String| {
+        let house = &house;
+        async move {
+            let bearer = format!("Bearer {}", house.token(caller).await);
+            house.send(method, &path, &[("authorization", &bearer)], &body).await
+        }
+    };
+    house.get("puller", &house.subs()).await.is(403);
+    assert_eq!(
+        send("security", "PUT", path.clone(), body.to_string()).await.is(403).code(),
+        "AuthorizationFailed"
+    );
+    let given = send("admin", "PUT", path.clone(), body.to_string()).await.is(201).body;
+    assert_eq!(given["properties"]["principalId"], puller.to_string());
+    house.get("puller", &house.subs()).await.is(200);
+    send("admin", "PUT", path.clone(), body.to_string()).await.is(201);
+    let other = path.replace(&name.to_string(), &Uuid::from_u128(78).to_string());
+    assert_eq!(
+        send("admin", "PUT", other.clone(), body.to_string()).await.is(409).code(),
+        "RoleAssignmentExists"
+    );
+    for (from, to, status, code) in [
+        (puller.to_string(), Uuid::nil().to_string(), 400, "PrincipalNotFound"),
+        (roles::SECURITY_READER.to_string(), Uuid::nil().to_string(), 400, "RoleDefinitionDoesNotExist"),
+        ("\"properties\"".to_owned(), "\"x\"".to_owned(), 400, "InvalidRequestContent"),
+    ] {
+        let body = body.to_string().replace(&from, &to);
+        assert_eq!(send("admin", "PUT", other.clone(), body).await.is(status).code(), code);
+    }
+    let absent = other.replace("registries/lazaret", "registries/absent");
+    assert_eq!(send("admin", "PUT", absent, body.to_string()).await.is(404).code(), "ResourceNotFound");
+
+    assert_eq!(house.get("admin", &path).await.is(200).body, given);
+    let list = |filter: &str| at(&house.resource, &format!("roleAssignments?{filter}"));
+    let count = |answer: Answer| answer.is(200).body["value"].as_array().unwrap().len();
+    assert_eq!(count(house.get("admin", &list("")).await), 6, "at and above the registry, but not elsewhere");
+    assert_eq!(count(house.get("admin", &list(&format!("$filter=principalId%20eq%20'{puller}'&"))).await), 2);
+    assert_eq!(count(house.get("admin", &list(&format!("$filter=assignedTo('{puller}')&"))).await), 2);
+    assert_eq!(count(house.get("admin", &at("", "roleAssignments?$filter=atScope()&")).await), 2);
+    house.get("puller", &list("")).await.is(200);
+
+    send("admin", "DELETE", path.clone(), String::new()).await.is(200);
+    send("admin", "DELETE", path.clone(), String::new()).await.is(204);
+    assert_eq!(house.get("admin", &path).await.is(404).code(), "RoleAssignmentNotFound");
+    house.get("puller", &house.subs()).await.is(403);
+    let root = at("", &format!("roleAssignments/{}?", Uuid::from_u128(100)));
+    assert_eq!(send("admin", "DELETE", root, String::new()).await.is(409).code(), "LastOwner");
 }

@@ -26,7 +26,7 @@ pub use image::{ImageRow, ScanFailure, StoredVerdict, VerdictWrite};
 pub use job::{Job, JobKind};
 pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, StoredManifest};
 pub use plan::{Plan, PlanSetting, Tier};
-pub use principal::{Principal, RoleAssignment};
+pub use principal::{AssignRole, KeepRole, Principal, RoleAssignment};
 pub use repository::{BlobUse, UnlinkBlob};
 pub use sqlite::{Durability, Metastore};
 pub use tenancy::{Registry, RegistryId, ResourceGroup, Subscription};

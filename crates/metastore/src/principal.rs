@@ -30,6 +30,37 @@ pub struct RoleAssignment {
     pub scope: String,
 }
 
+/// What became of giving somebody a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AssignRole {
+    /// They hold it now.
+    Assigned,
+    /// They held it before, by this assignment; or the name is another one's.
+    Held {
+        /// Its name.
+        id: Uuid,
+    },
+    /// There is no such principal.
+    NoPrincipal,
+}
+
+/// Why somebody keeps a role.
+#[derive(Debug, thiserror::Error)]
+pub enum KeepRole {
+    /// Without them nobody could ever give roles again.
+    #[error("nobody else holds this role at the root: give it to another principal first")]
+    LastHolder,
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl From<rusqlite::Error> for KeepRole {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
 impl Metastore {
     /// Makes a principal with its first role, both or neither. `false`: the name is taken.
     ///
@@ -56,12 +87,118 @@ impl Metastore {
         .await
     }
 
-    /// Gives a principal one more role.
+    /// Gives a principal one more role. What they have already is left as it is.
     ///
     /// # Errors
-    /// [`Error`] if the store fails, or there is no such principal.
-    pub async fn assign_role(&self, assignment: RoleAssignment, now_ms: i64) -> Result<(), Error> {
-        self.write(move |rows| assign(rows, &assignment, now_ms)).await
+    /// [`Error`] if the store fails.
+    pub async fn assign_role(&self, assignment: RoleAssignment, now_ms: i64) -> Result<AssignRole, Error> {
+        self.write(move |rows| {
+            let known = "SELECT 1 FROM principal WHERE id = ?1";
+            if !rows.prepare_cached(known)?.exists([assignment.principal.to_string()])? {
+                return Ok(AssignRole::NoPrincipal);
+            }
+            let held = "SELECT id FROM role_assignment
+                        WHERE id = ?1 OR (principal_id = ?2 AND role_id = ?3 AND scope = ?4)";
+            let held = rows
+                .prepare_cached(held)?
+                .query_row(
+                    params![
+                        assignment.id.to_string(),
+                        assignment.principal.to_string(),
+                        assignment.role.to_string(),
+                        assignment.scope
+                    ],
+                    |row| row.get::<_, String>(0),
+                )
+                .optional()?;
+            if let Some(id) = held {
+                return Ok(AssignRole::Held { id: parse_uuid(&id)? });
+            }
+            assign(rows, &assignment, now_ms)?;
+            Ok(AssignRole::Assigned)
+        })
+        .await
+    }
+
+    /// Takes a role away; returns what it was. `None`: there is no such assignment.
+    ///
+    /// # Errors
+    /// [`KeepRole::LastHolder`] if nobody would hold the role `keep` at `/` any more.
+    pub async fn remove_role(
+        &self,
+        assignment: Uuid,
+        keep: Uuid,
+    ) -> Result<Option<RoleAssignment>, KeepRole> {
+        self.write(move |rows| {
+            let sql = format!("{ASSIGNMENTS} WHERE id = ?1");
+            let found =
+                rows.prepare_cached(&sql)?.query_row([assignment.to_string()], raw_assignment).optional()?;
+            let Some(found) = found.map(parse_assignment).transpose()? else { return Ok(None) };
+            rows.execute("DELETE FROM role_assignment WHERE id = ?1", [assignment.to_string()])?;
+            check_kept(rows, keep)?;
+            Ok(Some(found))
+        })
+        .await
+    }
+
+    /// Removes a principal with its roles. `false`: there is none of that id.
+    ///
+    /// # Errors
+    /// [`KeepRole::LastHolder`] if nobody would hold the role `keep` at `/` any more.
+    pub async fn delete_principal(&self, id: Uuid, keep: Uuid) -> Result<bool, KeepRole> {
+        self.write(move |rows| {
+            let gone = rows.execute("DELETE FROM principal WHERE id = ?1", [id.to_string()])?;
+            if gone > 0 {
+                check_kept(rows, keep)?;
+            }
+            Ok(gone > 0)
+        })
+        .await
+    }
+
+    /// Gives a principal another secret. `false`: there is none of that id.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn set_secret(&self, id: Uuid, secret_hash: String) -> Result<bool, Error> {
+        self.write(move |rows| {
+            let sql = "UPDATE principal SET secret_hash = ?2 WHERE id = ?1";
+            Ok(rows.execute(sql, params![id.to_string(), secret_hash])? > 0)
+        })
+        .await
+    }
+
+    /// Every principal, by name.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn principals(&self) -> Result<Vec<Principal>, Error> {
+        self.read(|rows| {
+            let mut statement =
+                rows.prepare_cached("SELECT id, name, secret_hash FROM principal ORDER BY name")?;
+            let found =
+                statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
+            found
+                .map(|row| {
+                    let (id, name, secret_hash) = row?;
+                    Ok(Principal { id: parse_uuid(&id)?, name, secret_hash })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Every role that anybody holds, in the order of scopes.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn all_role_assignments(&self) -> Result<Vec<RoleAssignment>, Error> {
+        self.read(|rows| {
+            let mut statement = rows.prepare_cached(&format!("{ASSIGNMENTS} ORDER BY scope, id"))?;
+            let found = statement.query_map([], raw_assignment)?;
+            found.map(|row| parse_assignment(row?)).collect()
+        })
+        .await
     }
 
     /// The principal that logs in by this name, or has this id.
@@ -90,18 +227,10 @@ impl Metastore {
     /// [`Error`] if the store fails.
     pub async fn role_assignments(&self, principal: Uuid) -> Result<Vec<RoleAssignment>, Error> {
         self.read(move |rows| {
-            let mut statement = rows.prepare_cached(
-                "SELECT id, role_id, scope FROM role_assignment WHERE principal_id = ?1 ORDER BY id",
-            )?;
-            let found = statement.query_map([principal.to_string()], |row| {
-                Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?))
-            })?;
-            found
-                .map(|row| {
-                    let (id, role, scope) = row?;
-                    Ok(RoleAssignment { id: parse_uuid(&id)?, principal, role: parse_uuid(&role)?, scope })
-                })
-                .collect()
+            let sql = format!("{ASSIGNMENTS} WHERE principal_id = ?1 ORDER BY id");
+            let mut statement = rows.prepare_cached(&sql)?;
+            let found = statement.query_map([principal.to_string()], raw_assignment)?;
+            found.map(|row| parse_assignment(row?)).collect()
         })
         .await
     }
@@ -120,3 +249,23 @@ fn assign(rows: &rusqlite::Connection, assignment: &RoleAssignment, now_ms: i64)
     )?;
     Ok(())
 }
+
+fn check_kept(rows: &rusqlite::Connection, role: Uuid) -> Result<(), KeepRole> {
+    let sql = "SELECT 1 FROM role_assignment WHERE role_id = ?1 AND scope = '/'";
+    let is_kept =
+        rows.prepare_cached(sql).map_err(Error::from)?.exists([role.to_string()]).map_err(Error::from)?;
+    if is_kept { Ok(()) } else { Err(KeepRole::LastHolder) }
+}
+
+type RawAssignment = (String, String, String, String);
+
+fn raw_assignment(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawAssignment> {
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+}
+
+fn parse_assignment((id, principal, role, scope): RawAssignment) -> Result<RoleAssignment, Error> {
+    let [id, principal, role] = [id, principal, role].map(|text| parse_uuid(&text));
+    Ok(RoleAssignment { id: id?, principal: principal?, role: role?, scope })
+}
+
+const ASSIGNMENTS: &str = "SELECT id, principal_id, role_id, scope FROM role_assignment";

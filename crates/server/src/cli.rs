@@ -27,6 +27,12 @@ pub(crate) enum Command {
     /// Import and update advisory data.
     #[command(subcommand)]
     Feeds(FeedsCommand),
+    /// Make, list and remove those who may log in: people, services, CI jobs.
+    #[command(subcommand)]
+    Principal(PrincipalCommand),
+    /// Give and take roles.
+    #[command(subcommand)]
+    Role(RoleCommand),
     /// See and switch whether the registries of a subscription are scanned.
     #[command(subcommand)]
     Plan(PlanCommand),
@@ -106,6 +112,87 @@ pub(crate) enum FeedsCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrincipalCommand {
+    /// Make one, and show its secret this once.
+    Create {
+        /// The name it logs in by.
+        name: String,
+        /// The role it begins with, by Azure's name: `AcrPush`, `"Security Reader"`.
+        #[arg(long, value_name = "ROLE")]
+        role: String,
+        #[command(flatten)]
+        scope: ScopeArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List every principal with its roles.
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Give one another secret, and show it this once. The old one, and what it was exchanged for,
+    /// are good no longer.
+    Rotate {
+        /// Its name or id.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Remove one with its roles.
+    Delete {
+        /// Its name or id.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// List the roles there are, and what each allows.
+    List {
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Give a principal one more role.
+    Assign {
+        /// Its name or id.
+        name: String,
+        /// The role, by Azure's name.
+        role: String,
+        #[command(flatten)]
+        scope: ScopeArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Take a role from a principal.
+    Remove {
+        /// Its name or id.
+        name: String,
+        /// The role, by Azure's name.
+        role: String,
+        #[command(flatten)]
+        scope: ScopeArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// Where a role holds, and beneath.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ScopeArgs {
+    /// An ARM id, or `/` for everything [default: the default registry].
+    #[arg(long, value_name = "ID", conflicts_with = "repository")]
+    pub(crate) scope: Option<String>,
+    /// A repository of the default registry, or the first components of its name: `team` holds for
+    /// `team/app`, too.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) repository: Option<oci::Repository>,
 }
 
 #[derive(Debug, Subcommand)]

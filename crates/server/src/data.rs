@@ -146,6 +146,15 @@ impl DataFolder {
         write().map_err(|source| DataError::File { path: path.clone(), source })
     }
 
+    /// Removes a file, if it is there.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), DataError> {
+        let path = self.path(name);
+        match fs::remove_file(&path) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => Err(DataError::File { path, source }),
+            _ => Ok(()),
+        }
+    }
+
     fn blob_store(&self, name: &str) -> Result<BlobStore, DataError> {
         let path = self.path(name);
         BlobStore::open(&path, blobstore::Durability::Flushed)

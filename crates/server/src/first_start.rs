@@ -11,7 +11,7 @@ pub(crate) struct Tenancy {
     /// The tenant's id.
     pub(crate) tenant: Uuid,
     /// The administrator's id.
-    pub(crate) administrator: Uuid,
+    pub(crate) administrator: Option<Uuid>,
     /// The administrator's password, at the start that made it and never again.
     pub(crate) password: Option<String>,
 }
@@ -25,9 +25,9 @@ pub(crate) enum FirstStartError {
     /// The files.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// Somebody renamed or removed the administrator's row by hand.
-    #[error("the database has a tenant but no administrator")]
-    NoAdministrator,
+    /// Somebody removed rows by hand.
+    #[error("the database has no tenant")]
+    NoTenant,
 }
 
 /// Makes what is not there yet. A start that was cut short is completed by the next.
@@ -45,9 +45,11 @@ pub(crate) async fn first_start(
     metastore
         .create_tenancy(Uuid::new_v4(), subscription, Tier::Standard, group, DEFAULT_REGISTRY, now_ms)
         .await?;
-    let tenant = metastore.tenant().await?.ok_or(FirstStartError::NoAdministrator)?;
-    if let Some(administrator) = metastore.principal(ADMINISTRATOR).await? {
-        return Ok(Tenancy { tenant, administrator: administrator.id, password: None });
+    let tenant = metastore.tenant().await?.ok_or(FirstStartError::NoTenant)?;
+    // One who was removed stays so: others own the house then.
+    if !metastore.principals().await?.is_empty() {
+        let administrator = metastore.principal(ADMINISTRATOR).await?.map(|found| found.id);
+        return Ok(Tenancy { tenant, administrator, password: None });
     }
     let password = random_secret();
     // The file first: a password that only a lost terminal has seen would be lost for good.
@@ -62,7 +64,7 @@ pub(crate) async fn first_start(
     };
     let id = administrator.id;
     metastore.create_principal(administrator, owner, now_ms).await?;
-    Ok(Tenancy { tenant, administrator: id, password: Some(password) })
+    Ok(Tenancy { tenant, administrator: Some(id), password: Some(password) })
 }
 
 /// The name the administrator logs in by.

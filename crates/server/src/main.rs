@@ -8,6 +8,7 @@ mod image_command;
 mod listen;
 mod output;
 mod plan_command;
+mod principal_command;
 mod scan_command;
 mod serve;
 mod settings;
@@ -49,6 +50,10 @@ fn main() -> ExitCode {
             Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Scan(arguments) => scan_command::run(arguments).await,
             Command::Feeds(command) => feeds_command::run(command).await,
+            Command::Principal(command) => {
+                principal_command::principal(command).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Role(command) => principal_command::role(command).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
         }
     });

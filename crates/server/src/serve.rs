@@ -234,7 +234,8 @@ fn say_hello(settings: &Settings, plain: &Listener, secure: &Listener, tenancy: 
     let (host, data) = (plain.address(), settings.data.display());
     say!("Lazaret serves http://{host} and https://{}", secure.address());
     say!("  certificate authority  {data}/{}", tls::CA_CERTIFICATE);
-    say!("  tenant {}, administrator {ADMINISTRATOR} ({})", tenancy.tenant, tenancy.administrator);
+    let administrator = tenancy.administrator.map(|id| format!(", administrator {ADMINISTRATOR} ({id})"));
+    say!("  tenant {}{}", tenancy.tenant, administrator.unwrap_or_default());
     if let Some(password) = &tenancy.password {
         say!("  password               {password}");
         say!(

@@ -52,7 +52,7 @@ impl Server {
             .args(["--listen=127.0.0.1:0", "--listen-tls=127.0.0.1:0", "--data"])
             .arg(&options.data)
             .args(&options.arguments)
-            .env("LAZARET_LOG", "warn")
+            .env("LAZARET_LOG", "error")
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .spawn()

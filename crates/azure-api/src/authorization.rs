@@ -1,0 +1,256 @@
+//! Role definitions and assignments (`Microsoft.Authorization`).
+
+use auth::roles::{self, OWNER, ROLES, Role};
+use auth::{Action, Caller, covers};
+use axum::body::{Body, to_bytes};
+use axum::http::StatusCode;
+use metastore::{AssignRole, KeepRole, RoleAssignment};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::error::ArmError;
+use crate::{Api, Call};
+
+#[derive(Deserialize)]
+struct Put {
+    properties: Properties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties {
+    role_definition_id: String,
+    principal_id: Uuid,
+    #[serde(default)]
+    condition: Option<String>,
+}
+
+impl Api {
+    pub(crate) fn role_definitions(
+        &self,
+        caller: &Caller,
+        scope: &str,
+        call: &Call,
+    ) -> Result<Value, ArmError> {
+        check_within(caller, Action::ReadRoles, scope)?;
+        let filter = call.query.get("$filter").unwrap_or_default();
+        let wanted = quoted(filter, "rolename eq ");
+        let is_wanted =
+            |role: &&Role| wanted.as_ref().is_none_or(|wanted| role.name.eq_ignore_ascii_case(wanted));
+        let rows: Vec<Value> = ROLES.iter().filter(is_wanted).map(|role| definition(scope, role)).collect();
+        Ok(json!({ "value": rows }))
+    }
+
+    pub(crate) fn role_definition(&self, caller: &Caller, scope: &str, id: &str) -> Result<Value, ArmError> {
+        check_within(caller, Action::ReadRoles, scope)?;
+        let role = Uuid::parse_str(id).ok().and_then(|id| roles::find(&id.to_string()));
+        let unknown = || {
+            ArmError::not_found("RoleDefinitionDoesNotExist", format!("There is no role definition '{id}'."))
+        };
+        role.map(|role| definition(scope, role)).ok_or_else(unknown)
+    }
+
+    /// Those at the scope, above and beneath it; with `atScope()` not those beneath.
+    pub(crate) async fn role_assignments(
+        &self,
+        caller: &Caller,
+        scope: &str,
+        call: &Call,
+    ) -> Result<Value, ArmError> {
+        check(caller, Action::ReadRoles, scope)?;
+        let filter = call.query.get("$filter").unwrap_or_default();
+        let principal = quoted(filter, "principalid eq ").or_else(|| quoted(filter, "assignedto("));
+        let is_at_scope = filter.to_ascii_lowercase().contains("atscope()");
+        let is_wanted = |held: &&RoleAssignment| {
+            let is_near = covers(&held.scope, scope) || (!is_at_scope && covers(scope, &held.scope));
+            let is_theirs = |wanted: &String| held.principal.to_string().eq_ignore_ascii_case(wanted);
+            is_near && principal.as_ref().is_none_or(is_theirs)
+        };
+        let all = self.metastore.all_role_assignments().await?;
+        let rows: Vec<Value> = all.iter().filter(is_wanted).map(assignment).collect();
+        Ok(json!({ "value": rows }))
+    }
+
+    pub(crate) async fn role_assignment(
+        &self,
+        caller: &Caller,
+        scope: &str,
+        id: &str,
+    ) -> Result<Value, ArmError> {
+        check(caller, Action::ReadRoles, scope)?;
+        let held = self.held(scope, id).await?.ok_or_else(|| no_such_assignment(id))?;
+        Ok(assignment(&held))
+    }
+
+    /// Gives a role at the scope.
+    pub(crate) async fn put_role_assignment(
+        &self,
+        caller: &Caller,
+        scope: &str,
+        id: &str,
+        body: Body,
+    ) -> Result<Value, ArmError> {
+        check(caller, Action::WriteRoles, scope)?;
+        self.check_scope(scope).await?;
+        let invalid = |message: String| ArmError::bad("InvalidRequestContent", message);
+        let id =
+            Uuid::parse_str(id).map_err(|_| invalid(format!("The assignment's name '{id}' is no GUID.")))?;
+        let bytes = to_bytes(body, BODY_BYTES_MAX).await;
+        let bytes = bytes.map_err(|_| invalid("The body is too large or broke off.".to_owned()))?;
+        let put: Put = serde_json::from_slice(&bytes)
+            .map_err(|error| invalid(format!("The body does not parse: {error}.")))?;
+        if put.properties.condition.is_some_and(|condition| !condition.is_empty()) {
+            return Err(invalid(
+                "Conditions are not supported: assign at …/repositories/NAME instead.".to_owned(),
+            ));
+        }
+        let name = put.properties.role_definition_id.rsplit('/').next().unwrap_or_default();
+        let role = Uuid::parse_str(name).ok().and_then(|id| roles::find(&id.to_string()));
+        let role = role.ok_or_else(|| {
+            ArmError::bad("RoleDefinitionDoesNotExist", format!("There is no role definition '{name}'."))
+        })?;
+        let wanted = RoleAssignment {
+            id,
+            principal: put.properties.principal_id,
+            role: role.id,
+            scope: scope.to_owned(),
+        };
+        match self.metastore.assign_role(wanted.clone(), (self.clock)()).await? {
+            AssignRole::Assigned => {
+                tracing::info!(role = role.name, principal = %wanted.principal, scope, by = %caller.id, "a role was given");
+                Ok(assignment(&wanted))
+            }
+            // The same again is no error; the same under another name, or another under this name, is.
+            AssignRole::Held { id: held } => match self.held(scope, &held.to_string()).await? {
+                Some(held) if held == wanted => Ok(assignment(&held)),
+                _ => {
+                    let message = format!("The role assignment already exists. Its id is {}.", held.simple());
+                    Err(ArmError::new(StatusCode::CONFLICT, "RoleAssignmentExists", message))
+                }
+            },
+            AssignRole::NoPrincipal => {
+                let message =
+                    format!("Principal {} does not exist in the directory.", wanted.principal.simple());
+                Err(ArmError::bad("PrincipalNotFound", message))
+            }
+        }
+    }
+
+    /// Takes a role away; what is not there is gone already.
+    pub(crate) async fn delete_role_assignment(
+        &self,
+        caller: &Caller,
+        scope: &str,
+        id: &str,
+    ) -> Result<Option<Value>, ArmError> {
+        check(caller, Action::DeleteRoles, scope)?;
+        let Some(held) = self.held(scope, id).await? else { return Ok(None) };
+        let removed = self.metastore.remove_role(held.id, OWNER).await.map_err(|error| match error {
+            KeepRole::LastHolder => ArmError::new(StatusCode::CONFLICT, "LastOwner", error.to_string()),
+            KeepRole::Store(error) => error.into(),
+        })?;
+        tracing::info!(assignment = %held.id, scope, by = %caller.id, "a role was taken away");
+        Ok(removed.as_ref().map(assignment))
+    }
+
+    async fn held(&self, scope: &str, id: &str) -> Result<Option<RoleAssignment>, ArmError> {
+        let Ok(id) = Uuid::parse_str(id) else { return Ok(None) };
+        let all = self.metastore.all_role_assignments().await?;
+        let is_it =
+            |held: &RoleAssignment| held.id == id && covers(scope, &held.scope) && covers(&held.scope, scope);
+        Ok(all.into_iter().find(is_it))
+    }
+
+    /// That the scope is one: the root, or something that is there, or a repository of a registry.
+    async fn check_scope(&self, scope: &str) -> Result<(), ArmError> {
+        if covers(scope, "/") {
+            return Ok(());
+        }
+        let is_of = |id: &str| covers(scope, id);
+        for subscription in self.metastore.subscriptions().await? {
+            if is_of(&format!("/subscriptions/{}", subscription.id)) {
+                return Ok(());
+            }
+        }
+        for registry in self.metastore.registries().await? {
+            let group = format!(
+                "/subscriptions/{}/resourceGroups/{}",
+                registry.subscription, registry.resource_group
+            );
+            let repositories = format!("{}/repositories", registry.resource_id());
+            let is_repository = covers(&repositories, scope) && !covers(scope, &repositories);
+            if is_of(&group) || is_of(&registry.resource_id()) || is_repository {
+                return Ok(());
+            }
+        }
+        Err(ArmError::not_found("ResourceNotFound", format!("There is nothing at the scope '{scope}'.")))
+    }
+}
+
+fn check(caller: &Caller, action: Action, scope: &str) -> Result<(), ArmError> {
+    if caller.may(action, scope) { Ok(()) } else { Err(ArmError::forbidden(caller, action.name(), scope)) }
+}
+
+fn check_within(caller: &Caller, action: Action, scope: &str) -> Result<(), ArmError> {
+    if caller.may_within(action, scope) {
+        Ok(())
+    } else {
+        Err(ArmError::forbidden(caller, action.name(), scope))
+    }
+}
+
+fn no_such_assignment(id: &str) -> ArmError {
+    ArmError::not_found("RoleAssignmentNotFound", format!("The role assignment '{id}' is not found."))
+}
+
+/// The text in quotes after `word`, whose case does not matter: all that clients filter by.
+fn quoted(filter: &str, word: &str) -> Option<String> {
+    let at = filter.to_ascii_lowercase().find(word)? + word.len();
+    let rest = filter.get(at..)?.trim_start().strip_prefix('\'')?;
+    rest.split_once('\'').map(|(text, _)| text.to_owned())
+}
+
+fn definition(scope: &str, role: &Role) -> Value {
+    let at = subscription_of(scope);
+    json!({
+        "id": format!("{at}/providers/Microsoft.Authorization/roleDefinitions/{}", role.id),
+        "type": "Microsoft.Authorization/roleDefinitions",
+        "name": role.id,
+        "properties": {
+            "roleName": role.name,
+            "type": "BuiltInRole",
+            "description": "",
+            "assignableScopes": ["/"],
+            "permissions": [{
+                "actions": role.actions, "notActions": role.not_actions, "dataActions": [], "notDataActions": [],
+            }],
+        },
+    })
+}
+
+fn assignment(held: &RoleAssignment) -> Value {
+    let scope = held.scope.trim_end_matches('/');
+    json!({
+        "id": format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{}", held.id),
+        "type": "Microsoft.Authorization/roleAssignments",
+        "name": held.id,
+        "properties": {
+            "roleDefinitionId":
+                format!("{}/providers/Microsoft.Authorization/roleDefinitions/{}", subscription_of(scope), held.role),
+            "principalId": held.principal,
+            "principalType": "ServicePrincipal",
+            "scope": held.scope,
+            "condition": null,
+            "conditionVersion": null,
+            "description": null,
+        },
+    })
+}
+
+fn subscription_of(scope: &str) -> String {
+    let segments: Vec<&str> = scope.split('/').filter(|segment| !segment.is_empty()).take(2).collect();
+    if segments.len() == 2 { format!("/{}", segments.join("/")) } else { String::new() }
+}
+
+const BODY_BYTES_MAX: usize = 1 << 20;

@@ -1,0 +1,94 @@
+//! Principals and roles, given by the command line while the server runs.
+
+use serde_json::Value;
+use testkit::{Client, Image, Server, ServerOptions, image};
+
+const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
+
+fn ok(server: &Server, arguments: &[&str]) -> String {
+    let output = server.command(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn refused(server: &Server, arguments: &[&str]) -> String {
+    let output = server.command(arguments);
+    assert!(!output.status.success(), "{arguments:?} should fail");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+/// What a command showed on the line that begins with `secret`.
+fn secret(shown: &str) -> String {
+    let line = shown.lines().find(|line| line.starts_with("secret")).expect("a secret is shown");
+    line.split_whitespace().nth(1).expect("a secret").to_owned()
+}
+
+fn made() -> Image {
+    image().layer(&[("a", "b")])
+}
+
+#[tokio::test]
+async fn a_principal_pushes_where_its_role_says_and_until_it_is_gone() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, folder.path()));
+    let shown = ok(&server, &["principal", "create", "ci", "--role=AcrPush", "--repository=team"]);
+    let client = Client::new(&server.address, "ci", &secret(&shown));
+    client.push("team/app", "1", &made()).await.expect("its own repository");
+    let elsewhere = client.push("other/app", "1", &made()).await.expect_err("not its own");
+    assert_eq!(elsewhere.status(), Some(reqwest::StatusCode::FORBIDDEN));
+
+    let registry = server.client().registry_id(&server.client().arm_token().await).await;
+    let results =
+        format!("{registry}/providers/Microsoft.Security/subAssessments?api-version=2019-01-01-preview");
+    let token = client.arm_token().await;
+    let status = |token: String| {
+        let (client, results) = (client.clone(), results.clone());
+        async move { client.with_token(&token, &results).await.expect("answers").status().as_u16() }
+    };
+    // It may know of the registry only through its repository.
+    assert_eq!(status(token.clone()).await, 403);
+    ok(&server, &["role", "assign", "ci", "Security Reader", "--scope=/"]);
+    assert_eq!(status(token.clone()).await, 403, "security results alone are not enough");
+    ok(&server, &["role", "assign", "ci", "acrpull"]);
+    assert_eq!(status(token.clone()).await, 200, "roles are read with each request");
+    ok(&server, &["role", "remove", "ci", "AcrPull"]);
+    assert_eq!(status(token.clone()).await, 403);
+
+    let rotated = secret(&ok(&server, &["principal", "rotate", "ci"]));
+    assert_eq!(status(token).await, 401, "the old secret's token is good no longer");
+    assert!(client.push("team/app", "2", &made()).await.is_err());
+    let client = Client::new(&server.address, "ci", &rotated);
+    client.push("team/app", "2", &made()).await.expect("the new secret");
+    ok(&server, &["principal", "delete", "ci"]);
+    assert!(client.push("team/app", "3", &made()).await.is_err());
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_and_somebody_always_owns_the_house() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, folder.path()));
+    for (arguments, wanted) in [
+        (["principal", "create", "a b", "--role=AcrPush"].as_slice(), "letters"),
+        (&["principal", "create", "00000000-0000-0000-0000-000000000001", "--role=AcrPush"], "no GUID"),
+        (&["principal", "create", "admin", "--role=AcrPush"], "already"),
+        (&["principal", "create", "x", "--role=Captain"], "lazaret role list"),
+        (&["principal", "create", "x", "--role=AcrPush", "--scope=somewhere"], "no scope"),
+        (&["principal", "rotate", "nobody"], "lazaret principal list"),
+        (&["principal", "delete", "admin"], "another principal first"),
+        (&["role", "remove", "admin", "Owner", "--scope=/"], "another principal first"),
+        (&["role", "remove", "admin", "AcrPull"], "is not AcrPull"),
+    ] {
+        let said = refused(&server, arguments);
+        assert!(said.contains(wanted) && said.lines().count() == 1, "{arguments:?}: {said}");
+    }
+    ok(&server, &["principal", "create", "second", "--role=Owner", "--scope=/"]);
+    ok(&server, &["principal", "delete", "admin"]);
+    let listed: Value =
+        serde_json::from_str(&ok(&server, &["principal", "list", "--format=json"])).expect("a list");
+    assert_eq!(listed.as_array().expect("a list").len(), 1);
+    assert_eq!((&listed[0]["name"], &listed[0]["roles"][0]["role"]), (&"second".into(), &"Owner".into()));
+    assert!(refused(&server, &["principal", "delete", "second"]).contains("another principal first"));
+    assert!(server.terminate());
+    let server = Server::start(ServerOptions::new(LAZARET, folder.path()));
+    assert!(!ok(&server, &["principal", "list"]).contains("admin"), "one who was removed stays so");
+}
