@@ -193,12 +193,12 @@ impl Auth {
         self.caller_of(token, Kind::Refresh, |audience| audience == service).await
     }
 
-    /// A token for the Azure API.
+    /// A token for the Azure API, or to be exchanged at a registry.
     ///
     /// # Errors
     /// [`TokenError::Invalid`] if the audience is not one of the API's, or it cannot be signed.
     pub fn issue_management_token(&self, caller: &Caller, audience: &str) -> Result<IssuedToken, TokenError> {
-        if !is_management(audience) {
+        if !is_management(audience) && !is_registry(audience) {
             return Err(TokenError::Invalid);
         }
         self.issue(caller, Kind::Management, audience, MANAGEMENT_TOKEN_S)
@@ -210,6 +210,16 @@ impl Auth {
     /// [`TokenError`].
     pub async fn verify_management_token(&self, token: &str) -> Result<Caller, TokenError> {
         self.caller_of(token, Kind::Management, is_management).await
+    }
+
+    /// The caller whom a token for Azure's registry service or for its management stands for: what a
+    /// registry takes in exchange for one of its own.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn exchange(&self, token: &str) -> Result<Caller, TokenError> {
+        self.caller_of(token, Kind::Management, |audience| is_management(audience) || is_registry(audience))
+            .await
     }
 
     fn issue(
@@ -288,6 +298,10 @@ impl Auth {
 fn is_management(audience: &str) -> bool {
     let audience = audience.trim_end_matches('/');
     ["https://management.azure.com", "https://management.core.windows.net"].contains(&audience)
+}
+
+fn is_registry(audience: &str) -> bool {
+    audience.trim_end_matches('/') == "https://containerregistry.azure.net"
 }
 
 const ISSUER: &str = "Lazaret";

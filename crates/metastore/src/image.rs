@@ -402,11 +402,7 @@ fn raw_image(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawImage> {
 
 fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Error> {
     let (repository_id, registry, repository, digest, media_type, pushed_ms, plan_is_on) = raw;
-    let mut tags =
-        rows.prepare_cached("SELECT name FROM tag WHERE repository_id = ?1 AND digest = ?2 ORDER BY name")?;
-    let tags = tags.query_map(params![repository_id, digest], |row| row.get::<_, String>(0))?;
-    let tags: Result<_, Error> =
-        tags.map(|name| name?.parse().map_err(|_| Error::Damaged { what: "tag" })).collect();
+    let tags = tags_of(rows, repository_id, &digest)?;
     let failure = rows
         .prepare_cached(
             "SELECT attempts, error FROM job WHERE kind = 'scan' AND key = ?1 AND error IS NOT NULL",
@@ -419,12 +415,20 @@ fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Error> {
         repository: repository.parse().map_err(|_| Error::Damaged { what: "repository name" })?,
         media_type,
         pushed_ms,
-        tags: tags?,
+        tags,
         plan_is_on,
         verdict: stored_verdict(rows, &digest)?,
         failure,
         digest: parse_digest(&digest)?,
     })
+}
+
+/// The tags of a manifest, in byte order.
+pub(crate) fn tags_of(rows: &Connection, repository_id: i64, digest: &str) -> Result<Vec<Tag>, Error> {
+    let mut tags =
+        rows.prepare_cached("SELECT name FROM tag WHERE repository_id = ?1 AND digest = ?2 ORDER BY name")?;
+    let tags = tags.query_map(params![repository_id, digest], |row| row.get::<_, String>(0))?;
+    tags.map(|name| name?.parse().map_err(|_| Error::Damaged { what: "tag" })).collect()
 }
 
 const IMAGE_ROWS: &str =

@@ -7,6 +7,7 @@
 //! Times are arguments, in milliseconds since 1970 (UTC).
 
 mod assessed;
+mod catalog;
 mod error;
 mod feed;
 mod image;
@@ -20,6 +21,7 @@ mod tenancy;
 mod upload;
 
 pub use assessed::{ResultCursor, ResultPage, StateCounts};
+pub use catalog::{DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
 pub use error::Error;
 pub use feed::{Feed, FeedPayload};
 pub use image::{ImageRow, ScanFailure, StoredVerdict, VerdictWrite};

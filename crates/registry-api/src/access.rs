@@ -1,8 +1,8 @@
 //! Who is calling, and whether they may (Docker token authentication specification).
 
 use auth::{Access, Action, AuthError, Caller, RegistryClaims, ResourceAccess, TokenError, repository_scope};
-use axum::extract::Request;
 use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode};
 use base64::Engine as _;
 use oci::Repository;
@@ -55,10 +55,16 @@ impl Needed {
     /// 405, naming the methods that there are.
     pub(crate) fn by(target: &Target, method: &Method) -> Result<Self, ApiError> {
         let (name, methods): (_, &[(&str, Access)]) = match target {
-            Target::Ping | Target::Catalog => (None, &[("GET", Access::Catalog), ("HEAD", Access::Catalog)]),
-            Target::Tags(name) | Target::Referrers(name, _) => {
-                (Some(name), &[("GET", Access::Pull), ("HEAD", Access::Pull)])
+            Target::Ping | Target::Catalog | Target::AcrCatalog => {
+                (None, &[("GET", Access::Catalog), ("HEAD", Access::Catalog)])
             }
+            Target::AcrRepository(name) | Target::AcrManifest(name, _) | Target::AcrTag(name, _) => {
+                (Some(name), &[("GET", Access::Pull), ("HEAD", Access::Pull), ("DELETE", Access::Delete)])
+            }
+            Target::Tags(name)
+            | Target::Referrers(name, _)
+            | Target::AcrManifests(name)
+            | Target::AcrTags(name) => (Some(name), &[("GET", Access::Pull), ("HEAD", Access::Pull)]),
             Target::Manifest(name, _) => (
                 Some(name),
                 &[
@@ -91,7 +97,7 @@ impl Needed {
                 .with(axum::http::header::ALLOW, allow));
         };
         Ok(match (target, name) {
-            (Target::Catalog, _) => Self::Catalog,
+            (Target::Catalog | Target::AcrCatalog, _) => Self::Catalog,
             (_, Some(name)) => Self::Repository { name: name.clone(), access: *access },
             (_, None) => Self::Anything,
         })
@@ -112,20 +118,22 @@ impl Needed {
 /// Sends clients to the token endpoint.
 pub(crate) struct Challenger {
     realm: String,
+    /// The host and port by which the client knows us.
+    pub(crate) host: String,
 }
 
 impl Challenger {
     /// By the name that the client called us: it reaches us under that one.
-    pub(crate) fn new(scheme: &str, request: &Request) -> Result<Self, ApiError> {
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    pub(crate) fn new(scheme: &str, parts: &Parts) -> Result<Self, ApiError> {
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
         let host =
-            host.or(request.uri().authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost");
+            host.or(parts.uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost");
         // It is quoted below, and sent back to whoever asked.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
         if !host.bytes().all(is_plain) {
             return Err(ApiError::bad("UNSUPPORTED", "the Host header is none"));
         }
-        Ok(Self { realm: format!("{scheme}://{host}/token") })
+        Ok(Self { realm: format!("{scheme}://{host}/token"), host: host.to_owned() })
     }
 
     /// Without blanks after the commas: Azure's Python client takes them for part of a name.
@@ -177,11 +185,26 @@ impl Api {
             };
         }
         let credentials = basic(headers).ok_or_else(invalid)?;
-        match self.auth.password(&credentials.0, &credentials.1).await {
+        match self.authenticate(&credentials.0, &credentials.1).await {
             Ok(caller) => Ok(Identity::Caller(caller)),
             Err(AuthError::BadCredentials) => Err(challenger.unauthorized(None)),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// By name and secret; under the name that Azure gives to nobody the secret is a refresh token
+    /// (`az acr login --expose-token`).
+    ///
+    /// # Errors
+    /// [`AuthError`].
+    pub(crate) async fn authenticate(&self, name: &str, secret: &str) -> Result<Caller, AuthError> {
+        if name != TOKEN_NAME {
+            return self.auth.password(name, secret).await;
+        }
+        self.auth.refresh(secret, SERVICE).await.map_err(|error| match error {
+            TokenError::Store(error) => AuthError::Store(error),
+            _ => AuthError::BadCredentials,
+        })
     }
 
     /// Lets a request through, or says what it lacks.
@@ -295,3 +318,5 @@ impl From<AuthError> for ApiError {
         }
     }
 }
+
+const TOKEN_NAME: &str = "00000000-0000-0000-0000-000000000000";

@@ -1,9 +1,11 @@
-//! The registry's door: the OCI distribution API and Docker's token flow over HTTP.
+//! The registry's door: the OCI distribution API, Docker's token flow and Azure Container Registry's
+//! data plane over HTTP.
 //!
 //! This room turns requests into calls of `registry` and `auth`, and their answers into status codes,
 //! headers and error bodies. It keeps no state.
 
 mod access;
+mod acr;
 mod blobs;
 mod error;
 mod listing;
@@ -14,13 +16,18 @@ mod route;
 mod token;
 mod uploads;
 
+use std::time::Duration;
+
 use auth::Auth;
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get};
+use axum::routing::{any, get, post};
+use futures_util::StreamExt as _;
 use metastore::RegistryId;
 use registry::{Owner, Registry};
 
@@ -50,6 +57,8 @@ pub fn router(registry: Registry, auth: Auth, served: &metastore::Registry) -> R
         .route("/v2", any(door))
         .route("/v2/", any(door))
         .route("/v2/{*path}", any(door))
+        .route("/acr/v1/{*path}", any(door))
+        .route("/oauth2/exchange", post(token::exchange))
         .route("/token", get(token::get).post(token::post))
         .route("/oauth2/token", get(token::get).post(token::post))
         .with_state(api)
@@ -66,19 +75,39 @@ async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request
 
 impl Api {
     async fn serve(&self, scheme: &str, request: Request) -> Result<Response, ApiError> {
-        let target = route::parse(request.uri().path());
-        let challenger = access::Challenger::new(scheme, &request)?;
-        let caller = self.identify(&challenger, request.headers()).await?;
+        let (parts, body) = request.into_parts();
+        let admitted = match self.admit(scheme, &parts).await {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                // Azure's clients send every body once without credentials, and take a connection
+                // that closes under it for a broken one.
+                drain(body).await;
+                return Err(refusal);
+            }
+        };
+        self.perform(admitted, Request::from_parts(parts, body)).await
+    }
+
+    /// Who asks for what, if they may.
+    async fn admit(&self, scheme: &str, parts: &Parts) -> Result<Admitted, ApiError> {
+        let target = route::parse(parts.uri.path());
+        let challenger = access::Challenger::new(scheme, parts)?;
+        let caller = self.identify(&challenger, &parts.headers).await?;
         let target = match target {
             Ok(target) => target,
             // Who is not known is not told what is a valid name here.
             Err(_) if caller.is_nobody() => return Err(challenger.unauthorized(None)),
             Err(error) => return Err(error),
         };
-        let (method, parameters) = (request.method().clone(), Parameters::of(request.uri())?);
-        let needed = Needed::by(&target, &method)?;
+        let parameters = Parameters::of(&parts.uri)?;
+        let needed = Needed::by(&target, &parts.method)?;
         self.authorize(&challenger, &caller, &needed).await?;
+        Ok(Admitted { target, caller, parameters, host: challenger.host })
+    }
 
+    async fn perform(&self, admitted: Admitted, request: Request) -> Result<Response, ApiError> {
+        let Admitted { target, caller, parameters, host } = admitted;
+        let method = request.method().clone();
         match target {
             Target::Ping => Ok((StatusCode::OK, axum::Json(serde_json::json!({}))).into_response()),
             Target::Catalog => self.catalog(&caller, &parameters).await,
@@ -86,6 +115,21 @@ impl Api {
             Target::Referrers(repository, subject) => {
                 self.referrers(&repository, &subject, &parameters).await
             }
+            Target::AcrCatalog => self.acr_catalog(&caller, &parameters).await,
+            Target::AcrManifests(repository) => self.acr_manifests(&host, &repository, &parameters).await,
+            Target::AcrTags(repository) => self.acr_tags(&host, &repository, &parameters).await,
+            Target::AcrRepository(repository) => match method {
+                Method::DELETE => self.acr_delete_repository(&repository).await,
+                _ => self.acr_repository(&host, &repository).await,
+            },
+            Target::AcrManifest(repository, digest) => match method {
+                Method::DELETE => self.delete_manifest(&repository, &digest).await,
+                _ => self.acr_manifest(&host, &repository, &digest).await,
+            },
+            Target::AcrTag(repository, tag) => match method {
+                Method::DELETE => self.delete_manifest(&repository, &tag).await,
+                _ => self.acr_tag(&host, &repository, &tag).await,
+            },
             Target::Manifest(repository, reference) => match method {
                 Method::PUT => {
                     self.put_manifest(&repository, &reference, &parameters, &caller.principal(), request)
@@ -115,6 +159,36 @@ impl Api {
         }
     }
 }
+
+/// A request that may go on.
+struct Admitted {
+    target: Target,
+    caller: access::Identity,
+    parameters: Parameters,
+    /// The host and port by which the client knows us.
+    host: String,
+}
+
+/// Reads what a refused request still sends, within bounds: beyond them its connection closes.
+async fn drain(body: Body) {
+    let mut pieces = body.into_data_stream();
+    let mut left = DRAIN_BYTES_MAX;
+    let drained = tokio::time::timeout(DRAIN_TIME, async {
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    });
+    if drained.await.is_err() {
+        tracing::debug!("a refused request was still sending");
+    }
+}
+
+/// Twice the chunk of Azure's clients.
+const DRAIN_BYTES_MAX: usize = 8 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// What tokens are for; the audience of every token that this door accepts.
 const SERVICE: &str = "lazaret";

@@ -6,8 +6,6 @@ use axum::response::{IntoResponse as _, Response};
 use oci::{Digest, MediaType, Repository};
 use serde_json::{Value, json};
 
-use auth::Access;
-
 use crate::Api;
 use crate::access::Identity;
 use crate::error::ApiError;
@@ -37,23 +35,7 @@ impl Api {
         identity: &Identity,
         parameters: &Parameters,
     ) -> Result<Response, ApiError> {
-        let limit = limit(parameters)?;
-        let mut after = parameters.get("last").map(str::to_owned);
-        let caller = self.caller_behind(identity).await?;
-        let is_visible = |name: &Repository| {
-            caller.as_ref().is_some_and(|caller| self.may(caller, name.as_str(), Access::Pull))
-        };
-        let mut repositories: Vec<Repository> = Vec::new();
-        loop {
-            let page = self.registry.repositories(self.id, after, limit + 1).await?;
-            let is_last = page.len() <= limit;
-            after = page.last().map(ToString::to_string);
-            repositories.extend(page.into_iter().filter(is_visible));
-            if is_last || repositories.len() > limit {
-                break;
-            }
-        }
-        let next = cut(&mut repositories, limit);
+        let (repositories, next, limit) = self.visible_repositories(identity, parameters).await?;
         Ok(listed(&json!({ "repositories": repositories }), "/v2/_catalog", limit, next))
     }
 
@@ -100,7 +82,7 @@ impl Api {
 }
 
 /// How many are wanted; a large number costs no more than the most we give.
-fn limit(parameters: &Parameters) -> Result<usize, ApiError> {
+pub(crate) fn limit(parameters: &Parameters) -> Result<usize, ApiError> {
     let Some(text) = parameters.get("n") else { return Ok(PAGE_MAX) };
     let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number {
@@ -113,7 +95,7 @@ fn limit(parameters: &Parameters) -> Result<usize, ApiError> {
 }
 
 /// Cuts a list that has one more than asked for; returns the last that stays if there is more.
-fn cut<T: ToString>(list: &mut Vec<T>, limit: usize) -> Option<String> {
+pub(crate) fn cut<T: ToString>(list: &mut Vec<T>, limit: usize) -> Option<String> {
     let has_more = list.len() > limit;
     list.truncate(limit);
     list.last().filter(|_| has_more).map(ToString::to_string)

@@ -1,4 +1,4 @@
-//! The path grammar of `/v2/` (distribution specification, "Endpoints").
+//! The path grammar of `/v2/` (distribution specification, "Endpoints") and `/acr/v1/`.
 //!
 //! A repository's components may be called `blobs` or `tags` themselves, so the last suffix that
 //! matches rules. Percent-encoding is undone once, before anything is split: Azure's clients send a
@@ -21,14 +21,23 @@ pub(crate) enum Target {
     Uploads(Repository),
     Upload(Repository, String),
     Referrers(Repository, String),
+    AcrCatalog,
+    AcrRepository(Repository),
+    AcrManifests(Repository),
+    AcrManifest(Repository, String),
+    AcrTags(Repository),
+    AcrTag(Repository, String),
 }
 
-/// Reads a raw path that begins with `/v2`.
+/// Reads a raw path.
 pub(crate) fn parse(path: &str) -> Result<Target, ApiError> {
     let unknown = || ApiError::not_found("UNSUPPORTED", "there is nothing at this path");
     let path = percent_decode_str(path).decode_utf8().map_err(|_| unknown())?;
     if path.contains('\0') {
         return Err(unknown());
+    }
+    if let Some(path) = path.strip_prefix("/acr/v1/") {
+        return acr(path);
     }
     let path = match path.strip_prefix("/v2") {
         Some("" | "/") => return Ok(Target::Ping),
@@ -54,6 +63,21 @@ pub(crate) fn parse(path: &str) -> Result<Target, ApiError> {
     }
 }
 
+/// No component of a repository begins with an underscore.
+fn acr(path: &str) -> Result<Target, ApiError> {
+    if path == "_catalog" {
+        return Ok(Target::AcrCatalog);
+    }
+    let segments: Vec<&str> = path.split('/').collect();
+    match segments.as_slice() {
+        [name @ .., "_manifests"] => Ok(Target::AcrManifests(repository(name)?)),
+        [name @ .., "_manifests", digest] => Ok(Target::AcrManifest(repository(name)?, (*digest).to_owned())),
+        [name @ .., "_tags"] => Ok(Target::AcrTags(repository(name)?)),
+        [name @ .., "_tags", tag] => Ok(Target::AcrTag(repository(name)?, (*tag).to_owned())),
+        name => Ok(Target::AcrRepository(repository(name)?)),
+    }
+}
+
 fn repository(segments: &[&str]) -> Result<Repository, ApiError> {
     segments
         .join("/")
@@ -75,6 +99,12 @@ mod tests {
             Ok(Target::Uploads(name)) => format!("uploads {name}"),
             Ok(Target::Upload(name, id)) => format!("upload {name} {id}"),
             Ok(Target::Referrers(name, subject)) => format!("referrers {name} {subject}"),
+            Ok(Target::AcrCatalog) => "acr catalog".to_owned(),
+            Ok(Target::AcrRepository(name)) => format!("acr {name}"),
+            Ok(Target::AcrManifests(name)) => format!("acr {name} manifests"),
+            Ok(Target::AcrManifest(name, digest)) => format!("acr {name} manifest {digest}"),
+            Ok(Target::AcrTags(name)) => format!("acr {name} tags"),
+            Ok(Target::AcrTag(name, tag)) => format!("acr {name} tag {tag}"),
             Err(_) => "-".to_owned(),
         }
     }
@@ -97,6 +127,12 @@ mod tests {
             ("/v2/manifests/manifests/manifests", "manifest manifests manifests"),
             ("/v2/a/tags/list/tags/list", "tags a/tags/list"),
             ("/v2/tags/list/blobs/uploads/x", "upload tags/list x"),
+            ("/acr/v1/_catalog", "acr catalog"),
+            ("/acr/v1/library%2Fnginx", "acr library/nginx"),
+            ("/acr/v1/a/b/_manifests", "acr a/b manifests"),
+            ("/acr/v1/a/_manifests/sha256%3Aff", "acr a manifest sha256:ff"),
+            ("/acr/v1/a/_tags", "acr a tags"),
+            ("/acr/v1/a/_tags/1", "acr a tag 1"),
         ] {
             assert_eq!(show(path), wanted, "{path}");
         }

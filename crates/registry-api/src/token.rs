@@ -2,7 +2,7 @@
 
 use auth::{Access, Action, Caller, ResourceAccess, TokenError};
 use axum::extract::{Form, State};
-use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::http::header::{CACHE_CONTROL, HOST, HeaderValue};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
@@ -19,8 +19,27 @@ pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) ->
 }
 
 /// `POST`: the credentials are in the form.
-pub(crate) async fn post(State(api): State<Api>, Form(grant): Form<Grant>) -> Response {
-    api.grant(grant).await.unwrap_or_else(ApiError::into_response)
+pub(crate) async fn post(State(api): State<Api>, headers: HeaderMap, Form(grant): Form<Grant>) -> Response {
+    api.grant(&headers, grant).await.unwrap_or_else(ApiError::into_response)
+}
+
+/// Azure's first step: a token of its own kind for one of ours.
+pub(crate) async fn exchange(
+    State(api): State<Api>,
+    headers: HeaderMap,
+    Form(form): Form<Exchange>,
+) -> Response {
+    api.exchanged(&headers, form).await.unwrap_or_else(ApiError::into_response)
+}
+
+/// What Azure's clients post to be exchanged.
+#[derive(Deserialize)]
+pub(crate) struct Exchange {
+    grant_type: String,
+    #[serde(default)]
+    service: Option<String>,
+    #[serde(default)]
+    access_token: String,
 }
 
 /// What a client posts.
@@ -44,9 +63,9 @@ pub(crate) struct Grant {
 impl Api {
     async fn token(&self, uri: &Uri, headers: &HeaderMap) -> Result<Response, ApiError> {
         let parameters = Parameters::of(uri)?;
-        check_service(parameters.get("service"))?;
+        check_service(parameters.get("service"), headers)?;
         let caller = match basic(headers) {
-            Some((name, secret)) => Some(self.auth.password(&name, &secret).await?),
+            Some((name, secret)) => Some(self.authenticate(&name, &secret).await?),
             None if headers.contains_key(axum::http::header::AUTHORIZATION) => {
                 return Err(ApiError::bad("UNAUTHORIZED", "the token endpoint takes Basic credentials"));
             }
@@ -59,10 +78,20 @@ impl Api {
         Ok(answer(&document))
     }
 
-    async fn grant(&self, grant: Grant) -> Result<Response, ApiError> {
-        check_service(grant.service.as_deref())?;
+    async fn exchanged(&self, headers: &HeaderMap, form: Exchange) -> Result<Response, ApiError> {
+        check_service(form.service.as_deref(), headers)?;
+        if !form.grant_type.split('_').any(|word| word == "access") {
+            return Err(ApiError::bad("UNSUPPORTED", "grant_type must be access_token"));
+        }
+        let caller = self.auth.exchange(&form.access_token).await?;
+        let refresh = self.auth.issue_refresh_token(&caller, SERVICE)?;
+        Ok(answer(&json!({ "refresh_token": refresh.token })))
+    }
+
+    async fn grant(&self, headers: &HeaderMap, grant: Grant) -> Result<Response, ApiError> {
+        check_service(grant.service.as_deref(), headers)?;
         let caller = match grant.grant_type.as_str() {
-            "password" => self.auth.password(&grant.username, &grant.password).await?,
+            "password" => self.authenticate(&grant.username, &grant.password).await?,
             "refresh_token" => self.auth.refresh(&grant.refresh_token, SERVICE).await?,
             _ => return Err(ApiError::bad("UNSUPPORTED", "grant_type must be password or refresh_token")),
         };
@@ -112,7 +141,10 @@ impl Api {
                             Access::Delete | Access::Catalog => "delete",
                         };
                         // Clients that want to delete ask for `*`.
-                        actions.split(',').any(|action| action == word || action == "*")
+                        let is_metadata = *access == Access::Pull;
+                        actions.split(',').any(|action| {
+                            action == word || action == "*" || (is_metadata && action == "metadata_read")
+                        })
                     };
                     let all = [Access::Pull, Access::Push, Access::Delete];
                     all.into_iter().filter(asked).filter(|access| self.may(caller, name, *access)).collect()
@@ -129,9 +161,12 @@ impl Api {
     }
 }
 
-fn check_service(service: Option<&str>) -> Result<(), ApiError> {
+/// Some clients call the service by its host.
+fn check_service(service: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
     match service {
         None | Some(SERVICE) => Ok(()),
+        Some(service) if host == Some(service) => Ok(()),
         Some(other) => {
             Err(ApiError::bad("UNSUPPORTED", format!("there is no service {other:?} here, only {SERVICE:?}")))
         }

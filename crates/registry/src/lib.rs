@@ -20,7 +20,10 @@ pub use uploads::Chunk;
 use std::sync::Arc;
 
 use blobstore::{Blob, BlobStore};
-use metastore::{Metastore, Referrer, RegistryId, StoredManifest, UnlinkBlob};
+use metastore::{
+    DeletedRepository, ManifestRow, Metastore, Order, Referrer, RegistryId, RepositoryRow, StoredManifest,
+    TagRow, UnlinkBlob,
+};
 use oci::{Digest, Reference, Repository, Tag};
 
 use sessions::Sessions;
@@ -179,6 +182,88 @@ impl Registry {
         limit: usize,
     ) -> Result<Vec<Repository>, StoreError> {
         Ok(self.metastore.repositories(registry, after, limit).await?)
+    }
+
+    /// The repository in figures; `None` if there is none of that name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn repository(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+    ) -> Result<Option<RepositoryRow>, StoreError> {
+        Ok(self.metastore.repository(registry, repository).await?)
+    }
+
+    /// The manifests of a repository after the one of the digest `after`, `limit` at most; `None`: no
+    /// such repository.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn manifests(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        order: Order,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Option<Vec<ManifestRow>>, StoreError> {
+        Ok(self.metastore.manifest_rows(registry, repository, order, after, limit).await?)
+    }
+
+    /// The tags of a repository with what they point to, after `after`, `limit` at most; `None`: no
+    /// such repository.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn tag_rows(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        order: Order,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Option<Vec<TagRow>>, StoreError> {
+        Ok(self.metastore.tag_rows(registry, repository, order, after, limit).await?)
+    }
+
+    /// One manifest of a repository with its tags.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn manifest_row(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>, StoreError> {
+        Ok(self.metastore.manifest_row(registry, repository, digest).await?)
+    }
+
+    /// One tag of a repository with what it points to.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn tag_row(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<TagRow>, StoreError> {
+        Ok(self.metastore.tag_row(registry, repository, tag).await?)
+    }
+
+    /// Removes a repository with all that it holds; `None`: there was none of that name.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn delete_repository(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+    ) -> Result<Option<DeletedRepository>, StoreError> {
+        Ok(self.metastore.delete_repository(registry, repository).await?)
     }
 
     /// The manifests that name `subject`; none if the repository or the subject is unknown.

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 pub(crate) struct House {
     pub(crate) router: Router,
+    pub(crate) auth: Auth,
     pub(crate) metastore: Metastore,
     pub(crate) resource: String,
     _folder: tempfile::TempDir,
@@ -62,8 +63,8 @@ pub(crate) async fn house() -> House {
     let clock: registry::Clock = Arc::new(|| 1_800_000_000_000);
     let registry = Registry::new(metastore.clone(), blobs, Arc::new(Nobody), Arc::new(|| ()), clock.clone());
     let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), tenant, clock);
-    let router = registry_api::router(registry, auth, &served);
-    House { router, metastore, resource, _folder: folder }
+    let router = registry_api::router(registry, auth.clone(), &served);
+    House { router, auth, metastore, resource, _folder: folder }
 }
 
 /// What came back.

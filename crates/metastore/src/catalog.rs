@@ -1,0 +1,307 @@
+//! What a repository holds, as lists for people and tools.
+
+use oci::{Digest, MediaType, Repository, Tag};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::image::tags_of;
+use crate::repository::{parse_digest, repository_id};
+use crate::{Error, Metastore, RegistryId};
+
+/// A repository in figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryRow {
+    /// When it was made.
+    pub created_ms: i64,
+    /// When something was last pushed to it.
+    pub updated_ms: i64,
+    /// How many manifests it holds.
+    pub manifests: u64,
+    /// How many tags it has.
+    pub tags: u64,
+}
+
+/// A manifest of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ManifestRow {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: MediaType,
+    /// Its exact bytes.
+    pub bytes: Vec<u8>,
+    /// When it was last pushed.
+    pub pushed_ms: i64,
+    /// Its tags, in byte order.
+    pub tags: Vec<Tag>,
+}
+
+/// A tag of a repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRow {
+    /// Its name.
+    pub name: Tag,
+    /// What it points to.
+    pub digest: Digest,
+    /// When it was last moved.
+    pub updated_ms: i64,
+}
+
+/// In which order a list goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// By name or digest.
+    Name,
+    /// The oldest first.
+    OldestFirst,
+    /// The newest first.
+    NewestFirst,
+}
+
+/// What a repository held when it was deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeletedRepository {
+    /// Its manifests.
+    pub manifests: Vec<Digest>,
+    /// Its tags.
+    pub tags: Vec<Tag>,
+}
+
+impl Metastore {
+    /// The repository in figures; `None` if there is none of that name.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn repository(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+    ) -> Result<Option<RepositoryRow>, Error> {
+        let repository = repository.clone();
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT created_ms,
+                        max(created_ms,
+                            coalesce((SELECT max(pushed_ms) FROM manifest WHERE repository_id = repository.id), 0),
+                            coalesce((SELECT max(updated_ms) FROM tag WHERE repository_id = repository.id), 0)),
+                        (SELECT count(*) FROM manifest WHERE repository_id = repository.id),
+                        (SELECT count(*) FROM tag WHERE repository_id = repository.id)
+                 FROM repository WHERE registry_id = ?1 AND name = ?2",
+            )?;
+            let row = statement.query_row(params![registry.0, repository.as_str()], |row| {
+                Ok(RepositoryRow {
+                    created_ms: row.get(0)?,
+                    updated_ms: row.get(1)?,
+                    manifests: row.get(2)?,
+                    tags: row.get(3)?,
+                })
+            });
+            Ok(row.optional()?)
+        })
+        .await
+    }
+
+    /// The manifests of a repository after the one of the digest `after`, `limit` at most; `None` if
+    /// there is no such repository.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn manifest_rows(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        order: Order,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Option<Vec<ManifestRow>>, Error> {
+        let repository = repository.clone();
+        self.read(move |rows| {
+            let Some(id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
+            let page = Page { table: "manifest", key: "digest", time: "pushed_ms", order };
+            let sql = page.sql(MANIFEST_COLUMNS);
+            let mut statement = rows.prepare_cached(&sql)?;
+            let mut found = statement.query(params![id, after.unwrap_or_default(), bounded(limit)])?;
+            let mut manifests = Vec::new();
+            while let Some(row) = found.next()? {
+                manifests.push(manifest_row(rows, id, row)?);
+            }
+            Ok(Some(manifests))
+        })
+        .await
+    }
+
+    /// The tags of a repository after `after`, `limit` at most; `None` if there is no such repository.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn tag_rows(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        order: Order,
+        after: Option<String>,
+        limit: usize,
+    ) -> Result<Option<Vec<TagRow>>, Error> {
+        let repository = repository.clone();
+        self.read(move |rows| {
+            let Some(id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
+            let page = Page { table: "tag", key: "name", time: "updated_ms", order };
+            let sql = page.sql(TAG_COLUMNS);
+            let mut statement = rows.prepare_cached(&sql)?;
+            let mut found = statement.query(params![id, after.unwrap_or_default(), bounded(limit)])?;
+            let mut tags = Vec::new();
+            while let Some(row) = found.next()? {
+                tags.push(tag_row(row)?);
+            }
+            Ok(Some(tags))
+        })
+        .await
+    }
+
+    /// One manifest of a repository, by digest.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn manifest_row(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Option<ManifestRow>, Error> {
+        let (repository, digest) = (repository.clone(), digest.to_string());
+        self.read(move |rows| {
+            let Some(id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
+            let sql =
+                format!("SELECT {MANIFEST_COLUMNS} FROM manifest WHERE repository_id = ?1 AND digest = ?2");
+            let mut statement = rows.prepare_cached(&sql)?;
+            let mut found = statement.query(params![id, digest])?;
+            found.next()?.map(|row| manifest_row(rows, id, row)).transpose()
+        })
+        .await
+    }
+
+    /// One tag of a repository.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn tag_row(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        tag: &Tag,
+    ) -> Result<Option<TagRow>, Error> {
+        let (repository, tag) = (repository.clone(), tag.clone());
+        self.read(move |rows| {
+            let Some(id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
+            let sql = format!("SELECT {TAG_COLUMNS} FROM tag WHERE repository_id = ?1 AND name = ?2");
+            let mut statement = rows.prepare_cached(&sql)?;
+            let mut found = statement.query(params![id, tag.as_str()])?;
+            found.next()?.map(tag_row).transpose()
+        })
+        .await
+    }
+
+    /// Removes a repository with all that it holds; bytes that others share stay. `None`: there was
+    /// none of that name.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn delete_repository(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+    ) -> Result<Option<DeletedRepository>, Error> {
+        let repository = repository.clone();
+        self.write(move |rows| {
+            let Some(id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
+            let deleted = DeletedRepository {
+                manifests: texts(rows, "SELECT digest FROM manifest WHERE repository_id = ?1", id)?
+                    .iter()
+                    .map(|digest| parse_digest(digest))
+                    .collect::<Result<_, _>>()?,
+                tags: texts(rows, "SELECT name FROM tag WHERE repository_id = ?1 ORDER BY name", id)?
+                    .iter()
+                    .map(|name| name.parse().map_err(|_| Error::Damaged { what: "tag" }))
+                    .collect::<Result<_, _>>()?,
+            };
+            rows.execute("DELETE FROM manifest WHERE repository_id = ?1", [id])?;
+            for digest in &deleted.manifests {
+                rows.prepare_cached(
+                    "DELETE FROM image WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM manifest WHERE digest = ?1)",
+                )?
+                .execute([digest.to_string()])?;
+            }
+            for table in ["repository_blob", "upload"] {
+                rows.execute(&format!("DELETE FROM {table} WHERE repository_id = ?1"), [id])?;
+            }
+            rows.execute("DELETE FROM repository WHERE id = ?1", [id])?;
+            Ok(Some(deleted))
+        })
+        .await
+    }
+}
+
+fn manifest_row(rows: &Connection, repository_id: i64, row: &Row<'_>) -> Result<ManifestRow, Error> {
+    let digest: String = row.get(0)?;
+    Ok(ManifestRow {
+        tags: tags_of(rows, repository_id, &digest)?,
+        digest: parse_digest(&digest)?,
+        media_type: MediaType::new(&row.get::<_, String>(1)?),
+        bytes: row.get(2)?,
+        pushed_ms: row.get(3)?,
+    })
+}
+
+fn tag_row(row: &Row<'_>) -> Result<TagRow, Error> {
+    let name: String = row.get(0)?;
+    Ok(TagRow {
+        name: name.parse().map_err(|_| Error::Damaged { what: "tag" })?,
+        digest: parse_digest(&row.get::<_, String>(1)?)?,
+        updated_ms: row.get(2)?,
+    })
+}
+
+const MANIFEST_COLUMNS: &str = "digest, media_type, bytes, pushed_ms";
+const TAG_COLUMNS: &str = "name, digest, updated_ms";
+
+/// A list by key or by time, from a key on.
+struct Page {
+    table: &'static str,
+    key: &'static str,
+    time: &'static str,
+    order: Order,
+}
+
+impl Page {
+    /// With the repository's id, the key after which it begins (empty: at the start), and the limit.
+    fn sql(&self, columns: &str) -> String {
+        let Self { table, key, time, order } = self;
+        let (condition, order) = match order {
+            Order::Name => (format!("{key} > ?2"), key.to_string()),
+            Order::OldestFirst => (
+                format!(
+                    "({time}, {key}) > (SELECT {time}, {key} FROM {table} WHERE repository_id = ?1 AND {key} = ?2)"
+                ),
+                format!("{time}, {key}"),
+            ),
+            Order::NewestFirst => (
+                format!(
+                    "({time}, {key}) < (SELECT {time}, {key} FROM {table} WHERE repository_id = ?1 AND {key} = ?2)"
+                ),
+                format!("{time} DESC, {key} DESC"),
+            ),
+        };
+        format!(
+            "SELECT {columns} FROM {table} WHERE repository_id = ?1 AND (?2 = '' OR {condition}) ORDER BY {order} LIMIT ?3"
+        )
+    }
+}
+
+fn bounded(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+fn texts(rows: &Connection, sql: &str, id: i64) -> Result<Vec<String>, Error> {
+    let mut statement = rows.prepare_cached(sql)?;
+    let found = statement.query_map([id], |row| row.get(0))?;
+    Ok(found.collect::<Result<_, _>>()?)
+}

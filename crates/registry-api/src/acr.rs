@@ -1,0 +1,242 @@
+//! Azure Container Registry's data plane beside `/v2/`: what `azure-containerregistry` and
+//! `az acr repository` read and delete. Attributes are shown, and cannot be changed.
+
+use auth::Access;
+use axum::http::StatusCode;
+use axum::http::header::LINK;
+use axum::response::{IntoResponse as _, Response};
+use metastore::{ManifestRow, Order, TagRow};
+use oci::{Content, Digest, ImageConfig, Manifest, Repository, Tag};
+use serde_json::{Value, json};
+
+use crate::Api;
+use crate::access::Identity;
+use crate::error::ApiError;
+use crate::listing::{cut, limit};
+use crate::manifests::value;
+use crate::query::Parameters;
+
+impl Api {
+    /// Like `/v2/_catalog`, under a link of its own.
+    pub(crate) async fn acr_catalog(
+        &self,
+        identity: &Identity,
+        parameters: &Parameters,
+    ) -> Result<Response, ApiError> {
+        let (repositories, next, limit) = self.visible_repositories(identity, parameters).await?;
+        Ok(paged(&json!({ "repositories": repositories }), "/acr/v1/_catalog", parameters, limit, next))
+    }
+
+    pub(crate) async fn acr_repository(
+        &self,
+        host: &str,
+        repository: &Repository,
+    ) -> Result<Response, ApiError> {
+        let row = self.registry.repository(self.id, repository).await?.ok_or_else(|| unknown(repository))?;
+        let document = json!({
+            "registry": host,
+            "imageName": repository,
+            "createdTime": time(row.created_ms),
+            "lastUpdateTime": time(row.updated_ms),
+            "manifestCount": row.manifests,
+            "tagCount": row.tags,
+            "changeableAttributes": attributes(),
+        });
+        Ok(axum::Json(document).into_response())
+    }
+
+    /// With all its manifests and tags.
+    pub(crate) async fn acr_delete_repository(&self, repository: &Repository) -> Result<Response, ApiError> {
+        let deleted =
+            self.registry.delete_repository(self.id, repository).await?.ok_or_else(|| unknown(repository))?;
+        let document = json!({ "manifestsDeleted": deleted.manifests, "tagsDeleted": deleted.tags });
+        Ok((StatusCode::ACCEPTED, axum::Json(document)).into_response())
+    }
+
+    pub(crate) async fn acr_manifests(
+        &self,
+        host: &str,
+        repository: &Repository,
+        parameters: &Parameters,
+    ) -> Result<Response, ApiError> {
+        let limit = acr_limit(parameters)?;
+        let after = parameters.get("last").map(str::to_owned);
+        let rows = self.registry.manifests(self.id, repository, order(parameters), after, limit + 1).await?;
+        let mut rows = rows.ok_or_else(|| unknown(repository))?;
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| has_more).map(|row| row.digest.to_string());
+        let mut manifests = Vec::with_capacity(rows.len());
+        for row in &rows {
+            manifests.push(self.manifest_attributes(repository, row).await?);
+        }
+        let document = json!({ "registry": host, "imageName": repository, "manifests": manifests });
+        Ok(paged(&document, &format!("/acr/v1/{repository}/_manifests"), parameters, limit, next))
+    }
+
+    pub(crate) async fn acr_manifest(
+        &self,
+        host: &str,
+        repository: &Repository,
+        digest: &str,
+    ) -> Result<Response, ApiError> {
+        let unknown =
+            || ApiError::not_found("MANIFEST_UNKNOWN", format!("there is no manifest {digest} here"));
+        let parsed: Digest = digest.parse().map_err(|_| unknown())?;
+        let row = self.registry.manifest_row(self.id, repository, &parsed).await?.ok_or_else(unknown)?;
+        let manifest = self.manifest_attributes(repository, &row).await?;
+        Ok(axum::Json(json!({ "registry": host, "imageName": repository, "manifest": manifest }))
+            .into_response())
+    }
+
+    pub(crate) async fn acr_tags(
+        &self,
+        host: &str,
+        repository: &Repository,
+        parameters: &Parameters,
+    ) -> Result<Response, ApiError> {
+        let limit = acr_limit(parameters)?;
+        let after = parameters.get("last").map(str::to_owned);
+        let rows = self.registry.tag_rows(self.id, repository, order(parameters), after, limit + 1).await?;
+        let mut rows = rows.ok_or_else(|| unknown(repository))?;
+        let has_more = rows.len() > limit;
+        rows.truncate(limit);
+        let next = rows.last().filter(|_| has_more).map(|row| row.name.to_string());
+        let wanted = parameters.get("digest");
+        rows.retain(|row| wanted.is_none_or(|wanted| row.digest.to_string() == wanted));
+        let tags: Vec<Value> = rows.iter().map(tag_attributes).collect();
+        let document = json!({ "registry": host, "imageName": repository, "tags": tags });
+        Ok(paged(&document, &format!("/acr/v1/{repository}/_tags"), parameters, limit, next))
+    }
+
+    pub(crate) async fn acr_tag(
+        &self,
+        host: &str,
+        repository: &Repository,
+        tag: &str,
+    ) -> Result<Response, ApiError> {
+        let unknown = || ApiError::not_found("TAG_UNKNOWN", format!("there is no tag {tag} here"));
+        let parsed: Tag = tag.parse().map_err(|_| unknown())?;
+        let row = self.registry.tag_row(self.id, repository, &parsed).await?.ok_or_else(unknown)?;
+        let document = json!({ "registry": host, "imageName": repository, "tag": tag_attributes(&row) });
+        Ok(axum::Json(document).into_response())
+    }
+
+    async fn manifest_attributes(
+        &self,
+        repository: &Repository,
+        row: &ManifestRow,
+    ) -> Result<Value, ApiError> {
+        let mut attributes = json!({
+            "digest": row.digest,
+            "imageSize": row.bytes.len(),
+            "createdTime": time(row.pushed_ms),
+            "lastUpdateTime": time(row.pushed_ms),
+            "mediaType": row.media_type.as_str(),
+            "tags": row.tags,
+            "changeableAttributes": attributes(),
+        });
+        // What is stored was valid once; what it lists is said as far as it is there.
+        if let Ok(manifest) = Manifest::parse(&row.media_type, row.bytes.clone())
+            && let Content::Image { config, layers } = manifest.content()
+        {
+            let size = layers.iter().fold(config.size, |sum, layer| sum.saturating_add(layer.size));
+            attributes["imageSize"] = size.into();
+            attributes["configMediaType"] = config.media_type.as_str().into();
+            if config.media_type.is_image_config() && config.size <= CONFIG_BYTES_MAX {
+                let blob = self.registry.blob(self.id, repository, &config.digest).await?;
+                if let Some(config) = blob.and_then(|blob| ImageConfig::parse(&blob.whole()).ok()) {
+                    attributes["os"] = config.os.into();
+                    attributes["architecture"] = config.architecture.into();
+                }
+            }
+        }
+        Ok(attributes)
+    }
+
+    /// The repositories that the caller may pull from, a page of them.
+    pub(crate) async fn visible_repositories(
+        &self,
+        identity: &Identity,
+        parameters: &Parameters,
+    ) -> Result<(Vec<Repository>, Option<String>, usize), ApiError> {
+        let limit = limit(parameters)?;
+        let mut after = parameters.get("last").map(str::to_owned);
+        let caller = self.caller_behind(identity).await?;
+        let is_visible = |name: &Repository| {
+            caller.as_ref().is_some_and(|caller| self.may(caller, name.as_str(), Access::Pull))
+        };
+        let mut repositories: Vec<Repository> = Vec::new();
+        loop {
+            let page = self.registry.repositories(self.id, after, limit + 1).await?;
+            let is_last = page.len() <= limit;
+            after = page.last().map(ToString::to_string);
+            repositories.extend(page.into_iter().filter(is_visible));
+            if is_last || repositories.len() > limit {
+                break;
+            }
+        }
+        let next = cut(&mut repositories, limit);
+        Ok((repositories, next, limit))
+    }
+}
+
+fn tag_attributes(row: &TagRow) -> Value {
+    json!({
+        "name": row.name,
+        "digest": row.digest,
+        "createdTime": time(row.updated_ms),
+        "lastUpdateTime": time(row.updated_ms),
+        "signed": false,
+        "changeableAttributes": attributes(),
+    })
+}
+
+fn attributes() -> Value {
+    json!({ "deleteEnabled": true, "writeEnabled": true, "readEnabled": true, "listEnabled": true })
+}
+
+fn order(parameters: &Parameters) -> Order {
+    match parameters.get("orderby") {
+        Some("timedesc") => Order::NewestFirst,
+        Some("timeasc") => Order::OldestFirst,
+        _ => Order::Name,
+    }
+}
+
+/// A page costs a look at each manifest's configuration: fewer than elsewhere.
+fn acr_limit(parameters: &Parameters) -> Result<usize, ApiError> {
+    Ok(limit(parameters)?.clamp(1, PAGE_MAX))
+}
+
+fn unknown(repository: &Repository) -> ApiError {
+    ApiError::not_found("NAME_UNKNOWN", format!("there is no repository {repository} here"))
+}
+
+fn paged(
+    document: &Value,
+    path: &str,
+    parameters: &Parameters,
+    limit: usize,
+    next: Option<String>,
+) -> Response {
+    let mut response = axum::Json(document).into_response();
+    if let Some(last) = next {
+        let order =
+            parameters.get("orderby").filter(|order| order.bytes().all(|byte| byte.is_ascii_alphabetic()));
+        let last = last.replace('/', "%2F").replace(':', "%3A");
+        let link =
+            format!("<{path}?last={last}&n={limit}&orderby={}>; rel=\"next\"", order.unwrap_or_default());
+        response.headers_mut().insert(LINK, value(link));
+    }
+    response
+}
+
+/// RFC 3339 with seven digits of a second, as Azure writes it.
+fn time(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3f0000Z").to_string()
+}
+
+const PAGE_MAX: usize = 100;
+const CONFIG_BYTES_MAX: u64 = 8 << 20;
