@@ -16,6 +16,12 @@ pub(crate) enum Target {
     Tenants,
     Subscriptions,
     Subscription(Uuid),
+    ResourceGroups(Uuid),
+    ResourceGroup(Scope),
+    Resources(Uuid),
+    Provider(Uuid, String),
+    Registries(Scope),
+    Registry(Scope),
     Pricings(Uuid),
     Pricing(Uuid, String),
     RoleDefinitions(String),
@@ -85,6 +91,19 @@ fn target(path: &str) -> Option<Target> {
     }
     let (scope, length) = scope(&segments, &folded)?;
     let (rest, named) = (&folded[length..], &segments[length..]);
+    match (rest, &scope.group, &scope.registry) {
+        (["resourcegroups"], None, None) => return Some(Target::ResourceGroups(scope.subscription)),
+        (["resources"], None, None) => return Some(Target::Resources(scope.subscription)),
+        (["providers", namespace], None, None) => {
+            return Some(Target::Provider(scope.subscription, (*namespace).to_owned()));
+        }
+        (["providers", "microsoft.containerregistry", "registries"], _, None) => {
+            return Some(Target::Registries(scope));
+        }
+        ([], Some(_), None) => return Some(Target::ResourceGroup(scope)),
+        ([], Some(_), Some(_)) => return Some(Target::Registry(scope)),
+        _ => {}
+    }
     let ["providers", "microsoft.security", rest @ ..] = rest else { return None };
     let named = named.get(2..)?;
     Some(match rest {
@@ -221,8 +240,17 @@ mod tests {
             ),
             (format!("/{SUB}/oauth2/v2.0/token"), Some(Target::Token(Uuid::from_u128(2), TokenVersion::V2))),
             ("/subscriptions/x".to_owned(), None),
-            (format!("/subscriptions/{SUB}/resourceGroups"), None),
-            (format!("/subscriptions/{SUB}/providers/Microsoft.Security"), None),
+            (
+                format!("/subscriptions/{SUB}/resourceGroups"),
+                Some(Target::ResourceGroups(Uuid::from_u128(2))),
+            ),
+            (
+                format!(
+                    "/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/r"
+                ),
+                Some(Target::Registry(registry("g", "r"))),
+            ),
+            (format!("/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.Security"), None),
             ("/subscriptions/%zz".to_owned(), None),
             ("/".to_owned(), None),
         ] {

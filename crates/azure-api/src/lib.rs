@@ -11,6 +11,7 @@ mod error;
 mod identity;
 mod paging;
 mod pricings;
+mod resources;
 mod rows;
 mod scopes;
 mod sub_assessments;
@@ -114,6 +115,16 @@ impl Api {
             Target::Tenants => Ok(json(self.tenants())),
             Target::Subscriptions => self.subscriptions(&caller).await.map(json),
             Target::Subscription(id) => self.subscription(&caller, id).await.map(json),
+            Target::ResourceGroups(subscription) => {
+                self.resource_groups(&caller, subscription).await.map(json)
+            }
+            Target::ResourceGroup(scope) => self.resource_group(&caller, &scope).await.map(json),
+            Target::Resources(subscription) => self.resources(&caller, subscription, &call).await.map(json),
+            Target::Provider(subscription, name) => {
+                self.provider(&caller, subscription, &name).await.map(json)
+            }
+            Target::Registries(scope) => self.registries(&caller, &scope, &call).await.map(json),
+            Target::Registry(scope) => self.registry(&caller, &scope, &call).await.map(json),
             Target::Pricings(subscription) => self.pricings(&caller, subscription).await.map(json),
             Target::Pricing(subscription, name) if method == Method::PUT => {
                 self.put_pricing(&caller, subscription, &name, request.into_body()).await.map(json)

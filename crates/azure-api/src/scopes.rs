@@ -78,7 +78,12 @@ impl Api {
     }
 
     /// That there is such a subscription, and that the caller has some business in it.
-    async fn check_known(&self, caller: &Caller, subscription: Uuid, action: Action) -> Result<(), ArmError> {
+    pub(crate) async fn check_known(
+        &self,
+        caller: &Caller,
+        subscription: Uuid,
+        action: Action,
+    ) -> Result<(), ArmError> {
         let exists = self.metastore.subscriptions().await?.iter().any(|known| known.id == subscription);
         if exists && is_known(caller, &format!("/subscriptions/{subscription}"), action) {
             Ok(())

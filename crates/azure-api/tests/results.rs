@@ -378,6 +378,12 @@ async fn roles_decide_on_every_route() {
         (security(&other, "subAssessments"), "absent"),
         (security("/subscriptions/00000000-0000-0000-0000-0000000000aa", "subAssessments"), "absent"),
         (format!("{sub}{VERSION}"), "subscription"),
+        (format!("{}{VERSION}", house.resource), "registry"),
+        (format!("{group}{VERSION}"), "registry"),
+        (format!("{sub}/resourceGroups{VERSION}"), "subscription"),
+        (format!("{sub}/resources{VERSION}"), "subscription"),
+        (format!("{sub}/providers/Microsoft.ContainerRegistry{VERSION}"), "subscription"),
+        (format!("{sub}/providers/Microsoft.ContainerRegistry/registries{VERSION}"), "subscription"),
         (security(&sub, "pricings"), "pricing"),
         (security(&sub, "pricings/containerregistry"), "pricing"),
         (format!("/subscriptions{VERSION}"), "list"),
@@ -400,6 +406,9 @@ async fn roles_decide_on_every_route() {
         ] {
             let wanted = match *kind {
                 "resource" => resource,
+                // Neither pulling nor security is reading the resource.
+                "registry" if name == "admin" => 200,
+                "registry" => 404,
                 "pricing" if name == "security" => 200,
                 "pricing" if name == "puller" => 403,
                 "pricing" => subscription,
@@ -627,4 +636,28 @@ async fn roles_are_given_listed_and_taken() {
     house.get("puller", &house.subs()).await.is(403);
     let root = at("", &format!("roleAssignments/{}?", Uuid::from_u128(100)));
     assert_eq!(send("admin", "DELETE", root, String::new()).await.is(409).code(), "LastOwner");
+}
+
+#[tokio::test]
+async fn a_registry_is_found_by_those_who_may_read_it() {
+    let house = house().await;
+    let sub = format!("/subscriptions/{SUB}");
+    let filter = "%24filter=resourceType%20eq%20'Microsoft.ContainerRegistry/registries'";
+    let found =
+        house.get("admin", &format!("{sub}/resources?{filter}&api-version=2024-11-01")).await.is(200).body;
+    assert_eq!(found["value"][0]["id"], house.resource);
+    let other = "%24filter=resourceType%20eq%20'Microsoft.Compute/disks'";
+    let none =
+        house.get("admin", &format!("{sub}/resources?{other}&api-version=2024-11-01")).await.is(200).body;
+    assert_eq!(none["value"], json!([]));
+    let registry =
+        house.get("admin", &format!("{}?api-version=2025-11-01", house.resource)).await.is(200).body;
+    assert_eq!(registry["properties"]["loginServer"], "registry.example:5443");
+    assert_eq!(registry["properties"]["creationDate"], "1970-01-01T00:00:00.0000000Z");
+    let list = format!("{sub}/providers/Microsoft.ContainerRegistry/registries?api-version=2025-11-01");
+    assert_eq!(house.get("admin", &list).await.is(200).body["value"], json!([registry]));
+    assert_eq!(house.get("security", &list).await.is(200).body["value"], json!([]));
+    let groups =
+        house.get("admin", &format!("{sub}/resourcegroups?api-version=2024-11-01")).await.is(200).body;
+    assert_eq!(groups["value"][0]["name"], "default");
 }
