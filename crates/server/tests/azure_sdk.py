@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+"""Azure's own SDKs, unmodified, against a server that holds one unhealthy and one healthy image.
+
+  azure_sdk.py BASE TENANT CLIENT SECRET     (REQUESTS_CA_BUNDLE names the server's authority)
+"""
+import io
+import sys
+
+from azure.containerregistry import ArtifactTagOrder, ContainerRegistryClient
+from azure.identity import ClientSecretCredential
+from azure.mgmt.authorization import AuthorizationManagementClient
+from azure.mgmt.containerregistry import ContainerRegistryManagementClient
+from azure.mgmt.security import SecurityCenter
+
+BASE, TENANT, CLIENT, SECRET = sys.argv[1:5]
+KEY = "dbd0cb49-b563-45e7-9724-889e799fa648"
+SCOPES = ["https://management.azure.com/.default"]
+credential = ClientSecretCredential(TENANT, CLIENT, SECRET, authority=BASE, disable_instance_discovery=True)
+
+
+def equal(found, wanted):
+    assert found == wanted, f"{found!r} is not {wanted!r}"
+
+
+def subscription_id():
+    """The SDKs want it; az finds it so."""
+    import requests
+
+    token = credential.get_token(*SCOPES).token
+    answer = requests.get(f"{BASE}/subscriptions?api-version=2022-12-01", headers={"Authorization": f"Bearer {token}"})
+    answer.raise_for_status()
+    return answer.json()["value"][0]["subscriptionId"]
+
+
+SUB = subscription_id()
+scope = f"subscriptions/{SUB}"
+registries = ContainerRegistryManagementClient(credential, SUB, base_url=BASE, credential_scopes=SCOPES)
+registry = next(iter(registries.registries.list()))
+equal(registries.registries.get("default", "lazaret").id, registry.id)
+assert BASE.endswith(registry.login_server)
+
+security = SecurityCenter(credential, SUB, base_url=BASE, credential_scopes=SCOPES)
+rows = list(security.sub_assessments.list(registry.id, KEY))
+equal(sorted(row.status.code for row in rows), ["Healthy", "Unhealthy"])
+equal([row.name for row in security.sub_assessments.list_all(scope)], [row.name for row in rows])
+bad = next(row for row in rows if row.status.code == "Unhealthy")
+equal((bad.id_properties_id, bad.status.severity, bad.impact), ("CVE-2024-1", "High", "3"))
+equal(type(bad.additional_data).__name__, "ContainerRegistryVulnerabilityProperties")
+equal((bad.additional_data.repository_name, bad.additional_data.patchable), ("app/bad", True))
+equal([cve.title for cve in bad.additional_data.cve], ["CVE-2024-1"])
+assert bad.resource_details.id.endswith(f"/repository/app/bad/imageDigest/{bad.additional_data.image_digest}")
+equal(security.sub_assessments.get(registry.id, KEY, bad.name).remediation, bad.remediation)
+equal([found.status.code for found in security.assessments.list(scope)], ["Unhealthy"])
+equal(security.assessments.get(registry.id, KEY, expand="metadata").metadata.severity, "High")
+tiers = {plan.name: plan.pricing_tier for plan in security.pricings.list(scope).value}
+equal(tiers, {"ContainerRegistry": "Standard", "Containers": "Free"})
+equal(security.pricings.update(scope, "Containers", {"properties": {"pricingTier": "standard"}}).pricing_tier, "Standard")
+
+roles = AuthorizationManagementClient(credential, SUB, base_url=BASE, credential_scopes=SCOPES)
+reader = next(iter(roles.role_definitions.list(registry.id, filter="roleName eq 'Security Reader'")))
+assert reader.id.endswith("39bc4728-0917-49c7-9d2c-d95423bc2eb4")
+wanted = {"role_definition_id": reader.id, "principal_id": CLIENT}
+name = "11111111-2222-3333-4444-555555555555"
+equal(roles.role_assignments.create(registry.id, name, wanted).principal_id, CLIENT)
+assert name in [held.name for held in roles.role_assignments.list_for_scope(registry.id)]
+roles.role_assignments.delete(registry.id, name)
+
+data = ContainerRegistryClient(BASE, credential, audience="https://containerregistry.azure.net")
+equal(list(data.list_repository_names()), ["app/bad", "app/good"])
+equal(data.get_repository_properties("app/good").tag_count, 1)
+manifest = next(iter(data.list_manifest_properties("app/good")))
+equal((manifest.operating_system, manifest.tags), ("linux", ["1"]))
+tags = data.list_tag_properties("app/good", order_by=ArtifactTagOrder.LAST_UPDATED_ON_DESCENDING)
+equal([tag.digest for tag in tags], [manifest.digest])
+equal(data.get_manifest_properties("app/good", "1").digest, manifest.digest)
+equal(data.get_manifest("app/good", "1").digest, manifest.digest)
+blob = b"0123456789" * 900_000
+digest, size = data.upload_blob("app/blobs", io.BytesIO(blob))
+equal((size, b"".join(data.download_blob("app/blobs", digest))), (len(blob), blob))
+data.delete_tag("app/good", "1")
+equal(data.get_repository_properties("app/good").tag_count, 0)
+data.delete_repository("app/good")
+equal(list(data.list_repository_names()), ["app/bad", "app/blobs"])
+print("ok")
