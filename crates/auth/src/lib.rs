@@ -12,9 +12,11 @@ mod secret;
 mod throttle;
 mod token;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use metastore::Metastore;
+use parking_lot::RwLock;
 use uuid::Uuid;
 
 pub use caller::{Action, Caller, covers, repository_scope};
@@ -33,6 +35,7 @@ pub struct Auth {
     clock: Clock,
     keys: Arc<token::Keys>,
     passwords: Arc<password::Passwords>,
+    verified: Arc<RwLock<HashMap<String, Arc<token::Verified>>>>,
 }
 
 impl Auth {
@@ -40,7 +43,7 @@ impl Auth {
     #[must_use]
     pub fn new(metastore: Metastore, key: SigningKey, tenant: Uuid, clock: Clock) -> Self {
         let (keys, passwords) = (Arc::new(key.into_keys()), Arc::default());
-        Self { metastore, tenant, clock, keys, passwords }
+        Self { metastore, tenant, clock, keys, passwords, verified: Arc::default() }
     }
 
     /// The principal of that id with the roles that it holds now, if there still is one.

@@ -4,6 +4,8 @@
 //! ASCII without `?`, `>` and `~`, because Azure's Python client decodes refresh tokens with the
 //! standard base64 alphabet.
 
+use std::sync::Arc;
+
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use rand::RngExt as _;
 use serde::de::DeserializeOwned;
@@ -136,6 +138,12 @@ struct RegistryToken {
     access: Vec<ResourceAccess>,
 }
 
+/// A registry token whose signature was found good; its times and audience are looked at each time.
+pub(crate) struct Verified {
+    common: Common,
+    claims: Arc<RegistryClaims>,
+}
+
 #[derive(Serialize, Deserialize)]
 struct PrincipalToken {
     #[serde(flatten)]
@@ -163,18 +171,37 @@ impl Auth {
         self.sign(&RegistryToken { common, access }, REGISTRY_TOKEN_S)
     }
 
-    /// What a registry token for `service` says.
+    /// What a registry token for `service` says. One that was verified is remembered: a client sends
+    /// the same with each of a pull's many requests.
     ///
     /// # Errors
     /// [`TokenError`].
-    pub fn verify_registry_token(&self, token: &str, service: &str) -> Result<RegistryClaims, TokenError> {
-        let claims: RegistryToken = self.decode(token)?;
-        self.check(&claims.common, Kind::Registry, |audience| audience == service)?;
-        let subject = match claims.common.sub.as_str() {
-            "" => None,
-            id => Some(Uuid::parse_str(id).map_err(|_| TokenError::Invalid)?),
+    pub fn verify_registry_token(
+        &self,
+        token: &str,
+        service: &str,
+    ) -> Result<Arc<RegistryClaims>, TokenError> {
+        let known = self.verified.read().get(token).cloned();
+        let verified = match known {
+            Some(verified) => verified,
+            None => {
+                let RegistryToken { common, access } = self.decode(token)?;
+                let subject = match common.sub.as_str() {
+                    "" => None,
+                    id => Some(Uuid::parse_str(id).map_err(|_| TokenError::Invalid)?),
+                };
+                let claims = Arc::new(RegistryClaims { subject, access });
+                let verified = Arc::new(Verified { common, claims });
+                let mut known = self.verified.write();
+                if known.len() >= VERIFIED_MAX {
+                    known.clear();
+                }
+                known.insert(token.to_owned(), Arc::clone(&verified));
+                verified
+            }
         };
-        Ok(RegistryClaims { subject, access: claims.access })
+        self.check(&verified.common, Kind::Registry, |audience| audience == service)?;
+        Ok(Arc::clone(&verified.claims))
     }
 
     /// A token that stands for the caller's secret at one registry (`docker login` keeps it).
@@ -310,5 +337,7 @@ const REGISTRY_TOKEN_S: i64 = 600;
 const REFRESH_TOKEN_S: i64 = 30 * 86_400;
 const MANAGEMENT_TOKEN_S: i64 = 3600;
 const LEEWAY_S: i64 = 5;
+/// Then all are forgotten and verified anew.
+const VERIFIED_MAX: usize = 10_000;
 /// Fits a header of 8 KiB twice over.
 const TOKEN_BYTES_MAX: usize = 16 << 10;

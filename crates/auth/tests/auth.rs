@@ -99,7 +99,7 @@ async fn each_kind_of_token_is_good_for_its_own_purpose_only() {
     assert!(house.auth.issue_management_token(&ann, "https://graph.microsoft.com").is_err());
 
     let claims = house.auth.verify_registry_token(&registry.token, "reg").unwrap();
-    assert_eq!((claims.subject, claims.access), (Some(ann.id), access));
+    assert_eq!((claims.subject, &claims.access), (Some(ann.id), &access));
     assert_eq!(house.auth.refresh(&refresh.token, "reg").await.unwrap(), ann);
     assert_eq!(house.auth.verify_management_token(&management.token).await.unwrap(), ann);
 

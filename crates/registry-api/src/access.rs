@@ -1,5 +1,7 @@
 //! Who is calling, and whether they may (Docker token authentication specification).
 
+use std::sync::Arc;
+
 use auth::{Access, Action, AuthError, Caller, RegistryClaims, ResourceAccess, TokenError, repository_scope};
 use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
@@ -18,7 +20,7 @@ pub(crate) enum Identity {
     /// By name and secret, with each request.
     Caller(Caller),
     /// By a token of ours.
-    Token(RegistryClaims),
+    Token(Arc<RegistryClaims>),
 }
 
 impl Identity {

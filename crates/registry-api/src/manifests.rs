@@ -42,7 +42,7 @@ impl Api {
             (CONTENT_TYPE, value(&stored.media_type)),
             (CONTENT_LENGTH, HeaderValue::from(stored.bytes.len())),
         ];
-        Ok((StatusCode::OK, named, typed, stored.bytes).into_response())
+        Ok((StatusCode::OK, named, typed, stored.bytes.clone()).into_response())
     }
 
     pub(crate) async fn put_manifest(

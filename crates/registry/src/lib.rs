@@ -3,6 +3,7 @@
 //! Bytes are hashed as they arrive. A blob is acknowledged when its file is flushed under its digest and
 //! its row committed, a manifest when it, its tags and its scan job are one committed transaction.
 
+mod cache;
 mod error;
 mod manifests;
 mod observer;
@@ -26,6 +27,7 @@ use metastore::{
 };
 use oci::{Digest, Reference, Repository, Tag};
 
+use cache::ManifestCache;
 use sessions::Sessions;
 
 /// The time, in milliseconds since 1970 (UTC).
@@ -41,6 +43,7 @@ pub struct Registry {
     wake: Arc<dyn Fn() + Send + Sync>,
     clock: Clock,
     sessions: Arc<Sessions>,
+    manifests: Arc<ManifestCache>,
 }
 
 impl Registry {
@@ -54,7 +57,7 @@ impl Registry {
         wake: Arc<dyn Fn() + Send + Sync>,
         clock: Clock,
     ) -> Self {
-        Self { metastore, blobs, observer, wake, clock, sessions: Arc::default() }
+        Self { metastore, blobs, observer, wake, clock, sessions: Arc::default(), manifests: Arc::default() }
     }
 
     /// The blob, if this repository links it; that it exists elsewhere does not count.
@@ -116,6 +119,27 @@ impl Registry {
         Ok(mounted.is_some())
     }
 
+    /// Changes a repository's manifests or tags. Once begun it is carried through, whoever stops
+    /// waiting: what is kept in memory is forgotten when the change is committed, not before.
+    pub(crate) async fn change<T, E>(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        work: impl Future<Output = Result<T, E>> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<metastore::Error> + Send + 'static,
+    {
+        let (manifests, key) = (Arc::clone(&self.manifests), (registry, repository.clone()));
+        let carried = tokio::spawn(async move {
+            let outcome = work.await;
+            manifests.changed(&key);
+            outcome
+        });
+        carried.await.map_err(|_| E::from(metastore::Error::Closed))?
+    }
+
     /// Some repositories that link the blob, 100 at most: where an anonymous mount may look.
     ///
     /// # Errors
@@ -137,8 +161,17 @@ impl Registry {
         registry: RegistryId,
         repository: &Repository,
         reference: &Reference,
-    ) -> Result<Option<StoredManifest>, StoreError> {
-        Ok(self.metastore.manifest(registry, repository, reference).await?)
+    ) -> Result<Option<Arc<StoredManifest>>, StoreError> {
+        let key = (registry, repository.clone());
+        let began = match self.manifests.get(&key, reference) {
+            Ok(manifest) => return Ok(Some(manifest)),
+            Err(began) => began,
+        };
+        let stored = self.metastore.manifest(registry, repository, reference).await?.map(Arc::new);
+        if let Some(stored) = &stored {
+            self.manifests.put(key, reference.clone(), stored, began);
+        }
+        Ok(stored)
     }
 
     /// Removes a manifest with all its tags, or a tag alone. `false`: there was none.
@@ -151,10 +184,14 @@ impl Registry {
         repository: &Repository,
         reference: &Reference,
     ) -> Result<bool, StoreError> {
-        Ok(match reference {
-            Reference::Digest(digest) => self.metastore.delete_manifest(registry, repository, digest).await?,
-            Reference::Tag(tag) => self.metastore.delete_tag(registry, repository, tag).await?,
-        })
+        let (metastore, name, reference) = (self.metastore.clone(), repository.clone(), reference.clone());
+        let deleting = async move {
+            match reference {
+                Reference::Digest(digest) => metastore.delete_manifest(registry, &name, &digest).await,
+                Reference::Tag(tag) => metastore.delete_tag(registry, &name, &tag).await,
+            }
+        };
+        Ok(self.change(registry, repository, deleting).await?)
     }
 
     /// The tags after `after`, in byte order, `limit` at most; `None`: no such repository.
@@ -263,7 +300,9 @@ impl Registry {
         registry: RegistryId,
         repository: &Repository,
     ) -> Result<Option<DeletedRepository>, StoreError> {
-        Ok(self.metastore.delete_repository(registry, repository).await?)
+        let (metastore, name) = (self.metastore.clone(), repository.clone());
+        let deleting = async move { metastore.delete_repository(registry, &name).await };
+        Ok(self.change(registry, repository, deleting).await?)
     }
 
     /// The manifests that name `subject`; none if the repository or the subject is unknown.

@@ -62,7 +62,9 @@ impl Registry {
             pushed_by: principal.to_owned(),
             now_ms: (self.clock)(),
         };
-        self.metastore.put_manifest(put).await.map_err(|error| match error {
+        let metastore = self.metastore.clone();
+        let putting = async move { metastore.put_manifest(put).await };
+        self.change(registry, repository, putting).await.map_err(|error| match error {
             metastore::PutManifestError::ContentUnknown { missing } => {
                 PutManifestError::ContentUnknown { missing }
             }

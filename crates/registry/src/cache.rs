@@ -1,0 +1,135 @@
+//! Manifests kept in memory: what tools ask for all day.
+//!
+//! Only this process changes manifests and tags while it serves. A reader that missed takes note of
+//! the generation before it asks the store, and puts its answer here only if no change was committed
+//! since: an answer can be old when it is given, never afterwards.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metastore::{RegistryId, StoredManifest};
+use oci::{Reference, Repository};
+use parking_lot::RwLock;
+
+/// Whose manifests.
+type Key = (RegistryId, Repository);
+
+/// Shared by all clones of a registry.
+#[derive(Default)]
+pub(crate) struct ManifestCache {
+    inner: RwLock<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    /// Counts the committed changes.
+    generation: u64,
+    repositories: HashMap<Key, HashMap<Reference, Arc<StoredManifest>>>,
+    bytes: usize,
+}
+
+/// When a reader began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Generation(u64);
+
+impl ManifestCache {
+    /// The manifest, or since when whoever looks it up must not be overtaken.
+    pub(crate) fn get(&self, key: &Key, reference: &Reference) -> Result<Arc<StoredManifest>, Generation> {
+        let inner = self.inner.read();
+        let found = inner.repositories.get(key).and_then(|known| known.get(reference));
+        found.cloned().ok_or(Generation(inner.generation))
+    }
+
+    /// Keeps what the store said, unless something has changed since `began`.
+    pub(crate) fn put(
+        &self,
+        key: Key,
+        reference: Reference,
+        manifest: &Arc<StoredManifest>,
+        began: Generation,
+    ) {
+        if manifest.bytes.len() > MANIFEST_BYTES_MAX {
+            return;
+        }
+        let mut inner = self.inner.write();
+        if Generation(inner.generation) != began {
+            return;
+        }
+        let bytes = manifest.bytes.len() + ENTRY_BYTES;
+        if inner.bytes + bytes > BYTES_MAX {
+            inner.repositories.clear();
+            inner.bytes = 0;
+        }
+        inner.bytes += bytes;
+        inner.repositories.entry(key).or_default().insert(reference, Arc::clone(manifest));
+    }
+
+    /// Forgets a repository: a change of it has been committed.
+    pub(crate) fn changed(&self, key: &Key) {
+        let mut inner = self.inner.write();
+        inner.generation += 1;
+        if let Some(gone) = inner.repositories.remove(key) {
+            let bytes: usize = gone.values().map(|manifest| manifest.bytes.len() + ENTRY_BYTES).sum();
+            inner.bytes = inner.bytes.saturating_sub(bytes);
+        }
+    }
+}
+
+/// Together; then it starts anew.
+const BYTES_MAX: usize = 16 << 20;
+/// Larger ones are rare, and their transfer costs more than their look-up.
+const MANIFEST_BYTES_MAX: usize = 256 << 10;
+/// What an entry costs besides its bytes, about.
+const ENTRY_BYTES: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use metastore::ManifestKind;
+    use oci::{Digest, MediaType};
+
+    use super::*;
+
+    fn manifest(len: usize) -> Arc<StoredManifest> {
+        Arc::new(StoredManifest {
+            digest: Digest::sha256(b"x"),
+            media_type: MediaType::new(MediaType::OCI_MANIFEST),
+            kind: ManifestKind::Image,
+            bytes: vec![0; len],
+        })
+    }
+
+    fn key(name: &str) -> Key {
+        (RegistryId(1), name.parse().expect("a name"))
+    }
+
+    #[test]
+    fn an_answer_that_was_overtaken_is_not_kept() {
+        let cache = ManifestCache::default();
+        let tag: Reference = "latest".parse().expect("a tag");
+        let began = cache.get(&key("a"), &tag).expect_err("empty");
+        cache.changed(&key("a"));
+        cache.put(key("a"), tag.clone(), &manifest(1), began);
+        let began = cache.get(&key("a"), &tag).expect_err("overtaken");
+        cache.put(key("a"), tag.clone(), &manifest(1), began);
+        assert!(cache.get(&key("a"), &tag).is_ok());
+        assert!(cache.get(&key("b"), &tag).is_err());
+        cache.changed(&key("a"));
+        assert!(cache.get(&key("a"), &tag).is_err());
+        assert_eq!(cache.inner.read().bytes, 0);
+    }
+
+    #[test]
+    fn its_size_is_bounded() {
+        let cache = ManifestCache::default();
+        for number in 0..200 {
+            let tag: Reference = format!("t{number}").parse().expect("a tag");
+            let began = cache.get(&key("a"), &tag).expect_err("new");
+            cache.put(key("a"), tag, &manifest(MANIFEST_BYTES_MAX), began);
+            assert!(cache.inner.read().bytes <= BYTES_MAX);
+        }
+        let tag: Reference = "huge".parse().expect("a tag");
+        let began = cache.get(&key("a"), &tag).expect_err("new");
+        cache.put(key("a"), tag.clone(), &manifest(MANIFEST_BYTES_MAX + 1), began);
+        assert!(cache.get(&key("a"), &tag).is_err());
+    }
+}
