@@ -29,7 +29,7 @@ pub use job::{Job, JobKind};
 pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, StoredManifest};
 pub use plan::{Plan, PlanSetting, Tier};
 pub use principal::{AssignRole, KeepRole, Principal, RoleAssignment};
-pub use repository::{BlobUse, UnlinkBlob};
+pub use repository::{BlobUse, LinkedBlob, UnlinkBlob};
 pub use sqlite::{Durability, Metastore};
 pub use tenancy::{Registry, RegistryId, ResourceGroup, Subscription};
 pub use upload::Upload;

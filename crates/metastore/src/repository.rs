@@ -18,6 +18,17 @@ pub enum UnlinkBlob {
     Referenced,
 }
 
+/// A blob as one repository links it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LinkedBlob {
+    /// Its size in bytes.
+    pub size: u64,
+    /// When it was linked, or last asked for by somebody about to need it.
+    pub linked_ms: i64,
+    /// Whether a manifest of the repository needs it.
+    pub is_needed: bool,
+}
+
 /// A blob that is in the blob store, and whether any repository links it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlobUse {
@@ -39,18 +50,86 @@ impl Metastore {
         registry: RegistryId,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<Option<u64>, Error> {
+    ) -> Result<Option<LinkedBlob>, Error> {
         let (repository, digest) = (repository.clone(), digest.to_string());
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
-                "SELECT blob.size FROM repository
+                "SELECT blob.size, link.linked_ms,
+                        EXISTS (SELECT 1 FROM manifest_reference AS needed
+                                WHERE needed.repository_id = link.repository_id AND needed.target = link.digest)
+                 FROM repository
                  JOIN repository_blob AS link ON link.repository_id = repository.id
                  JOIN blob ON blob.digest = link.digest
                  WHERE repository.registry_id = ?1 AND repository.name = ?2 AND link.digest = ?3",
             )?;
             Ok(statement
-                .query_row(params![registry.0, repository.as_str(), digest], |row| row.get(0))
+                .query_row(params![registry.0, repository.as_str(), digest], |row| {
+                    Ok(LinkedBlob { size: row.get(0)?, linked_ms: row.get(1)?, is_needed: row.get(2)? })
+                })
                 .optional()?)
+        })
+        .await
+    }
+
+    /// Says that somebody still wants a blob that no manifest needs yet: its link is as new as now.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn touch_link(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        digest: &Digest,
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let (repository, digest) = (repository.clone(), digest.to_string());
+        self.write(move |rows| {
+            if let Some(repository_id) = repository_id(rows, registry, &repository)? {
+                rows.prepare_cached(
+                    "UPDATE repository_blob SET linked_ms = ?3 WHERE repository_id = ?1 AND digest = ?2",
+                )?
+                .execute(params![repository_id, digest, now_ms])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Takes blobs out of repositories in which no manifest needs them, and nobody has linked them or
+    /// asked for them since `before_ms`. Returns how many links went, `limit` at most.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn unlink_unneeded(&self, before_ms: i64, limit: usize) -> Result<usize, Error> {
+        self.write(move |rows| {
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            Ok(rows
+                .prepare_cached(
+                    "DELETE FROM repository_blob WHERE (repository_id, digest) IN (
+                       SELECT link.repository_id, link.digest FROM repository_blob AS link
+                       WHERE link.linked_ms < ?1 AND NOT EXISTS (
+                         SELECT 1 FROM manifest_reference AS needed
+                         WHERE needed.repository_id = link.repository_id AND needed.target = link.digest)
+                       LIMIT ?2)",
+                )?
+                .execute(params![before_ms, limit])?)
+        })
+        .await
+    }
+
+    /// Blobs that no repository links, `limit` at most.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn unlinked_blobs(&self, limit: usize) -> Result<Vec<Digest>, Error> {
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT digest FROM blob
+                 WHERE NOT EXISTS (SELECT 1 FROM repository_blob AS link WHERE link.digest = blob.digest) LIMIT ?1",
+            )?;
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let found = statement.query_map([limit], |row| row.get::<_, String>(0))?;
+            found.map(|digest| parse_digest(&digest?)).collect()
         })
         .await
     }
@@ -224,8 +303,12 @@ impl Metastore {
                     "DELETE FROM blob WHERE digest = ?1
                      AND NOT EXISTS (SELECT 1 FROM repository_blob AS link WHERE link.digest = blob.digest)",
                 )?
-                .execute([digest])?;
-            Ok(gone == 1)
+                .execute([&digest])?
+                == 1;
+            if gone {
+                rows.prepare_cached("DELETE FROM layer_inventory WHERE digest = ?1")?.execute([&digest])?;
+            }
+            Ok(gone)
         })
         .await
     }
@@ -281,7 +364,8 @@ pub(crate) fn ensure_repository(
 
 fn link(rows: &Connection, repository_id: i64, digest: &str, now_ms: i64) -> Result<(), Error> {
     rows.prepare_cached(
-        "INSERT INTO repository_blob (repository_id, digest, linked_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        "INSERT INTO repository_blob (repository_id, digest, linked_ms) VALUES (?1, ?2, ?3)
+         ON CONFLICT DO UPDATE SET linked_ms = excluded.linked_ms",
     )?
     .execute(params![repository_id, digest, now_ms])?;
     Ok(())

@@ -4,6 +4,7 @@
 //! its row committed, a manifest when it, its tags and its scan job are one committed transaction.
 
 mod cache;
+mod collect;
 mod error;
 mod manifests;
 mod observer;
@@ -11,6 +12,7 @@ mod sessions;
 mod sweep;
 mod uploads;
 
+pub use collect::Collected;
 pub use error::{PutManifestError, StoreError, UploadError};
 pub use manifests::StoredPush;
 pub use observer::{UploadObserver, UploadWatch};
@@ -28,6 +30,7 @@ use metastore::{
 use oci::{Digest, Reference, Repository, Tag};
 
 use cache::ManifestCache;
+use collect::{LEASE_MS, Turns};
 use sessions::Sessions;
 
 /// The time, in milliseconds since 1970 (UTC).
@@ -44,6 +47,7 @@ pub struct Registry {
     clock: Clock,
     sessions: Arc<Sessions>,
     manifests: Arc<ManifestCache>,
+    turns: Arc<Turns>,
 }
 
 impl Registry {
@@ -57,7 +61,16 @@ impl Registry {
         wake: Arc<dyn Fn() + Send + Sync>,
         clock: Clock,
     ) -> Self {
-        Self { metastore, blobs, observer, wake, clock, sessions: Arc::default(), manifests: Arc::default() }
+        Self {
+            metastore,
+            blobs,
+            observer,
+            wake,
+            clock,
+            sessions: Arc::default(),
+            manifests: Arc::default(),
+            turns: Arc::default(),
+        }
     }
 
     /// The blob, if this repository links it; that it exists elsewhere does not count.
@@ -73,11 +86,18 @@ impl Registry {
         if self.metastore.linked_blob(registry, repository, digest).await?.is_none() {
             return Ok(None);
         }
-        let blob = self.blobs.open_blob(digest).await?;
-        blob.map(Some).ok_or_else(|| StoreError::BytesLost { digest: digest.clone() })
+        if let Some(blob) = self.blobs.open_blob(digest).await? {
+            return Ok(Some(blob));
+        }
+        // A link that went a moment ago took its bytes with it; one that is still there has lost them.
+        match self.metastore.linked_blob(registry, repository, digest).await? {
+            None => Ok(None),
+            Some(_) => Err(StoreError::BytesLost { digest: digest.clone() }),
+        }
     }
 
-    /// The blob's size, if this repository links it. Reads no file.
+    /// The blob's size, if this repository links it. Reads no file. Whoever is about to push a manifest
+    /// asks so which blobs are there: they stay for a day from now.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -87,7 +107,17 @@ impl Registry {
         repository: &Repository,
         digest: &Digest,
     ) -> Result<Option<u64>, StoreError> {
-        Ok(self.metastore.linked_blob(registry, repository, digest).await?)
+        let Some(linked) = self.metastore.linked_blob(registry, repository, digest).await? else {
+            return Ok(None);
+        };
+        let now_ms = (self.clock)();
+        if !linked.is_needed && now_ms - linked.linked_ms > LEASE_MS / 2 {
+            self.metastore.touch_link(registry, repository, digest, now_ms).await?;
+            // It may have gone between the two.
+            let linked = self.metastore.linked_blob(registry, repository, digest).await?;
+            return Ok(linked.map(|linked| linked.size));
+        }
+        Ok(Some(linked.size))
     }
 
     /// Takes a blob out of a repository, unless a manifest there needs it.

@@ -277,6 +277,8 @@ impl Registry {
         if let Some(watch) = session.watch.take() {
             watch.complete(digest, size);
         }
+        // From here until the row is there nobody may take these bytes for unwanted.
+        let _turn = self.turns.take(digest).await;
         self.blobs.commit(&session.file, digest).await?;
         let Owner { registry, repository, .. } = &session.owner;
         let now_ms = (self.clock)();

@@ -291,6 +291,105 @@ async fn a_sweep_removes_what_nothing_names_and_nothing_else() {
     assert_eq!((again.uploads, again.blobs), (0, 0));
 }
 
+fn bytes_of(house: &House, digest: &Digest) -> bool {
+    house.folder.path().join("registry/blobs/sha256").join(&digest.hex()[..2]).join(digest.hex()).exists()
+}
+
+#[tokio::test]
+async fn what_nothing_needs_is_given_back_after_a_day_and_nothing_else() {
+    let house = house().await;
+    let put = |bytes: &'static [u8]| async {
+        let digest = Digest::sha256(bytes);
+        house.registry.put_blob(house.owner(), whole(bytes), &digest).await.unwrap();
+        digest
+    };
+    let (needed, config) = (put(b"needed").await, put(b"config").await);
+    let (wanted, unneeded, deleted) = (put(b"wanted").await, put(b"unneeded").await, put(b"deleted").await);
+    let descriptor = |digest: &Digest, media_type: &str, size: usize| {
+        format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}"#)
+    };
+    let manifest = format!(
+        r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
+        descriptor(&config, oci::MediaType::OCI_CONFIG, 6),
+        descriptor(&needed, "application/vnd.oci.image.layer.v1.tar", 6),
+    );
+    let media_type = oci::MediaType::new(oci::MediaType::OCI_MANIFEST);
+    let tag = "1".parse().unwrap();
+    let push = (&media_type, manifest.into_bytes());
+    house.registry.put_manifest(house.id, &repository(), &tag, vec![], push, "ann").await.unwrap();
+    house.registry.delete_blob(house.id, &repository(), &deleted).await.unwrap();
+    let collect = || async {
+        let collected = house.registry.collect().await.unwrap();
+        (collected.unlinked, collected.removed)
+    };
+    assert_eq!(collect().await, (0, 1), "what was deleted goes at once, the rest has a day");
+    assert!(!bytes_of(&house, &deleted) && bytes_of(&house, &unneeded));
+
+    house.now_ms.fetch_add(80_000_000, Ordering::Relaxed);
+    // A push that looks whether it must upload gets another day.
+    assert_eq!(house.registry.blob_size(house.id, &repository(), &wanted).await.unwrap(), Some(6));
+    house.now_ms.fetch_add(10_000_000, Ordering::Relaxed);
+    assert_eq!(collect().await, (1, 1));
+    assert_eq!(house.blob(&unneeded).await, None);
+    assert!(!bytes_of(&house, &unneeded));
+    for kept in [&needed, &config, &wanted] {
+        assert!(house.blob(kept).await.is_some());
+    }
+    let digest =
+        house.registry.manifest(house.id, &repository(), &tag).await.unwrap().unwrap().digest.clone();
+    let reference = oci::Reference::Digest(digest);
+    assert!(house.registry.delete_manifest(house.id, &repository(), &reference).await.unwrap());
+    house.now_ms.fetch_add(100_000_000, Ordering::Relaxed);
+    assert_eq!(collect().await, (3, 3), "with the manifest goes what only it needed");
+    assert_eq!(put(b"needed").await, needed);
+    assert_eq!(house.blob(&needed).await.unwrap(), b"needed", "what is gone can come again");
+}
+
+/// The same few blobs, pushed and deleted by some while others collect: what was acknowledged and
+/// not deleted since is there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn collecting_never_takes_what_a_push_has_just_placed() {
+    let house = Arc::new(house().await);
+    let collector = {
+        let house = Arc::clone(&house);
+        tokio::spawn(async move {
+            let mut removed = 0;
+            loop {
+                removed += house.registry.collect().await.unwrap().removed;
+                house.seen.lock().unwrap().clear();
+                tokio::task::yield_now().await;
+                if house.now_ms.load(Ordering::Relaxed) == 0 {
+                    return removed;
+                }
+            }
+        })
+    };
+    let pushers: Vec<_> = (0..4)
+        .map(|number: u8| {
+            let house = Arc::clone(&house);
+            tokio::spawn(async move {
+                // Each has a repository of its own; the bytes are everybody's.
+                let name: Repository = format!("app/{number}").parse().unwrap();
+                let owner =
+                    Owner { registry: house.id, repository: name.clone(), principal: "ann".to_owned() };
+                for round in 0..150_u8 {
+                    let bytes = [b'x', round % 3];
+                    let digest = Digest::sha256(&bytes);
+                    house.registry.put_blob(owner.clone(), whole(&bytes), &digest).await.unwrap();
+                    let blob = house.registry.blob(house.id, &name, &digest).await.unwrap();
+                    assert_eq!(&*blob.expect("acknowledged").whole(), &bytes);
+                    house.registry.delete_blob(house.id, &name, &digest).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for pusher in pushers {
+        pusher.await.unwrap();
+    }
+    house.now_ms.store(0, Ordering::Relaxed);
+    assert!(collector.await.unwrap() > 0, "nothing was ever collected: nothing was tested");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_falls_silent_loses_its_request_and_keeps_its_session() {
     let house = house().await;

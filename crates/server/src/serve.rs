@@ -134,24 +134,38 @@ impl House {
         Ok(registry_api.fallback_service(azure_api))
     }
 
-    /// Looks for new advisory data now and then, and for data that has become too old.
+    /// What is to be done now and then: new advisory data, data that has become too old, uploads that
+    /// nobody goes on with, space that nothing needs.
     async fn keep_fresh(self, settings: Settings, stop: CancellationToken) {
         let sources = Sources { debian: settings.debian_url, alpine: settings.alpine_url };
-        let every = Duration::from_secs(u64::from(settings.feeds_every_hours) * 3600);
-        let mut next = tokio::time::Instant::now();
-        if every.is_zero() {
+        let feeds_every = Duration::from_secs(u64::from(settings.feeds_every_hours) * 3600);
+        let mut feeds_due = tokio::time::Instant::now();
+        let mut collection_due = feeds_due + COLLECT_EVERY;
+        if feeds_every.is_zero() {
             self.warn_without_advisories().await;
         }
         loop {
-            if !every.is_zero() && tokio::time::Instant::now() >= next {
-                next += every;
-                self.update(&sources).await;
+            let now = tokio::time::Instant::now();
+            if !feeds_every.is_zero() && now >= feeds_due {
+                feeds_due = now + feeds_every;
+                tokio::select! {
+                    // A download may take longer than anybody waits for a stop.
+                    () = stop.cancelled() => return,
+                    () = self.update(&sources) => {}
+                }
             }
             if let Err(error) = self.scanner.note_stale_feeds().await {
                 tracing::error!(error = %error, "the feeds' age could not be looked at");
             }
             if let Err(error) = self.registry.expire_uploads().await {
                 tracing::error!(error = %error, "old uploads could not be ended");
+            }
+            if now >= collection_due {
+                collection_due = now + COLLECT_EVERY;
+                match self.registry.collect().await {
+                    Ok(collected) => tracing::info!(?collected, "gave back what nothing needs"),
+                    Err(error) => tracing::error!(error = %error, "space could not be given back"),
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -262,3 +276,6 @@ async fn told_to_stop() -> Result<(), Failure> {
 pub(crate) const WORKER: &str = "jailed-extractor";
 
 const DAY_MS: i64 = 86_400_000;
+
+/// A look at every link there is.
+const COLLECT_EVERY: Duration = Duration::from_secs(3600);
