@@ -4,8 +4,9 @@ use oci::{Digest, MediaType, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::image::tags_of;
+use crate::manifest::parse_manifest;
 use crate::repository::{parse_digest, repository_id};
-use crate::{Error, Metastore, RegistryId};
+use crate::{Error, Metastore, RegistryId, StoredManifest};
 
 /// A repository in figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,6 +201,62 @@ impl Metastore {
         .await
     }
 
+    /// Manifests of the whole house after a place, with their places and repositories: for checks.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn all_manifests(
+        &self,
+        after: Option<i64>,
+        limit: usize,
+    ) -> Result<Vec<(i64, Repository, StoredManifest)>, Error> {
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT manifest.rowid, repository.name, manifest.digest, manifest.media_type, manifest.kind,
+                        manifest.bytes
+                 FROM manifest JOIN repository ON repository.id = manifest.repository_id
+                 WHERE manifest.rowid > ?1 ORDER BY manifest.rowid LIMIT ?2",
+            )?;
+            let mut found = statement.query(params![after.unwrap_or(0), bounded(limit)])?;
+            let mut manifests = Vec::new();
+            while let Some(row) = found.next()? {
+                let stored = parse_manifest((row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))?;
+                manifests.push((row.get(0)?, parse_name(&row.get::<_, String>(1)?)?, stored));
+            }
+            Ok(manifests)
+        })
+        .await
+    }
+
+    /// Manifests that need a blob or manifest that their repository does not hold, and which.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn incomplete_manifests(
+        &self,
+        limit: usize,
+    ) -> Result<Vec<(Repository, Digest, Digest)>, Error> {
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT repository.name, needed.manifest, needed.target FROM manifest_reference AS needed
+                 JOIN repository ON repository.id = needed.repository_id
+                 WHERE NOT EXISTS (SELECT 1 FROM repository_blob AS link
+                                   WHERE link.repository_id = needed.repository_id AND link.digest = needed.target)
+                   AND NOT EXISTS (SELECT 1 FROM manifest AS child
+                                   WHERE child.repository_id = needed.repository_id AND child.digest = needed.target)
+                 ORDER BY repository.name, needed.manifest, needed.target LIMIT ?1",
+            )?;
+            let mut found = statement.query([bounded(limit)])?;
+            let mut incomplete = Vec::new();
+            while let Some(row) = found.next()? {
+                let [name, manifest, target]: [String; 3] = [row.get(0)?, row.get(1)?, row.get(2)?];
+                incomplete.push((parse_name(&name)?, parse_digest(&manifest)?, parse_digest(&target)?));
+            }
+            Ok(incomplete)
+        })
+        .await
+    }
+
     /// Removes a repository with all that it holds; bytes that others share stay. `None`: there was
     /// none of that name.
     ///
@@ -238,6 +295,10 @@ impl Metastore {
         })
         .await
     }
+}
+
+fn parse_name(name: &str) -> Result<Repository, Error> {
+    name.parse().map_err(|_| Error::Damaged { what: "repository name" })
 }
 
 fn manifest_row(rows: &Connection, repository_id: i64, row: &Row<'_>) -> Result<ManifestRow, Error> {

@@ -385,13 +385,15 @@ fn plan_is_on(rows: &Connection, registry: RegistryId) -> Result<bool, Error> {
         .exists([registry.0])?)
 }
 
-type RawManifest = (String, String, String, Vec<u8>);
+pub(crate) type RawManifest = (String, String, String, Vec<u8>);
 
 fn stored_manifest(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawManifest> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
 }
 
-fn parse_manifest((digest, media_type, kind, bytes): RawManifest) -> Result<StoredManifest, Error> {
+pub(crate) fn parse_manifest(
+    (digest, media_type, kind, bytes): RawManifest,
+) -> Result<StoredManifest, Error> {
     Ok(StoredManifest {
         digest: parse_digest(&digest)?,
         media_type: MediaType::new(&media_type),

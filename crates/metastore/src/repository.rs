@@ -313,6 +313,21 @@ impl Metastore {
         .await
     }
 
+    /// Forgets a blob whose bytes are lost, wherever it is linked.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn drop_blob(&self, digest: &Digest) -> Result<(), Error> {
+        let digest = digest.to_string();
+        self.write(move |rows| {
+            for table in ["repository_blob", "blob", "layer_inventory"] {
+                rows.prepare_cached(&format!("DELETE FROM {table} WHERE digest = ?1"))?.execute([&digest])?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// The names of the registry's repositories after `after`, in byte order.
     ///
     /// # Errors

@@ -4,6 +4,7 @@
 //! its row committed, a manifest when it, its tags and its scan job are one committed transaction.
 
 mod cache;
+mod check;
 mod collect;
 mod error;
 mod manifests;
@@ -12,6 +13,7 @@ mod sessions;
 mod sweep;
 mod uploads;
 
+pub use check::Checked;
 pub use collect::Collected;
 pub use error::{PutManifestError, StoreError, UploadError};
 pub use manifests::StoredPush;

@@ -27,6 +27,8 @@ pub(crate) enum Command {
     /// Import and update advisory data.
     #[command(subcommand)]
     Feeds(FeedsCommand),
+    /// Read everything that is stored, and say what is lost or damaged. Fails if something is.
+    Fsck(FsckArgs),
     /// Make, list and remove those who may log in: people, services, CI jobs.
     #[command(subcommand)]
     Principal(PrincipalCommand),
@@ -112,6 +114,16 @@ pub(crate) enum FeedsCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct FsckArgs {
+    /// Forget blobs that are lost or damaged, so that the next push brings them again. The server
+    /// must be stopped.
+    #[arg(long)]
+    pub(crate) repair: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 #[derive(Debug, Subcommand)]

@@ -4,6 +4,7 @@ mod cli;
 mod data;
 mod feeds_command;
 mod first_start;
+mod fsck_command;
 mod image_command;
 mod listen;
 mod output;
@@ -50,6 +51,7 @@ fn main() -> ExitCode {
             Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Scan(arguments) => scan_command::run(arguments).await,
             Command::Feeds(command) => feeds_command::run(command).await,
+            Command::Fsck(arguments) => fsck_command::run(arguments).await,
             Command::Principal(command) => {
                 principal_command::principal(command).await.map(|()| ExitCode::SUCCESS)
             }

@@ -1,0 +1,55 @@
+//! `lazaret fsck`: reads everything that is stored and says what is not as it should be.
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use registry::{Registry, UploadObserver, UploadWatch};
+
+use crate::cli::FsckArgs;
+use crate::data::DataFolder;
+use crate::output::say;
+use crate::{Failure, now_ms};
+
+/// Nothing is uploaded here.
+struct Nobody;
+
+impl UploadObserver for Nobody {
+    fn begin(&self, _: &Path, _: &[u8]) -> Option<Box<dyn UploadWatch>> {
+        None
+    }
+}
+
+pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
+    let data = DataFolder::existing(&arguments.data.path)?;
+    // Beside a server only looking is safe: what it holds in memory would still name what is forgotten.
+    let _alone = arguments.repair.then(|| data.lock()).transpose()?;
+    let registry =
+        Registry::new(data.metastore()?, data.blobs()?, Arc::new(Nobody), Arc::new(|| ()), Arc::new(now_ms));
+    let checked = registry.check().await?;
+    for digest in &checked.damaged {
+        say!("damaged     blob {digest}: its bytes are others");
+    }
+    for digest in &checked.missing {
+        say!("missing     blob {digest}: its bytes are not there");
+    }
+    for (repository, digest) in &checked.damaged_manifests {
+        say!("damaged     manifest {repository}@{digest}: push it again");
+    }
+    for (repository, digest, needed) in &checked.incomplete {
+        say!("incomplete  {repository}@{digest} needs {needed}: push the image again");
+    }
+    say!("{} blobs ({} bytes) and {} manifests are right", checked.blobs, checked.bytes, checked.manifests);
+    if checked.is_sound() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.repair {
+        let forgotten = registry.forget_lost(&checked).await?;
+        say!("{forgotten} lost or damaged blobs are forgotten: push their images again, or restore a backup");
+    } else {
+        say!(
+            "`lazaret fsck --repair`, with the server stopped, forgets lost blobs so that a push brings them again"
+        );
+    }
+    Ok(ExitCode::FAILURE)
+}
