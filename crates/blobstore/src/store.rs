@@ -56,8 +56,28 @@ impl BlobStore {
     /// [`Error`] if the folder cannot be made or used.
     pub fn open(root: &Path, durability: Durability) -> Result<Self, Error> {
         let store = Self { root: root.into(), durability };
-        for folder in [root.join(UPLOADS), root.join(BLOBS).join("sha256"), root.join(BLOBS).join("sha512")] {
+        let uploads = root.join(UPLOADS);
+        fs::create_dir_all(&uploads).map_err(failed(&uploads))?;
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            // All of them, and flushed, before the first blob: one that a commit made could be lost
+            // with what another commit put into it meanwhile.
+            let folder = root.join(BLOBS).join(algorithm.name());
             fs::create_dir_all(&folder).map_err(failed(&folder))?;
+            for part in 0..=u8::MAX {
+                match fs::create_dir(folder.join(format!("{part:02x}"))) {
+                    Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                        return Err(failed(&folder)(error));
+                    }
+                    _ => {}
+                }
+            }
+            if durability == Durability::Flushed {
+                flush_folder(&folder)?;
+            }
+        }
+        if durability == Durability::Flushed {
+            flush_folder(&root.join(BLOBS))?;
+            flush_folder(root)?;
         }
         Ok(store)
     }
@@ -186,6 +206,31 @@ impl BlobStore {
         blocking(&self.root, move || remove(&path)).await
     }
 
+    /// Gives another store the blob, by a link if both are on one disk. `false`: it is not here.
+    ///
+    /// # Errors
+    /// [`Error`] if a disk refuses.
+    pub async fn copy_to(&self, digest: &Digest, other: &Self) -> Result<bool, Error> {
+        let (from, to) = (self.blob_path(digest), other.blob_path(digest));
+        let (other, digest) = (other.clone(), digest.clone());
+        blocking(&self.root, move || match fs::hard_link(&from, &to) {
+            Ok(()) if other.durability == Durability::Flushed => {
+                flush_folder(to.parent().unwrap_or(&other.root)).map(|()| true)
+            }
+            Ok(()) => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            // Another disk, or one without links.
+            Err(_) => {
+                let upload = other.upload_path(Uuid::new_v4());
+                fs::copy(&from, &upload).map_err(failed(&from))?;
+                let file = File::open(&upload).map_err(failed(&upload))?;
+                other.settle(&file, &upload, &digest).map(|()| true)
+            }
+        })
+        .await
+    }
+
     /// Everything that lies here.
     ///
     /// # Errors
@@ -232,12 +277,6 @@ impl BlobStore {
         let is_flushed = self.durability == Durability::Flushed;
         if is_flushed {
             file.sync_data().map_err(failed(from))?;
-        }
-        match fs::create_dir(folder) {
-            Ok(()) if is_flushed => flush_folder(folder.parent().unwrap_or(&self.root))?,
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            Err(error) => return Err(failed(folder)(error)),
         }
         fs::rename(from, &to).map_err(failed(from))?;
         if is_flushed { flush_folder(folder) } else { Ok(()) }

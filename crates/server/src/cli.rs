@@ -27,6 +27,8 @@ pub(crate) enum Command {
     /// Import and update advisory data.
     #[command(subcommand)]
     Feeds(FeedsCommand),
+    /// Copy everything to another folder, from which a server can be started, while this one serves.
+    Backup(BackupArgs),
     /// Read everything that is stored, and say what is lost or damaged. Fails if something is.
     Fsck(FsckArgs),
     /// Make, list and remove those who may log in: people, services, CI jobs.
@@ -114,6 +116,15 @@ pub(crate) enum FeedsCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BackupArgs {
+    /// The folder to copy to; empty, or not there yet.
+    #[arg(value_name = "DIR")]
+    pub(crate) target: PathBuf,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 #[derive(Debug, Args)]

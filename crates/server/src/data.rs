@@ -162,6 +162,9 @@ impl DataFolder {
     }
 
     fn database(&self) -> PathBuf {
-        self.root.join("lazaret.db")
+        self.root.join(DATABASE)
     }
 }
+
+/// The rows.
+pub(crate) const DATABASE: &str = "lazaret.db";

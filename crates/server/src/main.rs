@@ -1,5 +1,6 @@
 //! The binary: settings, composition, subcommands and shutdown; no logic of its own.
 
+mod backup_command;
 mod cli;
 mod data;
 mod feeds_command;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
             Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Scan(arguments) => scan_command::run(arguments).await,
             Command::Feeds(command) => feeds_command::run(command).await,
+            Command::Backup(arguments) => backup_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Fsck(arguments) => fsck_command::run(arguments).await,
             Command::Principal(command) => {
                 principal_command::principal(command).await.map(|()| ExitCode::SUCCESS)

@@ -40,6 +40,22 @@ impl Metastore {
         Ok(Self { writer: Writer::start(connection)?, readers: Arc::new(readers) })
     }
 
+    /// Writes a copy of all rows, as they are at one instant, to a file that is not there yet. Nobody
+    /// waits for it.
+    ///
+    /// # Errors
+    /// [`Error`] if the file exists or cannot be written.
+    pub async fn copy_to(&self, path: &Path) -> Result<(), Error> {
+        let (readers, path) = (Arc::clone(&self.readers), path.to_owned());
+        let done = tokio::task::spawn_blocking(move || {
+            // Not one of the readers': it must stand outside of any transaction.
+            let connection = connect(&readers.path, readers.durability)?;
+            connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+            std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(Error::Open)
+        });
+        done.await.map_err(|_| Error::Closed)?
+    }
+
     /// Runs `work` in a transaction of the writer. If it errs, nothing of it stays; if it succeeds,
     /// the answer comes after the commit.
     pub(crate) async fn write<T, E>(
