@@ -151,6 +151,16 @@ CREATE TABLE finding (
   PRIMARY KEY (image, position)
 ) STRICT;
 
+-- What a subscription is charged for: each image digest once, when it was first judged there.
+-- Stays when the image goes.
+CREATE TABLE metered (
+  subscription_id TEXT NOT NULL REFERENCES subscription (id),
+  image TEXT NOT NULL,
+  at_ms INTEGER NOT NULL,
+  PRIMARY KEY (subscription_id, image)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX metered_by_time ON metered (subscription_id, at_ms);
+
 -- Which images hold which source package of which advisory namespace.
 -- The empty package stands for "is judged by this namespace at all".
 CREATE TABLE image_package (

@@ -19,6 +19,7 @@ mod repository;
 mod sqlite;
 mod tenancy;
 mod upload;
+mod usage;
 
 pub use assessed::{ResultCursor, ResultPage, StateCounts};
 pub use catalog::{DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
@@ -33,3 +34,4 @@ pub use repository::{BlobUse, LinkedBlob, UnlinkBlob};
 pub use sqlite::{Durability, Metastore};
 pub use tenancy::{Registry, RegistryId, ResourceGroup, Subscription};
 pub use upload::Upload;
+pub use usage::MeteredImage;

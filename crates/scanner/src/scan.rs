@@ -92,7 +92,8 @@ impl Scanner {
                 && verdict.engine == ENGINE
                 && verdict.state != ImageState::Unverified
             {
-                return Ok(());
+                // It may have come to a subscription that did not have it before.
+                return Ok(self.metastore.meter_image(image, (self.clock)()).await?);
             }
         }
         let inventory = match self.metastore.image_inventory(image).await? {

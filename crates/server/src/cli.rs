@@ -27,6 +27,8 @@ pub(crate) enum Command {
     /// Import and update advisory data.
     #[command(subcommand)]
     Feeds(FeedsCommand),
+    /// Show what each subscription is charged for: images judged, each digest once.
+    Usage(UsageArgs),
     /// Copy everything to another folder, from which a server can be started, while this one serves.
     Backup(BackupArgs),
     /// Read everything that is stored, and say what is lost or damaged. Fails if something is.
@@ -116,6 +118,29 @@ pub(crate) enum FeedsCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UsageArgs {
+    /// The month, UTC [default: this one].
+    #[arg(long, value_name = "YYYY-MM")]
+    pub(crate) month: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: UsageFormat,
+}
+
+/// How usage is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum UsageFormat {
+    /// For people: counts.
+    #[default]
+    Table,
+    /// For programs: every image.
+    Json,
+    /// For spreadsheets: every image.
+    Csv,
 }
 
 #[derive(Debug, Args)]

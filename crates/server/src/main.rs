@@ -16,6 +16,7 @@ mod serve;
 mod settings;
 mod table;
 mod tls;
+mod usage_command;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,7 @@ fn main() -> ExitCode {
             Command::Scan(arguments) => scan_command::run(arguments).await,
             Command::Feeds(command) => feeds_command::run(command).await,
             Command::Backup(arguments) => backup_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Usage(arguments) => usage_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Fsck(arguments) => fsck_command::run(arguments).await,
             Command::Principal(command) => {
                 principal_command::principal(command).await.map(|()| ExitCode::SUCCESS)

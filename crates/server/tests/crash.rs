@@ -28,7 +28,12 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost() {
     println!("LAZARET_CRASH_SEED={seed} LAZARET_CRASH_ROUNDS={rounds}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let acknowledged = Arc::new(Mutex::new(Acknowledged::default()));
-    let mut server = Server::start(ServerOptions::new(LAZARET, folder.path()));
+    let mut server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    // Of another package: every image is judged, and healthy.
+    let tracker = folder.path().join("tracker.json");
+    let text = r#"{"zlib":{"CVE-1":{"releases":{"bookworm":{"status":"open","urgency":"low"}}}}}"#;
+    std::fs::write(&tracker, text).expect("writes");
+    assert!(server.command(&["feeds", "import", tracker.to_str().expect("text")]).status.success());
     let mut pushed = 0;
     for round in 0..rounds {
         let client = server.client();
@@ -52,12 +57,12 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost() {
 
     // No blob is half a file. Sessions that were cut off may go on for a day: each has one file.
     assert!(server.terminate());
-    let folders = files(&folder.path().join("registry/blobs/sha256"));
+    let folders = files(&folder.path().join("data/registry/blobs/sha256"));
     for blob in folders.iter().flat_map(|folder| files(folder)) {
         let digest = Digest::sha256(&std::fs::read(&blob).expect("reads"));
         assert!(blob.ends_with(digest.hex()), "{} is damaged", blob.display());
     }
-    let uploads = files(&folder.path().join("registry/uploads"));
+    let uploads = files(&folder.path().join("data/registry/uploads"));
     assert!(uploads.len() <= 4 * rounds as usize, "half files stay: {uploads:?}");
 }
 
@@ -110,9 +115,16 @@ async fn verify(server: &Server, acknowledged: &Acknowledged) {
         let pending = rows.iter().filter(|row| row["state"] == "Pending").count();
         assert!(rows.len() >= acknowledged.manifests.len(), "images are missing from the list");
         if pending == 0 {
-            let wrong: Vec<_> =
-                rows.iter().filter(|row| row["causes"][0]["code"] != "NoAdvisoryData").collect();
-            assert!(wrong.is_empty(), "verdicts that should be 'no advisory data': {wrong:?}");
+            let wrong: Vec<_> = rows.iter().filter(|row| row["state"] != "Healthy").collect();
+            assert!(wrong.is_empty(), "verdicts that should be healthy: {wrong:?}");
+            // Charged for exactly what was judged, each digest once.
+            let usage = server.command(&["usage", "--format=json"]);
+            let usage: serde_json::Value = serde_json::from_slice(&usage.stdout).expect("a document");
+            let judged: std::collections::BTreeSet<_> =
+                rows.iter().map(|row| row["digest"].to_string()).collect();
+            let metered: Vec<_> = usage[0]["images"].as_array().expect("a list").iter().collect();
+            assert_eq!(metered.len(), judged.len(), "each image is charged for once");
+            assert!(metered.iter().all(|metered| judged.contains(&metered["image"].to_string())));
             return;
         }
         assert!(std::time::Instant::now() < deadline, "{pending} images never get a verdict");

@@ -51,6 +51,17 @@ async fn off_keeps_what_is_known_and_on_scans_what_is_stored() {
         }
         assert!(std::time::Instant::now() < deadline, "{before} {meanwhile}");
     }
+    let usage = |arguments: &[&str]| {
+        let output = server.command(&[&["usage", "--format=json"], arguments].concat());
+        let usage: Value = serde_json::from_slice(&output.stdout).expect("a document");
+        usage[0]["count"].clone()
+    };
+    assert_eq!((usage(&[]), usage(&["--month=2020-01"])), (2.into(), 0.into()));
+    assert!(!server.command(&["usage", "--month=May"]).status.success());
+    // The same image again, under another name, costs nothing.
+    client.push("other", "again", &made("zlib")).await.expect("pushes");
+    assert_eq!(scan(&server, "other:again")["state"], "Unhealthy");
+    assert_eq!(usage(&[]), 2);
     let plans = server.command(&["plan", "show", "--format=json"]);
     let plans: Value = serde_json::from_slice(&plans.stdout).expect("a document");
     assert_eq!((&plans[0]["plan"], &plans[0]["tier"]), (&"ContainerRegistry".into(), &"Standard".into()));

@@ -1,0 +1,69 @@
+//! `lazaret usage`: what each subscription is charged for.
+
+use jiff::ToSpan as _;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use serde_json::json;
+
+use crate::cli::{UsageArgs, UsageFormat};
+use crate::data::DataFolder;
+use crate::output::say;
+use crate::table::{table, time};
+use crate::{Failure, now_ms};
+
+pub(crate) async fn run(arguments: UsageArgs) -> Result<(), Failure> {
+    let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
+    let first = match &arguments.month {
+        Some(month) => parse(month)?,
+        None => jiff::Timestamp::from_millisecond(now_ms())?.to_zoned(TimeZone::UTC).date().first_of_month(),
+    };
+    let (from_ms, until_ms) = (start(first)?, start(first.checked_add(1.month())?)?);
+    let mut rows = table(&["SUBSCRIPTION", "ID", "MONTH", "IMAGES"]);
+    let mut documents = Vec::new();
+    let month = first.strftime("%Y-%m").to_string();
+    if arguments.format == UsageFormat::Csv {
+        say!("subscription,month,image,firstJudged");
+    }
+    for subscription in metastore.subscriptions().await? {
+        let images = metastore.metered(subscription.id, from_ms, until_ms).await?;
+        match arguments.format {
+            UsageFormat::Csv => {
+                for metered in &images {
+                    say!("{},{month},{},{}", subscription.id, metered.image, time(metered.at_ms));
+                }
+            }
+            UsageFormat::Table => {
+                rows.add_row([
+                    subscription.display_name.clone(),
+                    subscription.id.to_string(),
+                    month.clone(),
+                    images.len().to_string(),
+                ]);
+            }
+            UsageFormat::Json => {
+                let images: Vec<_> = images
+                    .iter()
+                    .map(|metered| json!({ "image": metered.image, "firstJudged": time(metered.at_ms) }))
+                    .collect();
+                documents.push(json!({
+                    "subscription": subscription.id, "month": month, "count": images.len(), "images": images,
+                }));
+            }
+        }
+    }
+    match arguments.format {
+        UsageFormat::Json => say!("{}", serde_json::to_string_pretty(&documents)?),
+        UsageFormat::Table => say!("{rows}"),
+        UsageFormat::Csv => {}
+    }
+    Ok(())
+}
+
+/// `YYYY-MM`.
+fn parse(month: &str) -> Result<Date, Failure> {
+    format!("{month}-01").parse().map_err(|_| format!("{month:?} is no month: write YYYY-MM").into())
+}
+
+fn start(day: Date) -> Result<i64, Failure> {
+    Ok(day.to_zoned(TimeZone::UTC)?.timestamp().as_millisecond())
+}
