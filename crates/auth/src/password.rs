@@ -1,11 +1,12 @@
 //! Names and secrets.
 
 use std::collections::HashMap;
+use std::sync::mpsc::SyncSender;
 
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 
 use crate::secret::is_secret_of;
 use crate::throttle::Throttle;
@@ -28,15 +29,22 @@ pub enum AuthError {
     Store(#[from] metastore::Error),
 }
 
-/// What makes checking secrets bearable: they take 20 ms and 19 MiB each.
+/// What makes checking secrets bearable: each check takes 20 ms and 19 MiB.
 pub(crate) struct Passwords {
     /// Secrets found right of late, as keyed digests, with the time at which they are forgotten.
     known: Mutex<HashMap<[u8; 32], i64>>,
     cache_key: [u8; 32],
     throttle: Mutex<Throttle>,
-    checks: Semaphore,
+    checks: SyncSender<Check>,
     /// What a name that nobody has is checked against, so that it takes as long.
     nobody: String,
+}
+
+/// One secret to be checked.
+struct Check {
+    secret: String,
+    hash: String,
+    answer: oneshot::Sender<bool>,
 }
 
 impl Default for Passwords {
@@ -45,10 +53,24 @@ impl Default for Passwords {
             known: Mutex::default(),
             cache_key: rand::rng().random(),
             throttle: Mutex::default(),
-            checks: Semaphore::new(CHECKS_AT_ONCE),
+            checks: checker(),
             nobody: hash_secret(""),
         }
     }
+}
+
+/// One thread checks them all. On the runtime's many threads each would keep its 19 MiB for ever.
+#[expect(clippy::expect_used, reason = "a house that has no thread to give cannot stand")]
+fn checker() -> SyncSender<Check> {
+    let (checks, waiting) = std::sync::mpsc::sync_channel::<Check>(CHECKS_WAITING_MAX);
+    let work = move || {
+        for Check { secret, hash, answer } in waiting {
+            // Whoever asked may have gone.
+            let _ = answer.send(is_secret_of(&secret, &hash));
+        }
+    };
+    std::thread::Builder::new().name("passwords".to_owned()).spawn(work).expect("a thread");
+    checks
 }
 
 impl Auth {
@@ -77,7 +99,7 @@ impl Auth {
             if let Some(retry_after_s) = passwords.throttle.lock().wait_s(name_or_id, now_ms) {
                 return Err(AuthError::TooManyAttempts { retry_after_s });
             }
-            let is_right = self.matches(secret, hash).await && principal.is_some();
+            let is_right = self.matches(secret, hash).await? && principal.is_some();
             if !is_right {
                 passwords.throttle.lock().failed(name_or_id, now_ms);
                 return Err(AuthError::BadCredentials);
@@ -92,14 +114,16 @@ impl Auth {
         self.load(&id.to_string()).await?.ok_or(AuthError::BadCredentials)
     }
 
-    /// Off the threads that serve others; a panic or a closing runtime is a no.
-    async fn matches(&self, secret: &str, hash: &str) -> bool {
-        let Ok(_permit) = self.passwords.checks.acquire().await else { return false };
-        let (secret, hash) = (secret.to_owned(), hash.to_owned());
-        tokio::task::spawn_blocking(move || is_secret_of(&secret, &hash)).await.unwrap_or(false)
+    /// On the thread that does nothing else.
+    async fn matches(&self, secret: &str, hash: &str) -> Result<bool, AuthError> {
+        let (answer, answered) = oneshot::channel();
+        let check = Check { secret: secret.to_owned(), hash: hash.to_owned(), answer };
+        // So many at once are no clients.
+        self.passwords.checks.try_send(check).map_err(|_| AuthError::TooManyAttempts { retry_after_s: 5 })?;
+        Ok(answered.await.unwrap_or(false))
     }
 }
 
 const KNOWN_MS: i64 = 60_000;
 const KNOWN_MAX: usize = 10_000;
-const CHECKS_AT_ONCE: usize = 4;
+const CHECKS_WAITING_MAX: usize = 1000;
