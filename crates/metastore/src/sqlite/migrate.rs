@@ -22,4 +22,7 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
 }
 
 /// Never edit one that was released: add the next.
-const MIGRATIONS: [&str; 1] = [include_str!("../../migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/0001_first.sql"),
+    //
+];
