@@ -8,13 +8,14 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, from the ground up: a room may use those above it in this list, as [`may_use`] says.
-const ROOMS: [(&str, Floor); 19] = [
+const ROOMS: [(&str, Floor); 20] = [
     ("oci", Floor::Nouns),
     ("inventory", Floor::Nouns),
     ("advisory", Floor::Nouns),
     ("assessment", Floor::Nouns),
     ("extract", Floor::Rules),
     ("matching", Floor::Rules),
+    ("kql", Floor::Rules),
     ("blobstore", Floor::Stores),
     ("metastore", Floor::Stores),
     ("jobs", Floor::Engines),

@@ -1,0 +1,248 @@
+//! Columns of JSON documents that stay text until something in them is asked for.
+//!
+//! A document is made of layers that are laid over each other: what a finding says is the same in every
+//! image that has it, and what an image says is the same for all its findings. Each layer is a text a
+//! distinct document and a code a row, so that a path is looked up once a distinct text, whatever the
+//! number of rows, and a lookup that was made once is kept with the texts.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use crate::column::{Codes, Column, Dictionary, Gathered};
+use crate::json;
+use crate::value::{Bag, Value};
+
+/// Distinct JSON texts, and where the paths that were asked for are in them.
+#[derive(Debug, Default)]
+pub struct Texts {
+    texts: Vec<Arc<str>>,
+    paths: Mutex<HashMap<Vec<Arc<str>>, Arc<Found>>>,
+}
+
+impl Texts {
+    /// These texts, each a JSON document. What is not JSON reads as null.
+    #[must_use]
+    pub fn new(texts: Vec<Arc<str>>) -> Self {
+        Self { texts, paths: Mutex::default() }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.texts.len()
+    }
+
+    /// True if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.texts.is_empty()
+    }
+
+    /// The texts, by code.
+    #[must_use]
+    pub fn texts(&self) -> &[Arc<str>] {
+        &self.texts
+    }
+
+    /// About how many bytes of memory the texts take; what was looked up comes on top.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.texts.iter().map(|text| text.len() + 32).sum()
+    }
+
+    /// Where each text has this path.
+    fn find(&self, path: &[Arc<str>]) -> Arc<Found> {
+        if let Some(found) = self.lock().get(path) {
+            return Arc::clone(found);
+        }
+        let found = Arc::new(match path.split_last() {
+            None => Found::new(self.texts.iter().map(|text| json::whole(text)).collect(), &self.texts),
+            Some((name, parent)) => {
+                let parent = self.find(parent);
+                let spans = self.texts.iter().zip(&parent.spans);
+                let spans = spans.map(|(text, span)| json::member(text, *span, name)).collect();
+                Found::new(spans, &self.texts)
+            }
+        });
+        let mut paths = self.lock();
+        if paths.len() >= PATHS_MAX {
+            paths.clear();
+        }
+        paths.insert(path.to_vec(), Arc::clone(&found));
+        found
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Vec<Arc<str>>, Arc<Found>>> {
+        // What is behind it is a cache: a panic elsewhere cannot have left it half done.
+        self.paths.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One path in each of the texts.
+#[derive(Debug)]
+struct Found {
+    /// Where it is: empty where it is not.
+    spans: Vec<json::Span>,
+    is_anywhere: bool,
+    values: OnceLock<Arc<Dictionary>>,
+}
+
+impl Found {
+    fn new(spans: Vec<json::Span>, texts: &[Arc<str>]) -> Self {
+        let is_anywhere =
+            spans.iter().zip(texts).any(|(span, text)| !span.is_empty() && span.of(text) != "null");
+        Self { spans, is_anywhere, values: OnceLock::new() }
+    }
+
+    fn values(&self) -> &Arc<Dictionary> {
+        self.values.get_or_init(|| Arc::new(Dictionary::unknown(self.spans.len())))
+    }
+
+    fn parse(&self, texts: &Texts, code: u32) -> Value {
+        let (Some(span), Some(text)) = (self.spans.get(code as usize), texts.texts.get(code as usize)) else {
+            return Value::Null;
+        };
+        Value::parse_json(span.of(text)).unwrap_or(Value::Null)
+    }
+}
+
+/// A layer: which of the texts, a row.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// A code a row.
+    pub codes: Codes,
+    /// What the codes point into.
+    pub texts: Arc<Texts>,
+}
+
+/// Documents, or one path in each of them.
+#[derive(Clone, Debug)]
+pub struct Document {
+    layers: Vec<Layer>,
+    path: Vec<Arc<str>>,
+}
+
+impl Document {
+    /// Documents of these layers: bags are merged, and elsewhere the later layer hides the earlier.
+    #[must_use]
+    pub fn new(layers: Vec<Layer>) -> Self {
+        Self { layers, path: Vec::new() }
+    }
+
+    /// The member of that name in each document.
+    #[must_use]
+    pub fn member(&self, name: &Arc<str>) -> Self {
+        let mut path = self.path.clone();
+        path.push(Arc::clone(name));
+        Self { layers: self.layers.clone(), path }
+    }
+
+    /// The rows at these positions, in this order.
+    #[must_use]
+    pub fn select(&self, rows: &[u32], gathered: &mut Gathered) -> Self {
+        let select = |layer: &Layer| Layer {
+            codes: gathered.select(&layer.codes, rows),
+            texts: Arc::clone(&layer.texts),
+        };
+        Self { layers: self.layers.iter().map(select).collect(), path: self.path.clone() }
+    }
+
+    /// The value in one row.
+    #[must_use]
+    pub fn get(&self, row: usize) -> Value {
+        let found = self.layers.iter().map(|layer| {
+            let code = layer.codes.get(row).copied().unwrap_or(u32::MAX);
+            layer.texts.find(&self.path).parse(&layer.texts, code)
+        });
+        found.fold(Value::Null, merge)
+    }
+
+    /// The values: a code a row where only one layer has the path.
+    #[must_use]
+    pub fn values(&self) -> Column {
+        let found: Vec<(&Layer, Arc<Found>)> =
+            self.layers.iter().map(|layer| (layer, layer.texts.find(&self.path))).collect();
+        let holding: Vec<&(&Layer, Arc<Found>)> =
+            found.iter().filter(|(_, found)| found.is_anywhere).collect();
+        match holding.as_slice() {
+            [] => Column::Const(Value::Null),
+            [(layer, found)] => {
+                let values = found.values();
+                for code in layer.codes.iter() {
+                    values.fill(*code, || found.parse(&layer.texts, *code));
+                }
+                Column::Coded { codes: Arc::clone(&layer.codes), values: Arc::clone(values) }
+            }
+            several => {
+                let rows = self.layers.first().map_or(0, |layer| layer.codes.len());
+                let value = |row: usize| {
+                    let values = several.iter().map(|(layer, found)| {
+                        let code = layer.codes.get(row).copied().unwrap_or(u32::MAX);
+                        found.parse(&layer.texts, code)
+                    });
+                    values.fold(Value::Null, merge)
+                };
+                Column::plain((0..rows).map(value).collect())
+            }
+        }
+    }
+}
+
+/// Lays one value over another.
+fn merge(below: Value, above: Value) -> Value {
+    match (below, above) {
+        (below, Value::Null) => below,
+        (Value::Object(below), Value::Object(above)) => {
+            let mut members: Bag = (*below).clone();
+            for (name, value) in above.iter() {
+                match members.iter_mut().find(|(known, _)| known == name) {
+                    Some((_, known)) => *known = merge(known.clone(), value.clone()),
+                    None => members.push((Arc::clone(name), value.clone())),
+                }
+            }
+            Value::object(members)
+        }
+        (_, above) => above,
+    }
+}
+
+/// Looked-up paths that are kept with the texts. A dashboard asks for a dozen.
+const PATHS_MAX: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(codes: &[u32], texts: &[&str]) -> Layer {
+        let texts = texts.iter().map(|text| Arc::from(*text)).collect();
+        Layer { codes: Arc::new(codes.to_vec()), texts: Arc::new(Texts::new(texts)) }
+    }
+
+    fn show(column: &Column, rows: usize) -> String {
+        let values: Vec<String> = (0..rows).map(|row| column.get(row).to_json().to_string()).collect();
+        values.join(" ")
+    }
+
+    #[test]
+    fn a_path_in_one_layer_is_coded_and_a_bag_in_two_is_merged() {
+        let document = Document::new(vec![
+            layer(&[0, 1, 0], &[r#"{"status":{"code":"Unhealthy"},"a":{"x":1}}"#, r#"{"status":{"code":"Healthy"}}"#]),
+            layer(&[0, 0, 1], &[r#"{"a":{"digest":"one","é\"q":[1, {"]":2}]}}"#, r#"{"a":{"digest":"two"}}"#]),
+        ]);
+        let at = |path: &[&str]| {
+            path.iter().fold(document.clone(), |document, name| document.member(&Arc::from(*name)))
+        };
+        let code = at(&["status", "code"]).values();
+        assert!(matches!(code, Column::Coded { .. }));
+        assert_eq!(show(&code, 3), r#""Unhealthy" "Healthy" "Unhealthy""#);
+        assert_eq!(show(&at(&["a", "digest"]).values(), 3), r#""one" "one" "two""#);
+        assert_eq!(show(&at(&["a", "é\"q"]).values(), 3), r#"[1,{"]":2}] [1,{"]":2}] null"#);
+        assert_eq!(
+            show(&at(&["a"]).values(), 3),
+            r#"{"x":1,"digest":"one","é\"q":[1,{"]":2}]} {"digest":"one","é\"q":[1,{"]":2}]} {"x":1,"digest":"two"}"#
+        );
+        assert!(matches!(at(&["nowhere", "at all"]).values(), Column::Const(Value::Null)));
+        let some = at(&["a", "x"]).select(&[2, 1], &mut Gathered::default());
+        assert_eq!(show(&some.values(), 2), "1 null");
+    }
+}
