@@ -51,7 +51,7 @@ impl Texts {
     }
 
     /// Where each text has this path.
-    fn find(&self, path: &[Arc<str>]) -> Arc<Found> {
+    pub(crate) fn find(&self, path: &[Arc<str>]) -> Arc<Found> {
         if let Some(found) = self.lock().get(path) {
             return Arc::clone(found);
         }
@@ -80,18 +80,26 @@ impl Texts {
 
 /// One path in each of the texts.
 #[derive(Debug)]
-struct Found {
+pub(crate) struct Found {
     /// Where it is: empty where it is not.
     spans: Vec<json::Span>,
     is_anywhere: bool,
+    /// Wherever there is something, it is a bag.
+    is_bags: bool,
     values: OnceLock<Arc<Dictionary>>,
 }
 
 impl Found {
     fn new(spans: Vec<json::Span>, texts: &[Arc<str>]) -> Self {
-        let is_anywhere =
-            spans.iter().zip(texts).any(|(span, text)| !span.is_empty() && span.of(text) != "null");
-        Self { spans, is_anywhere, values: OnceLock::new() }
+        let (mut is_anywhere, mut is_bags) = (false, true);
+        for (span, text) in spans.iter().zip(texts) {
+            let found = span.of(text);
+            if !found.is_empty() && found != "null" {
+                is_anywhere = true;
+                is_bags &= found.starts_with('{');
+            }
+        }
+        Self { spans, is_anywhere, is_bags, values: OnceLock::new() }
     }
 
     fn values(&self) -> &Arc<Dictionary> {
@@ -118,8 +126,8 @@ pub struct Layer {
 /// Documents, or one path in each of them.
 #[derive(Clone, Debug)]
 pub struct Document {
-    layers: Vec<Layer>,
-    path: Vec<Arc<str>>,
+    pub(crate) layers: Vec<Layer>,
+    pub(crate) path: Vec<Arc<str>>,
 }
 
 impl Document {
@@ -135,6 +143,12 @@ impl Document {
         let mut path = self.path.clone();
         path.push(Arc::clone(name));
         Self { layers: self.layers.clone(), path }
+    }
+
+    /// True if there is nothing but bags and nulls.
+    #[must_use]
+    pub fn holds_bags(&self) -> bool {
+        self.layers.iter().all(|layer| layer.texts.find(&self.path).is_bags)
     }
 
     /// The rows at these positions, in this order.
@@ -226,8 +240,14 @@ mod tests {
     #[test]
     fn a_path_in_one_layer_is_coded_and_a_bag_in_two_is_merged() {
         let document = Document::new(vec![
-            layer(&[0, 1, 0], &[r#"{"status":{"code":"Unhealthy"},"a":{"x":1}}"#, r#"{"status":{"code":"Healthy"}}"#]),
-            layer(&[0, 0, 1], &[r#"{"a":{"digest":"one","é\"q":[1, {"]":2}]}}"#, r#"{"a":{"digest":"two"}}"#]),
+            layer(
+                &[0, 1, 0],
+                &[r#"{"status":{"code":"Unhealthy"},"a":{"x":1}}"#, r#"{"status":{"code":"Healthy"}}"#],
+            ),
+            layer(
+                &[0, 0, 1],
+                &[r#"{"a":{"digest":"one","é\"q":[1, {"]":2}]}}"#, r#"{"a":{"digest":"two"}}"#],
+            ),
         ]);
         let at = |path: &[&str]| {
             path.iter().fold(document.clone(), |document, name| document.member(&Arc::from(*name)))

@@ -3,14 +3,33 @@
 //! text → [syntax tree](syntax) → plan → rows, over tables that a [`Source`] lends. Pure: no I/O, no clock,
 //! no randomness. What a query may use of memory and time is bounded by what its caller passes in.
 
+mod aggregate;
+mod bind;
 mod column;
+mod compute;
 mod document;
+mod error;
+mod eval;
+mod exec;
 mod function;
 mod json;
+mod lex;
+mod optimise;
+mod parse;
+mod parsing;
 mod pattern;
+mod plan;
+mod print;
+mod run;
+mod source;
+pub mod syntax;
 mod time;
 mod value;
 
 pub use column::{Batch, Codes, Column, Dictionary, Gathered};
 pub use document::{Document, Layer, Texts};
+pub use error::{Code, Detail, Position, QueryError};
+pub use parse::parse;
+pub use run::{Answer, AnswerColumn, Settings, run, run_with};
+pub use source::{Source, Table, TableColumn};
 pub use value::{Bag, TICKS_PER_DAY, TICKS_PER_SECOND, Type, Value};

@@ -40,7 +40,9 @@ fn translated(pattern: &str) -> String {
         match characters.next() {
             Some('Z') => text.push_str(r"\n?\z"),
             Some('e') => text.push_str(r"\x1b"),
-            Some(it @ ('_' | '"' | '\'' | ' ' | '<' | '>' | '`' | '@' | '!' | ',' | ';' | ':' | '=' | '%')) => {
+            Some(
+                it @ ('_' | '"' | '\'' | ' ' | '<' | '>' | '`' | '@' | '!' | ',' | ';' | ':' | '=' | '%'),
+            ) => {
                 text.push(it);
             }
             Some(other) => {

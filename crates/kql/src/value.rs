@@ -214,7 +214,10 @@ impl Value {
             serde_json::Value::String(text) => Self::text(text),
             serde_json::Value::Array(items) => Self::array(items.iter().map(Self::from_json).collect()),
             serde_json::Value::Object(members) => Self::object(
-                members.iter().map(|(name, value)| (Arc::from(name.as_str()), Self::from_json(value))).collect(),
+                members
+                    .iter()
+                    .map(|(name, value)| (Arc::from(name.as_str()), Self::from_json(value)))
+                    .collect(),
             ),
         }
     }

@@ -9,21 +9,30 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["tostring"], &[Any], Returns::Is(Type::String), |_, it| convert(&it[0], Type::String))
         .sees_null()
         .keeps_name(),
-    Function::new(&["tolong"], &[Any], Returns::Is(Type::Long), |_, it| convert(&it[0], Type::Long)).keeps_name(),
-    Function::new(&["toint"], &[Any], Returns::Is(Type::Int), |_, it| convert(&it[0], Type::Int)).keeps_name(),
-    Function::new(&["todouble", "toreal"], &[Any], Returns::Is(Type::Real), |_, it| convert(&it[0], Type::Real))
+    Function::new(&["tolong"], &[Any], Returns::Is(Type::Long), |_, it| convert(&it[0], Type::Long))
         .keeps_name(),
+    Function::new(&["toint"], &[Any], Returns::Is(Type::Int), |_, it| convert(&it[0], Type::Int))
+        .keeps_name(),
+    Function::new(&["todouble", "toreal"], &[Any], Returns::Is(Type::Real), |_, it| {
+        convert(&it[0], Type::Real)
+    })
+    .keeps_name(),
     Function::new(&["todecimal"], &[Any], Returns::Is(Type::Decimal), |_, it| convert(&it[0], Type::Decimal))
         .keeps_name(),
-    Function::new(&["tobool", "toboolean"], &[Any], Returns::Is(Type::Bool), |_, it| convert(&it[0], Type::Bool))
-        .keeps_name(),
-    Function::new(&["todatetime"], &[Any], Returns::Is(Type::DateTime), |_, it| convert(&it[0], Type::DateTime))
-        .keeps_name(),
+    Function::new(&["tobool", "toboolean"], &[Any], Returns::Is(Type::Bool), |_, it| {
+        convert(&it[0], Type::Bool)
+    })
+    .keeps_name(),
+    Function::new(&["todatetime"], &[Any], Returns::Is(Type::DateTime), |_, it| {
+        convert(&it[0], Type::DateTime)
+    })
+    .keeps_name(),
     Function::new(&["totimespan", "totime"], &[Any], Returns::Is(Type::TimeSpan), |_, it| {
         convert(&it[0], Type::TimeSpan)
     })
     .keeps_name(),
-    Function::new(&["toguid"], &[Any], Returns::Is(Type::Guid), |_, it| convert(&it[0], Type::Guid)).keeps_name(),
+    Function::new(&["toguid"], &[Any], Returns::Is(Type::Guid), |_, it| convert(&it[0], Type::Guid))
+        .keeps_name(),
     Function::new(
         &["todynamic", "parse_json", "parsejson", "toobject", "todict"],
         &[Any],
@@ -31,8 +40,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         |_, it| to_dynamic(&it[0]),
     )
     .keeps_name(),
-    Function::new(&["gettype"], &[Dynamic], Returns::Is(Type::String), |_, it| Value::text(it[0].type_name()))
-        .sees_null(),
+    Function::new(&["gettype"], &[Dynamic], Returns::Is(Type::String), |_, it| {
+        Value::text(it[0].type_name())
+    })
+    .sees_null(),
 ];
 
 /// Text is parsed; text that is no JSON stays text, as in Kusto.

@@ -4,6 +4,9 @@
 //! called at all where an argument is null, unless it says that it [takes nulls](Function::sees_null).
 
 mod conversion;
+pub(crate) mod search;
+
+pub(crate) use conversion::convert;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -127,6 +130,10 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new(now: i64) -> Self {
         Self { now, regexes: HashMap::new() }
+    }
+
+    pub(crate) fn failure(&mut self) -> Option<String> {
+        None
     }
 
     /// The compiled pattern; `None` if it is none, or asks for what linear time cannot give.

@@ -1,0 +1,369 @@
+//! Aggregates: what many rows come to.
+//!
+//! Nulls do not count, except for `count` and where the name says so.
+
+use std::collections::HashSet;
+
+use crate::value::{Bag, Type, Value};
+
+/// An aggregate function.
+#[derive(Debug)]
+pub(crate) struct Aggregate {
+    /// Its name and its other names.
+    pub(crate) names: &'static [&'static str],
+    pub(crate) kind: Kind,
+    /// How many arguments it takes, at least and at most, its condition included.
+    pub(crate) arity: (usize, usize),
+    /// Its last argument says which rows count.
+    pub(crate) has_condition: bool,
+    /// What unnamed columns are called: this, `_`, and the name of the argument. Nothing: like the argument.
+    pub(crate) prefix: &'static str,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Count,
+    DistinctCount,
+    Sum,
+    Average,
+    Min,
+    Max,
+    ArgMin,
+    ArgMax,
+    Any,
+    List,
+    ListWithNulls,
+    Set,
+    Bag,
+    StandardDeviation,
+    StandardDeviationOfAll,
+    Variance,
+    VarianceOfAll,
+    Percentile,
+    BitAnd,
+    BitOr,
+    BitXor,
+}
+
+const fn it(
+    names: &'static [&'static str],
+    kind: Kind,
+    arity: (usize, usize),
+    has_condition: bool,
+    prefix: &'static str,
+) -> Aggregate {
+    Aggregate { names, kind, arity, has_condition, prefix }
+}
+
+pub(crate) const AGGREGATES: &[Aggregate] = &[
+    it(&["count"], Kind::Count, (0, 1), false, "count"),
+    it(&["countif"], Kind::Count, (1, 1), true, "countif"),
+    it(&["dcount"], Kind::DistinctCount, (1, 2), false, "dcount"),
+    it(&["dcountif"], Kind::DistinctCount, (2, 3), true, "dcountif"),
+    it(&["count_distinct"], Kind::DistinctCount, (1, 1), false, "count_distinct"),
+    it(&["count_distinctif"], Kind::DistinctCount, (2, 2), true, "count_distinctif"),
+    it(&["sum"], Kind::Sum, (1, 1), false, "sum"),
+    it(&["sumif"], Kind::Sum, (2, 2), true, "sumif"),
+    it(&["avg"], Kind::Average, (1, 1), false, "avg"),
+    it(&["avgif"], Kind::Average, (2, 2), true, "avgif"),
+    it(&["min"], Kind::Min, (1, 1), false, "min"),
+    it(&["minif"], Kind::Min, (2, 2), true, "minif"),
+    it(&["max"], Kind::Max, (1, 1), false, "max"),
+    it(&["maxif"], Kind::Max, (2, 2), true, "maxif"),
+    it(&["arg_min"], Kind::ArgMin, (1, 128), false, ""),
+    it(&["argmin"], Kind::ArgMin, (1, 128), false, "min"),
+    it(&["arg_max"], Kind::ArgMax, (1, 128), false, ""),
+    it(&["argmax"], Kind::ArgMax, (1, 128), false, "max"),
+    it(&["take_any"], Kind::Any, (1, 128), false, ""),
+    it(&["any"], Kind::Any, (1, 128), false, "any"),
+    it(&["take_anyif"], Kind::Any, (2, 2), true, ""),
+    it(&["anyif"], Kind::Any, (2, 2), true, "anyif"),
+    it(&["make_list", "makelist"], Kind::List, (1, 2), false, "list"),
+    it(&["make_list_if"], Kind::List, (2, 3), true, "list"),
+    it(&["make_list_with_nulls"], Kind::ListWithNulls, (1, 1), false, "list"),
+    it(&["make_set", "makeset"], Kind::Set, (1, 2), false, "set"),
+    it(&["make_set_if"], Kind::Set, (2, 3), true, "set"),
+    it(&["make_bag", "make_dictionary"], Kind::Bag, (1, 2), false, "bag"),
+    it(&["make_bag_if"], Kind::Bag, (2, 3), true, "bag"),
+    it(&["stdev"], Kind::StandardDeviation, (1, 1), false, "stdev"),
+    it(&["stdevif"], Kind::StandardDeviation, (2, 2), true, "stdevif"),
+    it(&["stdevp"], Kind::StandardDeviationOfAll, (1, 1), false, "stdevp"),
+    it(&["stdevpif"], Kind::StandardDeviationOfAll, (2, 2), true, "stdevpif"),
+    it(&["variance"], Kind::Variance, (1, 1), false, "variance"),
+    it(&["varianceif"], Kind::Variance, (2, 2), true, "varianceif"),
+    it(&["variancep"], Kind::VarianceOfAll, (1, 1), false, "variancep"),
+    it(&["variancepif"], Kind::VarianceOfAll, (2, 2), true, "variancepif"),
+    it(&["percentile"], Kind::Percentile, (2, 2), false, "percentile"),
+    it(&["percentiles"], Kind::Percentile, (2, 32), false, "percentile"),
+    it(&["binary_all_and"], Kind::BitAnd, (1, 1), false, "binary_all_and"),
+    it(&["binary_all_or"], Kind::BitOr, (1, 1), false, "binary_all_or"),
+    it(&["binary_all_xor"], Kind::BitXor, (1, 1), false, "binary_all_xor"),
+];
+
+/// The aggregate of that name, in any case.
+pub(crate) fn find(name: &str) -> Option<&'static Aggregate> {
+    let name = name.to_ascii_lowercase();
+    AGGREGATES.iter().find(|aggregate| aggregate.names.contains(&name.as_str()))
+}
+
+impl Aggregate {
+    /// The types of its columns.
+    pub(crate) fn types(&self, arguments: &[Type]) -> Vec<Type> {
+        let first = arguments.first().copied().unwrap_or(Type::Long);
+        match self.kind {
+            Kind::Count | Kind::DistinctCount => vec![Type::Long],
+            Kind::Sum if first == Type::Bool => vec![Type::Long],
+            Kind::Sum | Kind::Min | Kind::Max => vec![first],
+            Kind::Average if matches!(first, Type::TimeSpan | Type::DateTime) => vec![first],
+            Kind::Average
+            | Kind::StandardDeviation
+            | Kind::StandardDeviationOfAll
+            | Kind::Variance
+            | Kind::VarianceOfAll => vec![Type::Real],
+            Kind::ArgMin | Kind::ArgMax => arguments.to_vec(),
+            Kind::Any if self.has_condition => vec![first],
+            Kind::Any => arguments.to_vec(),
+            Kind::List | Kind::ListWithNulls | Kind::Set | Kind::Bag => vec![Type::Dynamic],
+            Kind::Percentile => vec![first; arguments.len().saturating_sub(1)],
+            Kind::BitAnd | Kind::BitOr | Kind::BitXor => vec![Type::Long],
+        }
+    }
+
+    /// What a group begins with.
+    pub(crate) fn begin(&self) -> State {
+        match self.kind {
+            Kind::Count => State::Count(0),
+            Kind::DistinctCount => State::Set(HashSet::new(), Vec::new()),
+            Kind::Set => State::Set(HashSet::new(), Vec::new()),
+            Kind::Sum | Kind::Average => State::Sum { total: Value::Null, count: 0 },
+            Kind::Min | Kind::Max => State::Best(Value::Null),
+            Kind::ArgMin | Kind::ArgMax | Kind::Any => State::Row(None),
+            Kind::List | Kind::ListWithNulls | Kind::Percentile => State::List(Vec::new()),
+            Kind::Bag => State::Bag(Vec::new()),
+            Kind::StandardDeviation | Kind::StandardDeviationOfAll | Kind::Variance | Kind::VarianceOfAll => {
+                State::Moments { count: 0.0, mean: 0.0, squares: 0.0 }
+            }
+            Kind::BitAnd | Kind::BitOr | Kind::BitXor => State::Best(Value::Null),
+        }
+    }
+
+    /// Takes a row into account; the answer is how many bytes more are held.
+    pub(crate) fn add(&self, state: &mut State, arguments: &[Value]) -> usize {
+        let arguments = if self.has_condition {
+            match arguments.split_last() {
+                Some((Value::Bool(true), rest)) => rest,
+                _ => return 0,
+            }
+        } else {
+            arguments
+        };
+        if let State::Count(count) = state {
+            *count += 1;
+            return 0;
+        }
+        let Some(first) = arguments.first() else { return 0 };
+        match state {
+            State::Count(_) => 0,
+            State::Row(row) => self.add_row(row, arguments),
+            State::List(items) => {
+                let is_full = arguments.get(1).and_then(Value::as_long).filter(|_| self.kind == Kind::List);
+                let is_full = is_full.is_some_and(|most| items.len() >= usize::try_from(most).unwrap_or(0));
+                if is_full || (first.is_null() && self.kind != Kind::ListWithNulls) {
+                    return 0;
+                }
+                items.push(first.clone());
+                first.size()
+            }
+            _ if first.is_null() => 0,
+            State::Set(known, order) => {
+                let most = arguments.get(1).and_then(Value::as_long).filter(|_| self.kind == Kind::Set);
+                let is_full = most.is_some_and(|most| order.len() >= usize::try_from(most).unwrap_or(0));
+                // `make_set` of arrays takes what is in them.
+                if let (Kind::Set, Value::Array(items)) = (self.kind, first) {
+                    return items.iter().map(|item| into_set(known, order, item, is_full)).sum();
+                }
+                into_set(known, order, first, is_full)
+            }
+            State::Sum { total, count } => {
+                let value =
+                    if let Value::Bool(truth) = first { &Value::Long(i64::from(*truth)) } else { first };
+                *total = if total.is_null() { value.clone() } else { sum(total, value) };
+                *count += 1;
+                0
+            }
+            State::Best(best) => {
+                let is_better = match self.kind {
+                    _ if best.is_null() => true,
+                    Kind::Min => first < &*best,
+                    Kind::Max => first > &*best,
+                    kind => {
+                        if let (Value::Long(one), Value::Long(other)) = (&*best, first) {
+                            *best = Value::Long(match kind {
+                                Kind::BitAnd => one & other,
+                                Kind::BitOr => one | other,
+                                _ => one ^ other,
+                            });
+                        }
+                        false
+                    }
+                };
+                if is_better {
+                    *best = first.clone();
+                }
+                0
+            }
+            State::Bag(members) => {
+                let Value::Object(added) = first else { return 0 };
+                let mut bytes = 0;
+                for (name, value) in added.iter() {
+                    let is_full = members.len() >= BAG_MEMBERS_MAX;
+                    match members.iter_mut().find(|(known, _)| known == name) {
+                        // Kusto keeps any of them; we keep the first.
+                        Some((_, known)) if known.is_null() => *known = value.clone(),
+                        Some(_) => {}
+                        None if is_full => {}
+                        None => {
+                            bytes += name.len() + 48 + value.size();
+                            members.push((name.clone(), value.clone()));
+                        }
+                    }
+                }
+                bytes
+            }
+            State::Moments { count, mean, squares } => {
+                let Some(number) = crate::function::convert(first, Type::Real).as_number() else { return 0 };
+                *count += 1.0;
+                let distance = number - *mean;
+                *mean += distance / *count;
+                *squares += distance * (number - *mean);
+                0
+            }
+        }
+    }
+
+    fn add_row(&self, row: &mut Option<Vec<Value>>, arguments: &[Value]) -> usize {
+        let is_better = match (&row, self.kind) {
+            (None, _) => true,
+            // A value rather than nothing.
+            (Some(known), Kind::Any) => {
+                arguments.len() == 1 && is_nothing(&known[0]) && !is_nothing(&arguments[0])
+            }
+            (Some(known), Kind::ArgMax) => {
+                !arguments[0].is_null() && (known[0].is_null() || arguments[0] > known[0])
+            }
+            (Some(known), _) => !arguments[0].is_null() && (known[0].is_null() || arguments[0] < known[0]),
+        };
+        if !is_better {
+            return 0;
+        }
+        let bytes = if row.is_none() { arguments.iter().map(Value::size).sum() } else { 0 };
+        *row = Some(arguments.to_vec());
+        bytes
+    }
+
+    /// The values of its columns.
+    pub(crate) fn finish(&self, state: State, types: &[Type], constants: &[Value]) -> Vec<Value> {
+        let one = |value: Value| vec![value];
+        match state {
+            State::Count(count) => one(Value::Long(count)),
+            State::Set(known, _) if self.kind == Kind::DistinctCount => {
+                one(Value::Long(i64::try_from(known.len()).unwrap_or(i64::MAX)))
+            }
+            State::Set(_, order) => one(Value::array(order)),
+            State::Sum { total, count } if self.kind == Kind::Average => one(average(&total, count)),
+            State::Sum { total, .. } => one(match total {
+                Value::Null if types.first().is_some_and(|kind| kind.is_number() && !kind.is_whole()) => {
+                    Value::Real(0.0)
+                }
+                Value::Null if types.first() == Some(&Type::TimeSpan) => Value::TimeSpan(0),
+                Value::Null => Value::Long(0),
+                total => total,
+            }),
+            State::Best(Value::Null) => one(types.first().map_or(Value::Null, |kind| kind.nothing())),
+            State::Best(best) => one(best),
+            State::Row(row) => row.unwrap_or_else(|| types.iter().map(|kind| kind.nothing()).collect()),
+            State::List(items) if self.kind == Kind::Percentile => percentiles(items, constants),
+            State::List(items) => one(Value::array(items)),
+            State::Bag(members) => one(Value::object(members)),
+            State::Moments { count, squares, .. } => {
+                let is_of_all = matches!(self.kind, Kind::StandardDeviationOfAll | Kind::VarianceOfAll);
+                let divisor = if is_of_all { count } else { count - 1.0 };
+                let variance = if divisor > 0.0 { squares / divisor } else { 0.0 };
+                let is_variance = matches!(self.kind, Kind::Variance | Kind::VarianceOfAll);
+                one(Value::Real(if is_variance { variance } else { variance.sqrt() }))
+            }
+        }
+    }
+}
+
+/// What a group has come to so far.
+#[derive(Debug)]
+pub(crate) enum State {
+    Count(i64),
+    /// Distinct values, and in what order they came.
+    Set(HashSet<Value>, Vec<Value>),
+    Sum {
+        total: Value,
+        count: i64,
+    },
+    Best(Value),
+    Row(Option<Vec<Value>>),
+    List(Vec<Value>),
+    Bag(Bag),
+    Moments {
+        count: f64,
+        mean: f64,
+        squares: f64,
+    },
+}
+
+fn into_set(known: &mut HashSet<Value>, order: &mut Vec<Value>, value: &Value, is_full: bool) -> usize {
+    if is_full || value.is_null() || !known.insert(value.clone()) {
+        return 0;
+    }
+    order.push(value.clone());
+    value.size() + 48
+}
+
+/// Sums of whole numbers that do not fit go on as reals.
+fn sum(total: &Value, value: &Value) -> Value {
+    match crate::compute::arithmetic(crate::syntax::Operator::Add, total, value) {
+        Value::Null => match (total.as_number(), value.as_number()) {
+            (Some(total), Some(value)) => Value::Real(total + value),
+            _ => total.clone(),
+        },
+        total => total,
+    }
+}
+
+fn average(total: &Value, count: i64) -> Value {
+    match total {
+        Value::TimeSpan(ticks) => ticks.checked_div(count).map_or(Value::Null, Value::TimeSpan),
+        Value::DateTime(ticks) => ticks.checked_div(count).map_or(Value::Null, Value::DateTime),
+        #[expect(clippy::cast_precision_loss, reason = "an average is a real")]
+        total => Value::Real(total.as_number().map_or(f64::NAN, |total| total / count as f64)),
+    }
+}
+
+/// By nearest rank.
+fn percentiles(mut items: Vec<Value>, constants: &[Value]) -> Vec<Value> {
+    items.sort();
+    let rank = |percent: &Value| {
+        let percent = percent.as_number().unwrap_or(50.0).clamp(0.0, 100.0);
+        #[expect(
+            clippy::cast_precision_loss,
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a rank"
+        )]
+        let rank = (percent / 100.0 * items.len() as f64).ceil() as usize;
+        items.get(rank.saturating_sub(1)).cloned().unwrap_or(Value::Null)
+    };
+    constants.iter().map(rank).collect()
+}
+
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_text() == Some("")
+}
+
+const BAG_MEMBERS_MAX: usize = 10_000;

@@ -1,0 +1,376 @@
+//! Expressions over a batch: a column in, a column out.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::column::{Batch, Column, Dictionary};
+use crate::compute;
+use crate::error::{Code, QueryError};
+use crate::function::{Scratch, convert, search};
+use crate::plan::{Among, Argument, Bound, Memo, Node};
+use crate::syntax::{AmongKind, Operator, Test, TestKind};
+use crate::value::{Type, Value};
+
+/// What one run of a query shares: its limits, and what failed.
+pub(crate) struct Context<'a> {
+    pub(crate) scratch: RefCell<Scratch>,
+    memory_left: Cell<usize>,
+    memory_bytes_max: usize,
+    stop: &'a (dyn Fn() -> bool + Sync),
+    failure: RefCell<Option<String>>,
+    pub(crate) optimises: bool,
+}
+
+impl<'a> Context<'a> {
+    pub(crate) fn new(now: i64, memory_bytes_max: usize, stop: &'a (dyn Fn() -> bool + Sync)) -> Self {
+        Self {
+            scratch: RefCell::new(Scratch::new(now)),
+            memory_left: Cell::new(memory_bytes_max),
+            memory_bytes_max,
+            stop,
+            failure: RefCell::default(),
+            optimises: true,
+        }
+    }
+
+    /// To be asked between batches.
+    pub(crate) fn check(&self) -> Result<(), QueryError> {
+        if let Some(message) =
+            self.failure.borrow_mut().take().or_else(|| self.scratch.borrow_mut().failure())
+        {
+            return Err(QueryError::invalid(message));
+        }
+        if (self.stop)() {
+            return Err(QueryError::of(
+                Code::Cancelled,
+                "The query took too long, or nobody waits for it any more.",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Counts memory that the query holds from now on.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<(), QueryError> {
+        match self.memory_left.get().checked_sub(bytes) {
+            Some(left) => {
+                self.memory_left.set(left);
+                Ok(())
+            }
+            None => {
+                let message = format!(
+                    "The query needs more than {} MiB of memory. Filter earlier, project fewer columns, or ask for less.",
+                    self.memory_bytes_max >> 20
+                );
+                Err(QueryError::of(Code::ResponsePayloadTooLarge, message))
+            }
+        }
+    }
+
+    /// Gives back what was counted.
+    pub(crate) fn release(&self, bytes: usize) {
+        self.memory_left.set(self.memory_left.get().saturating_add(bytes).min(self.memory_bytes_max));
+    }
+
+    /// The value, unless it is larger than a value may be.
+    fn bounded(&self, value: Value) -> Value {
+        let is_small = match &value {
+            Value::String(text) => text.len() <= VALUE_BYTES_MAX,
+            Value::Array(_) | Value::Object(_) => fits(&value, &mut VALUE_BYTES_MAX.clone()),
+            _ => true,
+        };
+        if is_small {
+            return value;
+        }
+        *self.failure.borrow_mut() = Some(format!(
+            "A value became larger than {} MiB, which is the most that one may have.",
+            VALUE_BYTES_MAX >> 20
+        ));
+        Value::Null
+    }
+}
+
+/// Counts down what a value takes, and stops at nothing: shared parts count as often as they are written.
+fn fits(value: &Value, left: &mut usize) -> bool {
+    let own = match value {
+        Value::String(text) => text.len() + 24,
+        _ => 24,
+    };
+    let Some(rest) = left.checked_sub(own) else { return false };
+    *left = rest;
+    match value {
+        Value::Array(items) => items.iter().all(|item| fits(item, left)),
+        Value::Object(members) => members.iter().all(|(name, value)| {
+            *left = left.saturating_sub(name.len() + 16);
+            fits(value, left)
+        }),
+        _ => true,
+    }
+}
+
+impl Bound {
+    /// Its value in each row of the batch.
+    pub(crate) fn eval(&self, batch: &Batch, context: &Context<'_>) -> Column {
+        match &self.node {
+            Node::Const(value) => Column::Const(value.clone()),
+            Node::Column(position) => {
+                batch.columns.get(*position).cloned().unwrap_or(Column::Const(Value::Null))
+            }
+            Node::Member(of, name) => match of.eval(batch, context) {
+                Column::Document(document) => Column::Document(document.member(name)),
+                other => apply(&[other], batch.rows, &Memo::default(), |it| {
+                    it[0].member(name).cloned().unwrap_or(Value::Null)
+                }),
+            },
+            Node::Index(of, at, memo) => {
+                let arguments = [of.eval(batch, context), at.eval(batch, context)];
+                apply(&arguments, batch.rows, memo, |it| compute::index(&it[0], &it[1]))
+            }
+            Node::Call(call, arguments, memo) => {
+                let function = call.0;
+                let columns: Vec<Column> = arguments.iter().map(|it| it.eval(batch, context)).collect();
+                // Bags are what parsing would make of them: they stay unread.
+                if let [Column::Document(document)] = columns.as_slice()
+                    && function.names.contains(&"parse_json")
+                    && document.holds_bags()
+                {
+                    return columns[0].clone();
+                }
+                let nothing = self.kind.nothing();
+                let mut scratch = context.scratch.borrow_mut();
+                apply(&columns, batch.rows, memo, |it| {
+                    if !function.sees_null && it.iter().any(Value::is_null) {
+                        return nothing.clone();
+                    }
+                    match (function.call)(&mut scratch, it) {
+                        Value::Null => nothing.clone(),
+                        value => context.bounded(value),
+                    }
+                })
+            }
+            Node::Convert(of, memo) => {
+                let columns = [of.eval(batch, context)];
+                apply(&columns, batch.rows, memo, |it| convert(&it[0], self.kind))
+            }
+            Node::And(terms) => logic(terms, batch, context, false),
+            Node::Or(terms) => logic(terms, batch, context, true),
+            Node::Arithmetic(operator, left, right, memo) => {
+                let columns = [left.eval(batch, context), right.eval(batch, context)];
+                apply(&columns, batch.rows, memo, |it| compute::arithmetic(*operator, &it[0], &it[1]))
+            }
+            Node::Compare(operator, ignores_case, left, right, memo) => {
+                let columns = [left.eval(batch, context), right.eval(batch, context)];
+                apply(&columns, batch.rows, memo, |it| match (it[0].as_text(), it[1].as_text()) {
+                    (Some(left), Some(right)) if *ignores_case => {
+                        let is_equal = search::equals_ignoring_case(left, right);
+                        Value::Bool(is_equal == (*operator == Operator::Equal))
+                    }
+                    _ => compute::compare(*operator, &it[0], &it[1]),
+                })
+            }
+            Node::Test(test, left, right, memo) => {
+                let columns = [left.eval(batch, context), right.eval(batch, context)];
+                let mut scratch = context.scratch.borrow_mut();
+                apply(&columns, batch.rows, memo, |it| tested(*test, &it[0], &it[1], &mut scratch))
+            }
+            Node::Matches(regex, is_negated, of, memo) => {
+                let columns = [of.eval(batch, context)];
+                apply(&columns, batch.rows, memo, |it| match it[0].as_text() {
+                    Some(text) => Value::Bool(regex.is_match(text) != *is_negated),
+                    None => Value::Null,
+                })
+            }
+            Node::Among(among, left, others, memo) => {
+                let columns: Vec<Column> =
+                    std::iter::once(&**left).chain(others).map(|it| it.eval(batch, context)).collect();
+                apply(&columns, batch.rows, memo, |it| is_among(among, it))
+            }
+            Node::Parsed(pattern, of, memo) => {
+                let columns = [of.eval(batch, context)];
+                apply(&columns, batch.rows, memo, |it| match it[0].as_text() {
+                    Some(text) => pattern.read(text),
+                    None => Value::Null,
+                })
+            }
+        }
+    }
+
+    /// Its value where there are no rows.
+    pub(crate) fn eval_const(&self, context: &Context<'_>) -> Value {
+        self.eval(&Batch { rows: 1, columns: Vec::new() }, context).get(0)
+    }
+
+    /// The rows of the batch of which it is true.
+    pub(crate) fn holds(&self, batch: &Batch, context: &Context<'_>) -> Option<Vec<u32>> {
+        let truths = self.eval(batch, context).values();
+        let rows = 0..u32::try_from(batch.rows).unwrap_or(u32::MAX);
+        let is_true = |value: &Value| value.as_bool() == Some(true);
+        let chosen: Vec<u32> = match &truths {
+            Column::Const(value) if is_true(value) => return None,
+            Column::Const(_) => Vec::new(),
+            Column::Coded { codes, values } => rows
+                .zip(codes.iter())
+                .filter(|(_, code)| is_true(values.get(**code)))
+                .map(|(row, _)| row)
+                .collect(),
+            Column::Plain(values) => {
+                rows.zip(values.iter()).filter(|(_, value)| is_true(value)).map(|(row, _)| row).collect()
+            }
+            Column::Document(_) => Vec::new(),
+        };
+        (chosen.len() < batch.rows).then_some(chosen)
+    }
+}
+
+/// A function of the rows' values, computed once a distinct value where there are fewer.
+fn apply(
+    arguments: &[Column],
+    rows: usize,
+    memo: &Memo,
+    mut compute: impl FnMut(&[Value]) -> Value,
+) -> Column {
+    let columns: Vec<Column> = arguments.iter().map(Column::values).collect();
+    let mut shared = None;
+    let mut is_coded = true;
+    let mut is_const = true;
+    for column in &columns {
+        match column {
+            Column::Const(_) => continue,
+            Column::Coded { codes, .. } => match &shared {
+                None => shared = Some(Arc::clone(codes)),
+                Some(known) => is_coded &= Arc::ptr_eq(known, codes),
+            },
+            _ => is_coded = false,
+        }
+        is_const = false;
+    }
+    let mut values: Vec<Value> = Vec::with_capacity(columns.len());
+    if is_const {
+        values.extend(columns.iter().map(|column| column.get(0)));
+        return Column::Const(compute(&values));
+    }
+    if let (true, Some(codes)) = (is_coded, shared) {
+        let result = memo.dictionary(&columns);
+        for (row, code) in codes.iter().enumerate() {
+            result.fill(*code, || {
+                values.clear();
+                values.extend(columns.iter().map(|column| column.get(row)));
+                compute(&values)
+            });
+        }
+        return Column::Coded { codes, values: result };
+    }
+    let each = (0..rows).map(|row| {
+        values.clear();
+        values.extend(columns.iter().map(|column| column.get(row)));
+        compute(&values)
+    });
+    Column::plain(each.collect())
+}
+
+impl Memo {
+    /// Where the results for these arguments go: the same place as last time, if they are the same.
+    fn dictionary(&self, columns: &[Column]) -> Arc<Dictionary> {
+        let mut memo = self.0.borrow_mut();
+        let is_same = |known: &Argument, column: &Column| match (known, column) {
+            (Argument::Const(known), Column::Const(value)) => known == value,
+            (Argument::Coded(known), Column::Coded { values, .. }) => Arc::ptr_eq(known, values),
+            _ => false,
+        };
+        if let Some((known, result)) = &*memo
+            && known.len() == columns.len()
+            && known.iter().zip(columns).all(|(known, column)| is_same(known, column))
+        {
+            return Arc::clone(result);
+        }
+        let mut len = 0;
+        let arguments = columns.iter().map(|column| match column {
+            Column::Coded { values, .. } => {
+                len = len.max(values.len());
+                Argument::Coded(Arc::clone(values))
+            }
+            other => Argument::Const(other.get(0)),
+        });
+        let arguments = arguments.collect();
+        let result = Arc::new(Dictionary::unknown(len));
+        *memo = Some((arguments, Arc::clone(&result)));
+        result
+    }
+}
+
+/// `and` (`or`): false (true) if one term is, else null if one term is, else true (false).
+fn logic(terms: &[Bound], batch: &Batch, context: &Context<'_>, decisive: bool) -> Column {
+    let columns: Vec<Column> = terms.iter().map(|term| term.eval(batch, context)).collect();
+    apply(&columns, batch.rows, &Memo::default(), |it| {
+        if it.iter().any(|value| value.as_bool() == Some(decisive)) {
+            Value::Bool(decisive)
+        } else if it.iter().any(Value::is_null) {
+            Value::Null
+        } else {
+            Value::Bool(!decisive)
+        }
+    })
+}
+
+fn tested(test: Test, left: &Value, right: &Value, scratch: &mut Scratch) -> Value {
+    let (Value::String(text), Value::String(needle)) = (left, right) else { return Value::Null };
+    let is_so = match test.kind {
+        TestKind::Equal => search::equals_ignoring_case(text, needle),
+        TestKind::Contains => search::contains(text, needle, test.is_cased),
+        TestKind::StartsWith => search::starts_with(text, needle, test.is_cased),
+        TestKind::EndsWith => search::ends_with(text, needle, test.is_cased),
+        TestKind::Has => search::has_term(text, needle, test.is_cased),
+        TestKind::HasPrefix => search::has_prefix(text, needle, test.is_cased),
+        TestKind::HasSuffix => search::has_suffix(text, needle, test.is_cased),
+        TestKind::Matches => match scratch.regex(needle) {
+            Some(regex) => regex.is_match(text),
+            None => return Value::Null,
+        },
+    };
+    Value::Bool(is_so != test.is_negated)
+}
+
+fn is_among(among: &Among, values: &[Value]) -> Value {
+    let Some((value, others)) = values.split_first() else { return Value::Null };
+    let is_so = match among.kind {
+        AmongKind::In => {
+            if let Some(known) = &among.known {
+                is_in(known, value, among.is_cased)
+            } else {
+                let is_equal = |one: &Value, other: &Value| match (one.as_text(), other.as_text()) {
+                    (Some(one), Some(other)) if !among.is_cased => search::equals_ignoring_case(one, other),
+                    _ => one == other,
+                };
+                others.iter().any(|other| match other {
+                    Value::Array(items) => items.iter().any(|item| is_equal(value, item)),
+                    other => is_equal(value, other),
+                })
+            }
+        }
+        kind => {
+            let Some(text) = value.as_text() else { return Value::Null };
+            let has = |needle: &Value| search::has_term(text, &needle.to_text(), among.is_cased);
+            let mut needles = others.iter().flat_map(|other| match other {
+                Value::Array(items) => items.iter().collect::<Vec<_>>(),
+                other => vec![other],
+            });
+            if kind == AmongKind::HasAny { needles.any(has) } else { needles.all(has) }
+        }
+    };
+    Value::Bool(is_so != among.is_negated)
+}
+
+fn is_in(known: &HashSet<Value>, value: &Value, is_cased: bool) -> bool {
+    match value.as_text() {
+        Some(text) if !is_cased => known.contains(&Value::text(text.to_lowercase())),
+        _ => !value.is_null() && known.contains(value),
+    }
+}
+
+/// True if the type's values may be asked for their members.
+pub(crate) fn has_members(kind: Type) -> bool {
+    kind == Type::Dynamic
+}
+
+/// As much as Kusto lets one value have.
+const VALUE_BYTES_MAX: usize = 1024 * 1024;

@@ -1,0 +1,125 @@
+//! What `parse` does with one text.
+
+use regex::Regex;
+
+use crate::function::convert;
+use crate::syntax::{ParseKind, ParsePart};
+use crate::value::{Type, Value};
+
+/// A pattern, ready to be used.
+#[derive(Debug)]
+pub(crate) struct Pattern {
+    kinds: Vec<Type>,
+    is_relaxed: bool,
+    way: Way,
+}
+
+#[derive(Debug)]
+enum Way {
+    /// Texts to be found one after the other: what is before each goes to the column, if there is one.
+    Find {
+        parts: Vec<ParsePart>,
+    },
+    Regex(Regex),
+}
+
+impl Pattern {
+    /// # Errors
+    /// A sentence, if the pattern's texts are no regular expressions where they should be.
+    pub(crate) fn new(kind: ParseKind, flags: Option<&str>, parts: &[ParsePart]) -> Result<Self, String> {
+        let kinds: Vec<Type> = parts.iter().filter_map(column_type).collect();
+        let is_relaxed = kind == ParseKind::Relaxed;
+        let is_plain = kind != ParseKind::Regex && kinds.iter().all(|kind| *kind == Type::String);
+        let way = if is_plain && follows_find(parts) {
+            Way::Find { parts: parts.to_vec() }
+        } else {
+            let pattern = regex_of(kind, flags.unwrap_or_default(), parts);
+            Way::Regex(crate::pattern::compile(&pattern).map_err(|error| error.to_string())?)
+        };
+        Ok(Self { kinds, is_relaxed, way })
+    }
+
+    /// The columns' values as an array; null if the text does not fit.
+    pub(crate) fn read(&self, text: &str) -> Value {
+        let Some(found) = (match &self.way {
+            Way::Find { parts } => find(parts, text),
+            Way::Regex(regex) => regex.captures(text).map(|captures| {
+                let group = |position| captures.get(position + 1).map_or("", |found| found.as_str());
+                (0..self.kinds.len()).map(group).collect()
+            }),
+        }) else {
+            return Value::Null;
+        };
+        let mut values = Vec::with_capacity(self.kinds.len());
+        for (kind, text) in self.kinds.iter().zip(found) {
+            let value = convert(&Value::text(text), *kind);
+            if value.is_null() && !self.is_relaxed {
+                return Value::Null;
+            }
+            values.push(value);
+        }
+        Value::array(values)
+    }
+}
+
+fn column_type(part: &ParsePart) -> Option<Type> {
+    if let ParsePart::Column(_, kind) = part { Some(*kind) } else { None }
+}
+
+/// True if no column or `*` follows another: then the first place of each text is the right one.
+fn follows_find(parts: &[ParsePart]) -> bool {
+    parts
+        .windows(2)
+        .all(|pair| matches!(pair[0], ParsePart::Text(_)) || matches!(pair[1], ParsePart::Text(_)))
+}
+
+fn find<'a>(parts: &[ParsePart], text: &'a str) -> Option<Vec<&'a str>> {
+    let mut found = Vec::new();
+    let mut rest = text;
+    let mut parts = parts.iter().peekable();
+    while let Some(part) = parts.next() {
+        match part {
+            ParsePart::Text(text) => rest = rest.strip_prefix(text.as_str())?,
+            part => {
+                let (before, after) = match parts.peek() {
+                    Some(ParsePart::Text(text)) => {
+                        parts.next();
+                        rest.split_once(text.as_str())?
+                    }
+                    _ => (rest, ""),
+                };
+                if matches!(part, ParsePart::Column(..)) {
+                    found.push(before);
+                }
+                rest = after;
+            }
+        }
+    }
+    Some(found)
+}
+
+/// As Kusto's documentation translates a pattern.
+fn regex_of(kind: ParseKind, flags: &str, parts: &[ParsePart]) -> String {
+    let flags: String = flags.chars().filter(|flag| "imsU".contains(*flag)).collect();
+    let flags = if kind == ParseKind::Regex { flags } else { "s".to_owned() };
+    let mut pattern = if flags.is_empty() { "^".to_owned() } else { format!("(?{flags})^") };
+    for (position, part) in parts.iter().enumerate() {
+        let is_last = position + 1 == parts.len();
+        match part {
+            ParsePart::Skip => pattern.push_str(".*?"),
+            ParsePart::Text(text) if kind == ParseKind::Regex => pattern.push_str(&format!("(?:{text})")),
+            ParsePart::Text(text) => pattern.push_str(&regex::escape(text)),
+            ParsePart::Column(_, Type::Long | Type::Int) if kind != ParseKind::Relaxed => {
+                pattern.push_str(r"\s*(-?\d+)");
+            }
+            ParsePart::Column(_, Type::Real | Type::Decimal) if kind != ParseKind::Relaxed => {
+                pattern.push_str(r"\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)");
+            }
+            ParsePart::Column(..) => pattern.push_str("(.*?)"),
+        }
+        if is_last && matches!(part, ParsePart::Column(..)) {
+            pattern.push('$');
+        }
+    }
+    pattern
+}

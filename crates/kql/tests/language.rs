@@ -1,0 +1,73 @@
+//! Queries and what they come to.
+
+mod tables;
+
+use tables::ask;
+
+#[test]
+fn rows_are_filtered_extended_and_counted() {
+    assert_eq!(ask("T | where n > 1 | project name, m = n * 2 | order by m desc"), "name,m\nc,6\nb,4");
+    assert_eq!(ask("T | summarize count() by kind | order by kind asc"), "kind,count_\nx,2\ny,1");
+    assert_eq!(ask("T | count"), "Count\n3");
+    assert_eq!(
+        ask("T | extend d.s | project d_s, d.deep.x, split(name, 'z')[0]"),
+        "d_s,d_deep_x,Column1\n1,null,a\n2,5,b\nnull,null,c"
+    );
+    assert_eq!(
+        ask("T | summarize make_list(name), total = sum(n) by kind | order by kind asc"),
+        "kind,list_name,total\nx,[\"a\",\"b\"],3\ny,[\"c\"],3"
+    );
+    assert_eq!(ask("T | top 2 by n desc | project name"), "name\nc\nb");
+}
+
+#[test]
+fn sides_are_joined() {
+    assert_eq!(
+        ask("T | join kind=inner (U | project name, v) on name | project name, v, name1"),
+        "name,v,name1\na,1,a\na,2,a\nb,3,b"
+    );
+    assert_eq!(
+        ask("T | join kind=leftouter (U) on name | project name, v | order by name asc, v asc"),
+        "name,v\na,1\na,2\nb,3\nc,null"
+    );
+    assert_eq!(ask("T | join kind=leftanti U on name | project name"), "name\nc");
+    assert_eq!(
+        ask("U | join kind=rightouter T on $left.name == $right.name | project name, name1, v"),
+        "name,name1,v\na,a,1\na,a,2\nb,b,3\n,c,null"
+    );
+}
+
+#[test]
+fn values_are_taken_apart() {
+    assert_eq!(ask("T | mv-expand e = l | project name, e"), "name,e\na,1\na,2\nc,null");
+    assert_eq!(
+        ask("T | mv-apply e = l to typeof(long) on (summarize s = sum(e)) | project name, s"),
+        "name,s\na,3\nc,0"
+    );
+    assert_eq!(
+        ask("print p = 'key=value;rest' | parse p with k '=' v ';' * | project k, v"),
+        "k,v\nkey,value"
+    );
+    assert_eq!(ask("print p = 'n=12, m=x' | parse p with 'n=' n:long ', m=' m | project n, m"), "n,m\n12,x");
+}
+
+#[test]
+fn names_are_given() {
+    assert_eq!(ask("let t = T | where n > 1; let least = 2; t | where n > least | project name"), "name\nc");
+    assert_eq!(ask("let f = (a:long, b:long = 10) { a + b }; print f(1), f(1, 2)"), "print_0,print_1\n11,3");
+    assert_eq!(ask("let big = (t:(*), k:long) { t | where n >= k }; big(T, 3) | project name"), "name\nc");
+    assert_eq!(ask("T | where name in (U | project name) | project name"), "name\na\nb");
+    assert_eq!(ask("T | where n == toscalar(T | summarize max(n)) | project name"), "name\nc");
+}
+
+#[test]
+fn what_is_wrong_is_said_where_it_is() {
+    let error = tables::error("where where");
+    let position = error.details[1].position.clone().unwrap();
+    assert_eq!((position.line, position.character, position.token.as_str()), (1, 11, "<EOF>"));
+    assert_eq!(tables::error("T | project cout()").details[1].message, "Unknown function: 'cout'.");
+    assert_eq!(
+        tables::error("nowhere | take 1").details[1].message,
+        "Table nowhere is invalid, unsupported or disallowed."
+    );
+}
