@@ -36,9 +36,7 @@ impl<'a> Context<'a> {
 
     /// To be asked between batches.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
-        if let Some(message) =
-            self.failure.borrow_mut().take().or_else(|| self.scratch.borrow_mut().failure())
-        {
+        if let Some(message) = self.failure.borrow_mut().take() {
             return Err(QueryError::invalid(message));
         }
         if (self.stop)() {

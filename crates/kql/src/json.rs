@@ -19,10 +19,6 @@ impl Span {
         }
     }
 
-    pub(crate) fn is_empty(self) -> bool {
-        self.from == self.to
-    }
-
     /// The text of the value.
     pub(crate) fn of(self, text: &str) -> &str {
         text.get(self.from as usize..self.to as usize).unwrap_or_default()

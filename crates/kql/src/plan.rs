@@ -220,22 +220,6 @@ impl Bound {
         }
     }
 
-    pub(crate) fn children_mut(&mut self) -> Vec<&mut Self> {
-        match &mut self.node {
-            Node::Const(_) | Node::Column(_) => Vec::new(),
-            Node::Member(of, _)
-            | Node::Convert(of, _)
-            | Node::Matches(_, _, of, _)
-            | Node::Parsed(_, of, _) => vec![of],
-            Node::Index(one, other, _)
-            | Node::Arithmetic(_, one, other, _)
-            | Node::Compare(_, _, one, other, _)
-            | Node::Test(_, one, other, _) => vec![one, other],
-            Node::Call(_, many, _) | Node::And(many) | Node::Or(many) => many.iter_mut().collect(),
-            Node::Among(_, one, many, _) => std::iter::once(&mut **one).chain(many).collect(),
-        }
-    }
-
     /// Marks the columns that it reads.
     pub(crate) fn mark(&self, used: &mut [bool]) {
         if let Node::Column(position) = self.node

@@ -11,7 +11,7 @@ use crate::value::{Type, Value};
 impl Display for Query {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for it in &self.lets {
-            write!(f, "{it};\n")?;
+            writeln!(f, "{it};")?;
         }
         write!(f, "{}", self.body)
     }

@@ -3,8 +3,14 @@
 //! A function sees values that were brought to its parameters' types already (see [`Param`]), and is not
 //! called at all where an argument is null, unless it says that it [takes nulls](Function::sees_null).
 
+mod condition;
 mod conversion;
+mod dynamic;
+mod net;
+mod number;
 pub(crate) mod search;
+mod text;
+mod time;
 
 pub(crate) use conversion::convert;
 
@@ -118,7 +124,15 @@ pub(crate) fn find(name: &str) -> Option<&'static Function> {
     BY_NAME.get(name.to_ascii_lowercase().as_str()).copied()
 }
 
-const MODULES: &[&[Function]] = &[conversion::FUNCTIONS];
+const MODULES: &[&[Function]] = &[
+    condition::FUNCTIONS,
+    conversion::FUNCTIONS,
+    dynamic::FUNCTIONS,
+    net::FUNCTIONS,
+    number::FUNCTIONS,
+    text::FUNCTIONS,
+    time::FUNCTIONS,
+];
 
 /// What functions use from row to row.
 pub(crate) struct Scratch {
@@ -130,10 +144,6 @@ pub(crate) struct Scratch {
 impl Scratch {
     pub(crate) fn new(now: i64) -> Self {
         Self { now, regexes: HashMap::new() }
-    }
-
-    pub(crate) fn failure(&mut self) -> Option<String> {
-        None
     }
 
     /// The compiled pattern; `None` if it is none, or asks for what linear time cannot give.

@@ -327,7 +327,7 @@ impl Parser<'_> {
     fn option(&mut self) -> Result<Option<(String, OptionValue)>, QueryError> {
         let Kind::Word(word) = self.kind().clone() else { return Ok(None) };
         let is_hint = word == "hint" && matches!(self.ahead(1), Kind::Mark("."));
-        if !is_hint && !(OPTIONS.contains(&word.as_str()) && matches!(self.ahead(1), Kind::Mark("="))) {
+        if !(is_hint || OPTIONS.contains(&word.as_str()) && matches!(self.ahead(1), Kind::Mark("="))) {
             return Ok(None);
         }
         self.at += 1;
@@ -339,7 +339,7 @@ impl Parser<'_> {
         self.expect_mark("=")?;
         let value = match self.kind().clone() {
             Kind::Word(word) => OptionValue::Word(word),
-            Kind::Literal(_, value) => OptionValue::Value(value),
+            Kind::Literal(..) => OptionValue::Other,
             _ => return Err(self.unexpected("a value")),
         };
         self.at += 1;
@@ -489,7 +489,7 @@ impl Parser<'_> {
 
 pub(super) enum OptionValue {
     Word(String),
-    Value(Value),
+    Other,
 }
 
 /// True of an expression that is a lone name.

@@ -14,12 +14,14 @@ impl Parser<'_> {
     pub(super) fn step_word(&self) -> Option<(String, usize)> {
         let Kind::Word(word) = self.kind() else { return None };
         let word = word.to_ascii_lowercase();
-        if matches!(self.ahead(1), Kind::Mark("-")) && self.is_attached(1) && self.is_attached(2) {
-            if let Kind::Word(tail) = self.ahead(2) {
-                let whole = format!("{word}-{}", tail.to_ascii_lowercase());
-                if STEPS.contains(&whole.as_str()) {
-                    return Some((whole, 3));
-                }
+        if matches!(self.ahead(1), Kind::Mark("-"))
+            && self.is_attached(1)
+            && self.is_attached(2)
+            && let Kind::Word(tail) = self.ahead(2)
+        {
+            let whole = format!("{word}-{}", tail.to_ascii_lowercase());
+            if STEPS.contains(&whole.as_str()) {
+                return Some((whole, 3));
             }
         }
         STEPS.contains(&word.as_str()).then_some((word, 1))

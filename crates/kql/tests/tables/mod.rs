@@ -1,11 +1,10 @@
 //! Small tables to ask.
-#![allow(dead_code, clippy::unwrap_used, reason = "shared by tests, none of which uses all of it")]
 
 use std::sync::Arc;
 
 use kql::{Answer, Batch, Column, QueryError, Settings, Source, Table, TableColumn, Type, Value};
 
-pub struct Tables;
+pub(crate) struct Tables;
 
 struct Small {
     columns: Vec<TableColumn>,
@@ -28,7 +27,7 @@ impl Table for Small {
 
 impl Source for Tables {
     fn table(&self, name: &str) -> Option<Arc<dyn Table>> {
-        let json = |text: &str| Value::parse_json(text).unwrap();
+        let json = |text: &str| Value::parse_json(text).expect("JSON");
         let column =
             |name: &str, kind: Type| TableColumn { name: name.into(), kind, ignores_case: name == "type" };
         let table = match name.to_ascii_lowercase().as_str() {
@@ -77,13 +76,13 @@ impl Source for Tables {
 }
 
 /// 2026-07-01T00:00:00Z, in ticks.
-pub const NOW: i64 = 1_782_864_000 * 10_000_000;
+pub(crate) const NOW: i64 = 1_782_864_000 * 10_000_000;
 
-pub fn run(query: &str) -> Result<Answer, QueryError> {
+pub(crate) fn run(query: &str) -> Result<Answer, QueryError> {
     kql::run(query, &Tables, &Settings { now: NOW, memory_bytes_max: 64 << 20, stop: &|| false })
 }
 
-pub fn show(answer: &Answer) -> String {
+pub(crate) fn show(answer: &Answer) -> String {
     let mut lines =
         vec![answer.columns.iter().map(|column| column.name.to_string()).collect::<Vec<_>>().join(",")];
     for row in 0..answer.rows {
@@ -97,13 +96,13 @@ pub fn show(answer: &Answer) -> String {
 }
 
 /// The answer as comma-separated lines.
-pub fn ask(query: &str) -> String {
+pub(crate) fn ask(query: &str) -> String {
     match run(query) {
         Ok(answer) => show(&answer),
         Err(error) => format!("error: {error}"),
     }
 }
 
-pub fn error(query: &str) -> QueryError {
+pub(crate) fn error(query: &str) -> QueryError {
     run(query).expect_err(query)
 }
