@@ -1,9 +1,11 @@
-//! What the station says of an image: findings, its one state, and what to do.
+//! What the station says of an image: findings, its one state, what to do, and what it costs.
 
 mod finding;
+mod rate_card;
 mod row_id;
 mod state;
 
 pub use finding::{Finding, FindingPackage, FixState};
+pub use rate_card::{Amount, Currency, InvalidAmount, InvalidCurrency, RateCard};
 pub use row_id::{image_row_id, is_row_of};
 pub use state::{Cause, ImageState, Verdict};

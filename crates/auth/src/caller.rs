@@ -39,6 +39,8 @@ pub enum Action {
     ReadPricings,
     /// Switch the plans of a subscription.
     WritePricings,
+    /// Read what a subscription is charged for.
+    ReadUsage,
     /// Read who holds which role.
     ReadRoles,
     /// Give roles.
@@ -60,6 +62,7 @@ impl Action {
             Self::ReadAssessments => "Microsoft.Security/assessments/read",
             Self::ReadPricings => "Microsoft.Security/pricings/read",
             Self::WritePricings => "Microsoft.Security/pricings/write",
+            Self::ReadUsage => "Microsoft.Consumption/usageDetails/read",
             Self::ReadRoles => "Microsoft.Authorization/roleAssignments/read",
             Self::WriteRoles => "Microsoft.Authorization/roleAssignments/write",
             Self::DeleteRoles => "Microsoft.Authorization/roleAssignments/delete",
@@ -123,13 +126,14 @@ mod tests {
             ReadSubAssessments,
             ReadPricings,
             WritePricings,
+            ReadUsage,
             ReadRoles,
             WriteRoles,
             DeleteRoles,
         ];
         for (role, allowed) in [
             (roles::OWNER, all.as_slice()),
-            (roles::CONTRIBUTOR, &all[..10]),
+            (roles::CONTRIBUTOR, &all[..11]),
             (
                 roles::READER,
                 &[
@@ -139,6 +143,7 @@ mod tests {
                     ReadAssessments,
                     ReadSubAssessments,
                     ReadPricings,
+                    ReadUsage,
                     ReadRoles,
                 ],
             ),

@@ -24,6 +24,7 @@ pub(crate) enum Target {
     Registry(Scope),
     Pricings(Uuid),
     Pricing(Uuid, String),
+    UsageDetails(Uuid),
     RoleDefinitions(String),
     RoleDefinition(String, String),
     RoleAssignments(String),
@@ -94,6 +95,9 @@ fn target(path: &str) -> Option<Target> {
     match (rest, &scope.group, &scope.registry) {
         (["resourcegroups"], None, None) => return Some(Target::ResourceGroups(scope.subscription)),
         (["resources"], None, None) => return Some(Target::Resources(scope.subscription)),
+        (["providers", "microsoft.consumption", "usagedetails"], None, None) => {
+            return Some(Target::UsageDetails(scope.subscription));
+        }
         (["providers", namespace], None, None) => {
             return Some(Target::Provider(scope.subscription, (*namespace).to_owned()));
         }

@@ -6,6 +6,7 @@
 mod arm;
 mod assessments;
 mod authorization;
+mod consumption;
 mod discovery;
 mod error;
 mod identity;
@@ -18,6 +19,7 @@ mod sub_assessments;
 
 use std::sync::Arc;
 
+use assessment::RateCard;
 use auth::Auth;
 use axum::Router;
 use axum::extract::{Extension, Request, State};
@@ -44,6 +46,7 @@ struct Api {
     auth: Auth,
     tenant: Uuid,
     clock: Clock,
+    rates: Arc<RateCard>,
     /// Tells the workers that scans were queued.
     wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -69,9 +72,17 @@ pub fn router(
     auth: Auth,
     tenant: Uuid,
     clock: Clock,
+    rates: RateCard,
     wake: Arc<dyn Fn() + Send + Sync>,
 ) -> Router {
-    Router::new().fallback(door).with_state(Api { metastore, auth, tenant, clock, wake })
+    Router::new().fallback(door).with_state(Api {
+        metastore,
+        auth,
+        tenant,
+        clock,
+        rates: Arc::new(rates),
+        wake,
+    })
 }
 
 async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
@@ -130,6 +141,9 @@ impl Api {
                 self.put_pricing(&caller, subscription, &name, request.into_body()).await.map(json)
             }
             Target::Pricing(subscription, name) => self.pricing(&caller, subscription, &name).await.map(json),
+            Target::UsageDetails(subscription) => {
+                self.usage_details(&caller, subscription, &call).await.map(json)
+            }
             Target::RoleDefinitions(scope) => self.role_definitions(&caller, &scope, &call).map(json),
             Target::RoleDefinition(scope, id) => self.role_definition(&caller, &scope, &id).map(json),
             Target::RoleAssignments(scope) => self.role_assignments(&caller, &scope, &call).await.map(json),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use advisory::Severity;
-use assessment::{Cause, Finding, FindingPackage, FixState, ImageState, Verdict};
+use assessment::{Cause, Finding, FindingPackage, FixState, ImageState, RateCard, Verdict};
 use auth::{Auth, SigningKey, hash_secret, roles};
 use axum::Router;
 use axum::body::Body;
@@ -68,7 +68,9 @@ async fn house() -> House {
         }
     }
     let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), TENANT, Arc::new(|| NOW_MS));
-    let router = azure_api::router(metastore.clone(), auth, TENANT, Arc::new(|| NOW_MS), Arc::new(|| ()));
+    let rates = RateCard { per_image: "0.29".parse().unwrap(), ..RateCard::default() };
+    let router =
+        azure_api::router(metastore.clone(), auth, TENANT, Arc::new(|| NOW_MS), rates, Arc::new(|| ()));
     House { router, metastore, registry: served.id, resource, _folder: folder }
 }
 

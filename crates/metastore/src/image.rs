@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::feed::SNAPSHOT;
 use crate::repository::parse_digest;
 use crate::tenancy::setting;
+use crate::usage::{Judged, meter};
 use crate::{Error, Metastore, RegistryId};
 
 /// A verdict to be stored, with what it rests on.
@@ -224,7 +225,7 @@ impl Metastore {
             for (namespace, package) in &write.keys {
                 key.execute([namespace, package, &image])?;
             }
-            meter(rows, &image, write.now_ms)?;
+            meter(rows, &image, Judged::Now, write.now_ms)?;
             Ok(true)
         })
         .await
@@ -358,23 +359,6 @@ pub(crate) fn images(
     let mut statement = rows.prepare_cached(&sql)?;
     let found = statement.query_map(params![registry.0, repository_id, digest, limit], raw_image)?;
     found.map(|row| image_row(rows, row?)).collect()
-}
-
-/// Counts a judged image in every subscription that has it and a plan on, once each for ever. One
-/// that could not be judged, or need not be, costs nothing.
-pub(crate) fn meter(rows: &Connection, image: &str, now_ms: i64) -> Result<(), Error> {
-    rows.prepare_cached(
-        "INSERT INTO metered (subscription_id, image, at_ms)
-         SELECT DISTINCT registry.subscription_id, image.digest, ?2 FROM image
-         JOIN manifest ON manifest.digest = image.digest
-         JOIN repository ON repository.id = manifest.repository_id
-         JOIN registry ON registry.id = repository.registry_id
-         JOIN plan ON plan.subscription_id = registry.subscription_id
-         WHERE image.digest = ?1 AND image.state IN ('Healthy', 'Unhealthy') AND plan.tier = 'Standard'
-         ON CONFLICT DO NOTHING",
-    )?
-    .execute(params![image, now_ms])?;
-    Ok(())
 }
 
 fn put_findings(rows: &Connection, image: &str, findings: &[Finding]) -> Result<(), Error> {

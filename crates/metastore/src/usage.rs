@@ -1,10 +1,9 @@
-//! What subscriptions have used: images judged, each digest once.
+//! What subscriptions have used: images judged, each digest once a month.
 
 use oci::Digest;
-use rusqlite::params;
+use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use crate::image::meter;
 use crate::repository::parse_digest;
 use crate::{Error, Metastore};
 
@@ -13,22 +12,32 @@ use crate::{Error, Metastore};
 pub struct MeteredImage {
     /// Its digest; it may be gone by now.
     pub image: Digest,
-    /// When it was first judged there.
+    /// When it was first judged there in its month.
     pub at_ms: i64,
 }
 
+/// When an image that is to be counted was judged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Judged {
+    /// In this transaction.
+    Now,
+    /// Earlier, maybe for another subscription.
+    Before,
+}
+
 impl Metastore {
-    /// Counts an image that was judged before it came to all the subscriptions that have it now.
+    /// Counts an image that was judged before it came to all the subscriptions that have it now, where
+    /// it never was counted.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn meter_image(&self, image: &Digest, now_ms: i64) -> Result<(), Error> {
         let image = image.to_string();
-        self.write(move |rows| meter(rows, &image, now_ms)).await
+        self.write(move |rows| meter(rows, &image, Judged::Before, now_ms)).await
     }
 
-    /// The images that a subscription is charged for, of those first judged in `from_ms..until_ms`, in
-    /// that order.
+    /// The images that a subscription is charged for, of those first judged in `from_ms..until_ms`, the
+    /// newest first; `limit` at most, from beyond the one named by `after` on.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -37,15 +46,23 @@ impl Metastore {
         subscription: Uuid,
         from_ms: i64,
         until_ms: i64,
+        after: Option<MeteredImage>,
+        limit: usize,
     ) -> Result<Vec<MeteredImage>, Error> {
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
                 "SELECT image, at_ms FROM metered
-                 WHERE subscription_id = ?1 AND at_ms >= ?2 AND at_ms < ?3 ORDER BY at_ms, image",
+                 WHERE subscription_id = ?1 AND at_ms >= ?2 AND (at_ms, image) < (?3, ?4)
+                 ORDER BY at_ms DESC, image DESC LIMIT ?5",
             )?;
-            let found = statement.query_map(params![subscription.to_string(), from_ms, until_ms], |row| {
-                Ok((row.get::<_, String>(0)?, row.get(1)?))
-            })?;
+            // No digest is less than the empty text: without `after`, `until_ms` itself is excluded.
+            let (until_ms, image) =
+                after.map_or((until_ms, String::new()), |after| (after.at_ms, after.image.to_string()));
+            let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+            let found = statement
+                .query_map(params![subscription.to_string(), from_ms, until_ms, image, limit], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get(1)?))
+                })?;
             found
                 .map(|row| {
                     let (image, at_ms) = row?;
@@ -55,4 +72,24 @@ impl Metastore {
         })
         .await
     }
+}
+
+/// Counts an image in every subscription that has it and a plan on, once a month each. One that could
+/// not be judged, or need not be, costs nothing.
+pub(crate) fn meter(rows: &Connection, image: &str, judged: Judged, now_ms: i64) -> Result<(), Error> {
+    rows.prepare_cached(
+        "INSERT INTO metered (subscription_id, image, month, at_ms)
+         SELECT DISTINCT registry.subscription_id, image.digest, strftime('%Y-%m', ?2 / 1000, 'unixepoch'), ?2
+         FROM image
+         JOIN manifest ON manifest.digest = image.digest
+         JOIN repository ON repository.id = manifest.repository_id
+         JOIN registry ON registry.id = repository.registry_id
+         JOIN plan ON plan.subscription_id = registry.subscription_id
+         WHERE image.digest = ?1 AND image.state IN ('Healthy', 'Unhealthy') AND plan.tier = 'Standard'
+           AND (?3 OR NOT EXISTS (SELECT 1 FROM metered
+                WHERE metered.subscription_id = registry.subscription_id AND metered.image = image.digest))
+         ON CONFLICT DO NOTHING",
+    )?
+    .execute(params![image, now_ms, judged == Judged::Now])?;
+    Ok(())
 }

@@ -27,7 +27,7 @@ pub(crate) enum Command {
     /// Import and update advisory data.
     #[command(subcommand)]
     Feeds(FeedsCommand),
-    /// Show what each subscription is charged for: images judged, each digest once.
+    /// Show what each subscription is charged for: images judged, each digest once a month.
     Usage(UsageArgs),
     /// Copy everything to another folder, from which a server can be started, while this one serves.
     Backup(BackupArgs),
@@ -127,6 +127,8 @@ pub(crate) struct UsageArgs {
     pub(crate) month: Option<String>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    #[command(flatten)]
+    pub(crate) rates: crate::settings::RateArgs,
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: UsageFormat,
 }

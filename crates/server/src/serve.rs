@@ -72,6 +72,7 @@ struct House {
     jobs: Jobs,
     scanner: Scanner,
     feeds: Feeds,
+    rates: assessment::RateCard,
 }
 
 impl House {
@@ -99,7 +100,7 @@ impl House {
         let feeds = Feeds::new(metastore.clone(), advisory_blobs, settings.shrink_max_percent);
         let key = data.secret("token.key", auth::SigningKey::random_bytes)?;
         let auth = Auth::new(metastore.clone(), auth::SigningKey::new(&key)?, tenancy.tenant, clock);
-        Ok(Self { metastore, auth, registry, jobs, scanner, feeds })
+        Ok(Self { metastore, auth, registry, jobs, scanner, feeds, rates: settings.rates.clone() })
     }
 
     /// Puts right what a stop in the middle of things left behind. Nothing else runs yet.
@@ -129,6 +130,7 @@ impl House {
             self.auth.clone(),
             tenancy.tenant,
             Arc::new(now_ms),
+            self.rates.clone(),
             wake,
         );
         Ok(registry_api.fallback_service(azure_api))

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use assessment::{Amount, Currency, RateCard};
 use clap::Args;
 use serde::Deserialize;
 
@@ -43,6 +44,46 @@ pub(crate) struct ServeOptions {
     /// Days after which advisory data that no source has confirmed is too old [default: 14].
     #[arg(long, env = "LAZARET_STALE_AFTER_DAYS", value_name = "DAYS")]
     stale_after_days: Option<u32>,
+    /// What one image digest costs in a month in which it is judged [default: 0].
+    #[arg(long, env = "LAZARET_PRICE_PER_IMAGE", value_name = "AMOUNT")]
+    #[serde(default, deserialize_with = "parsed")]
+    price_per_image: Option<Amount>,
+    /// The currency of the price [default: USD].
+    #[arg(long, env = "LAZARET_CURRENCY", value_name = "CODE")]
+    #[serde(default, deserialize_with = "parsed")]
+    currency: Option<Currency>,
+}
+
+/// The prices, for commands that need nothing else of the configuration.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RateArgs {
+    /// The configuration file of the server, for its prices.
+    #[arg(long, env = "LAZARET_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// What one image digest costs in a month in which it is judged [default: 0].
+    #[arg(long, env = "LAZARET_PRICE_PER_IMAGE", value_name = "AMOUNT")]
+    price_per_image: Option<Amount>,
+    /// The currency of the price [default: USD].
+    #[arg(long, env = "LAZARET_CURRENCY", value_name = "CODE")]
+    currency: Option<Currency>,
+}
+
+impl RateArgs {
+    /// The prices that a server with these settings has.
+    pub(crate) fn settle(self) -> Result<RateCard, SettingsError> {
+        let Self { config, price_per_image, currency } = self;
+        Ok(ServeOptions { config, price_per_image, currency, ..ServeOptions::default() }.settle()?.rates)
+    }
+}
+
+/// What is written in quotes in the file, and parsed as a flag is.
+fn parsed<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let text = String::deserialize(deserializer)?;
+    text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
 /// The settings that hold.
@@ -57,6 +98,7 @@ pub(crate) struct Settings {
     pub(crate) feeds_every_hours: u32,
     pub(crate) shrink_max_percent: u8,
     pub(crate) stale_after_days: u32,
+    pub(crate) rates: RateCard,
 }
 
 /// Why the settings cannot hold.
@@ -93,6 +135,10 @@ impl ServeOptions {
             feeds_every_hours: self.feeds_every_hours.or(file.feeds_every_hours).unwrap_or(FEEDS_EVERY_HOURS),
             shrink_max_percent,
             stale_after_days: self.stale_after_days.or(file.stale_after_days).unwrap_or(STALE_AFTER_DAYS),
+            rates: RateCard {
+                per_image: self.price_per_image.or(file.price_per_image).unwrap_or_default(),
+                currency: self.currency.or(file.currency).unwrap_or_default(),
+            },
         })
     }
 }
@@ -139,6 +185,8 @@ mod tests {
             ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
             ("\nlisten = \"nowhere\"", "line 2"),
             ("shrink-max-percent = 101", "from 0 to 100"),
+            ("price-per-image = \"0,29\"", "written like 0.29"),
+            ("currency = \"dollars\"", "three capital letters"),
         ] {
             std::fs::write(&path, text).expect("writes");
             let options = ServeOptions { config: Some(path.clone()), ..ServeOptions::default() };

@@ -13,23 +13,27 @@ use crate::{Failure, now_ms};
 
 pub(crate) async fn run(arguments: UsageArgs) -> Result<(), Failure> {
     let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
+    let rates = arguments.rates.settle()?;
+    let (price, currency) = (rates.per_image, rates.currency.code());
     let first = match &arguments.month {
         Some(month) => parse(month)?,
         None => jiff::Timestamp::from_millisecond(now_ms())?.to_zoned(TimeZone::UTC).date().first_of_month(),
     };
     let (from_ms, until_ms) = (start(first)?, start(first.checked_add(1.month())?)?);
-    let mut rows = table(&["SUBSCRIPTION", "ID", "MONTH", "IMAGES"]);
+    let mut rows = table(&["SUBSCRIPTION", "ID", "MONTH", "IMAGES", "AMOUNT"]);
     let mut documents = Vec::new();
     let month = first.strftime("%Y-%m").to_string();
     if arguments.format == UsageFormat::Csv {
-        say!("subscription,month,image,firstJudged");
+        say!("subscription,month,image,firstJudged,amount,currency");
     }
     for subscription in metastore.subscriptions().await? {
-        let images = metastore.metered(subscription.id, from_ms, until_ms).await?;
+        let images = metastore.metered(subscription.id, from_ms, until_ms, None, usize::MAX).await?;
+        let amount = price.times(images.len());
         match arguments.format {
             UsageFormat::Csv => {
                 for metered in &images {
-                    say!("{},{month},{},{}", subscription.id, metered.image, time(metered.at_ms));
+                    let judged = time(metered.at_ms);
+                    say!("{},{month},{},{judged},{price},{currency}", subscription.id, metered.image);
                 }
             }
             UsageFormat::Table => {
@@ -38,6 +42,7 @@ pub(crate) async fn run(arguments: UsageArgs) -> Result<(), Failure> {
                     subscription.id.to_string(),
                     month.clone(),
                     images.len().to_string(),
+                    format!("{amount} {currency}"),
                 ]);
             }
             UsageFormat::Json => {
@@ -46,7 +51,9 @@ pub(crate) async fn run(arguments: UsageArgs) -> Result<(), Failure> {
                     .map(|metered| json!({ "image": metered.image, "firstJudged": time(metered.at_ms) }))
                     .collect();
                 documents.push(json!({
-                    "subscription": subscription.id, "month": month, "count": images.len(), "images": images,
+                    "subscription": subscription.id, "month": month, "count": images.len(),
+                    "pricePerImage": price.to_string(), "amount": amount.to_string(), "currency": currency,
+                    "images": images,
                 }));
             }
         }

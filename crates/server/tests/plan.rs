@@ -58,6 +58,9 @@ async fn off_keeps_what_is_known_and_on_scans_what_is_stored() {
     };
     assert_eq!((usage(&[]), usage(&["--month=2020-01"])), (2.into(), 0.into()));
     assert!(!server.command(&["usage", "--month=May"]).status.success());
+    let priced = server.command(&["usage", "--format=csv", "--price-per-image=0.29", "--currency=EUR"]);
+    let priced = String::from_utf8_lossy(&priced.stdout);
+    assert_eq!(priced.lines().filter(|line| line.ends_with("Z,0.29,EUR")).count(), 2, "{priced}");
     // The same image again, under another name, costs nothing.
     client.push("other", "again", &made("zlib")).await.expect("pushes");
     assert_eq!(scan(&server, "other:again")["state"], "Unhealthy");

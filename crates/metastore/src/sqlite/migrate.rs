@@ -24,5 +24,6 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
 /// Never edit one that was released: add the next.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first.sql"),
+    include_str!("../../migrations/0002_metered_by_month.sql"),
     //
 ];

@@ -1,0 +1,114 @@
+//! Metering: each digest once a subscription and month.
+
+use assessment::{ImageState, Verdict};
+use inventory::ImageInventory;
+use metastore::{
+    Durability, ManifestKind, Metastore, MeteredImage, PutManifest, ResourceGroup, Subscription, Tier,
+    VerdictWrite,
+};
+use oci::{Digest, MediaType};
+use uuid::Uuid;
+
+const SUBSCRIPTION: Uuid = Uuid::from_u128(7);
+/// 2026-10-31T23:59:59.999Z; the next millisecond is November.
+const LATE_OCTOBER: i64 = 1_793_491_199_999;
+const DAY_MS: i64 = 86_400_000;
+
+async fn store(folder: &tempfile::TempDir) -> Metastore {
+    let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
+    let subscription = Subscription { id: SUBSCRIPTION, display_name: "s".to_owned() };
+    let group =
+        ResourceGroup { subscription: SUBSCRIPTION, name: "g".to_owned(), location: "here".to_owned() };
+    let made = store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Standard, group, "registry", 1);
+    assert!(made.await.expect("creates"));
+    store
+}
+
+async fn push(store: &Metastore, text: &str) -> Digest {
+    let digest = Digest::sha256(text.as_bytes());
+    let put = PutManifest {
+        registry: store.registries().await.expect("lists")[0].id,
+        repository: "app".parse().expect("a name"),
+        digest: digest.clone(),
+        kind: ManifestKind::Image,
+        media_type: MediaType::new(MediaType::OCI_MANIFEST),
+        artifact_type: None,
+        subject: None,
+        annotations: None,
+        bytes: text.into(),
+        blobs: Vec::new(),
+        children: Vec::new(),
+        tags: Vec::new(),
+        pushed_by: String::new(),
+        now_ms: 10,
+    };
+    store.put_manifest(put).await.expect("pushes");
+    digest
+}
+
+async fn judge(store: &Metastore, image: &Digest, state: ImageState, now_ms: i64) {
+    let write = VerdictWrite {
+        image: image.clone(),
+        inventory: ImageInventory::default(),
+        snapshot: None,
+        engine: "test".to_owned(),
+        verdict: Verdict { state, causes: Vec::new(), findings: Vec::new() },
+        keys: Vec::new(),
+        now_ms,
+    };
+    assert!(store.put_verdict(write).await.expect("stores"));
+}
+
+async fn times(store: &Metastore) -> Vec<i64> {
+    let found = store.metered(SUBSCRIPTION, 0, i64::MAX, None, usize::MAX).await.expect("lists");
+    found.iter().map(|metered| metered.at_ms).collect()
+}
+
+#[tokio::test]
+async fn a_digest_is_counted_once_in_each_month_in_which_it_is_judged() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(&folder).await;
+    let image = push(&store, "an image").await;
+    judge(&store, &image, ImageState::Unverified, LATE_OCTOBER - 3).await;
+    assert!(times(&store).await.is_empty(), "what could not be judged costs nothing");
+    judge(&store, &image, ImageState::Healthy, LATE_OCTOBER - 2).await;
+    judge(&store, &image, ImageState::Unhealthy, LATE_OCTOBER).await;
+    assert_eq!(times(&store).await, [LATE_OCTOBER - 2]);
+    // Asked for again without being judged again: nothing is new.
+    store.meter_image(&image, LATE_OCTOBER + 1).await.expect("counts");
+    assert_eq!(times(&store).await, [LATE_OCTOBER - 2]);
+    judge(&store, &image, ImageState::Healthy, LATE_OCTOBER + 1).await;
+    judge(&store, &image, ImageState::Healthy, LATE_OCTOBER + 20 * DAY_MS).await;
+    assert_eq!(times(&store).await, [LATE_OCTOBER + 1, LATE_OCTOBER - 2]);
+    // A year later is another month, even if it has the same name.
+    judge(&store, &image, ImageState::Healthy, LATE_OCTOBER + 366 * DAY_MS).await;
+    assert_eq!(times(&store).await.len(), 3);
+}
+
+#[tokio::test]
+async fn pages_hold_everything_once() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = store(&folder).await;
+    let mut wanted = std::collections::BTreeSet::new();
+    for number in 0..10_i64 {
+        let image = push(&store, &number.to_string()).await;
+        // Several in one millisecond.
+        judge(&store, &image, ImageState::Healthy, LATE_OCTOBER - number / 4).await;
+        wanted.insert(image.to_string());
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.metered(SUBSCRIPTION, 0, LATE_OCTOBER + 1, after, 3).await.expect("lists");
+        after = page.last().cloned();
+        found.extend(page);
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!(found.is_sorted_by_key(|metered: &MeteredImage| std::cmp::Reverse(metered.at_ms)));
+    let images: Vec<String> = found.iter().map(|metered| metered.image.to_string()).collect();
+    assert_eq!(images.len(), 10);
+    assert_eq!(images.into_iter().collect::<std::collections::BTreeSet<_>>(), wanted);
+    let before = store.metered(SUBSCRIPTION, 0, LATE_OCTOBER, None, usize::MAX).await.expect("lists");
+    assert_eq!(before.len(), 6, "the end of a span is not in it");
+}
