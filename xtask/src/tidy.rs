@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, from the ground up: a room may use those above it in this list, as [`may_use`] says.
-const ROOMS: [(&str, Floor); 20] = [
+const ROOMS: [(&str, Floor); 21] = [
     ("oci", Floor::Nouns),
     ("inventory", Floor::Nouns),
     ("advisory", Floor::Nouns),
@@ -26,6 +26,7 @@ const ROOMS: [(&str, Floor); 20] = [
     ("auth", Floor::Engines),
     ("registry-api", Floor::Doors),
     ("azure-api", Floor::Doors),
+    ("cluster-api", Floor::Doors),
     ("server", Floor::Roof),
     ("testkit", Floor::Beside),
     ("bench", Floor::Beside),

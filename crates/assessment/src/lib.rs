@@ -1,11 +1,14 @@
-//! What the station says of an image: findings, its one state, what to do, and what it costs.
+//! What the station says of an image: findings, its one state, what to do,
+//! whether it passes a policy, and what it costs.
 
 mod finding;
+mod policy;
 mod rate_card;
 mod row_id;
 mod state;
 
 pub use finding::{Finding, FindingPackage, FixState};
+pub use policy::{Handling, Policy, Ruling};
 pub use rate_card::{Amount, Currency, InvalidAmount, InvalidCurrency, RateCard};
 pub use row_id::{image_row_id, is_row_of};
 pub use state::{Cause, ImageState, Verdict};

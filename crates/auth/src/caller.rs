@@ -41,6 +41,8 @@ pub enum Action {
     WritePricings,
     /// Read what a subscription is charged for.
     ReadUsage,
+    /// Say for a cluster what it runs.
+    ReportRunning,
     /// Read who holds which role.
     ReadRoles,
     /// Give roles.
@@ -63,6 +65,7 @@ impl Action {
             Self::ReadPricings => "Microsoft.Security/pricings/read",
             Self::WritePricings => "Microsoft.Security/pricings/write",
             Self::ReadUsage => "Microsoft.Consumption/usageDetails/read",
+            Self::ReportRunning => "Microsoft.Security/clusters/running/write",
             Self::ReadRoles => "Microsoft.Authorization/roleAssignments/read",
             Self::WriteRoles => "Microsoft.Authorization/roleAssignments/write",
             Self::DeleteRoles => "Microsoft.Authorization/roleAssignments/delete",
@@ -127,13 +130,14 @@ mod tests {
             ReadPricings,
             WritePricings,
             ReadUsage,
+            ReportRunning,
             ReadRoles,
             WriteRoles,
             DeleteRoles,
         ];
         for (role, allowed) in [
             (roles::OWNER, all.as_slice()),
-            (roles::CONTRIBUTOR, &all[..11]),
+            (roles::CONTRIBUTOR, &all[..12]),
             (
                 roles::READER,
                 &[
@@ -150,7 +154,7 @@ mod tests {
             (roles::SECURITY_READER, &[ReadAssessments, ReadSubAssessments, ReadPricings, ReadRoles]),
             (
                 roles::SECURITY_ADMIN,
-                &[ReadAssessments, ReadSubAssessments, ReadPricings, WritePricings, ReadRoles],
+                &[ReadAssessments, ReadSubAssessments, ReadPricings, WritePricings, ReportRunning, ReadRoles],
             ),
             (roles::ACR_PULL, &[Pull]),
             (roles::ACR_PUSH, &[Pull, Push]),

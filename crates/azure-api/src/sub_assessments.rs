@@ -2,7 +2,7 @@
 
 use assessment::is_row_of;
 use auth::{Action, Caller};
-use metastore::Registry;
+use metastore::{ImageRow, Registry};
 use oci::Reference;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -42,7 +42,9 @@ impl Api {
                 .and_then(|cursor| cursor.within);
             let page = self.metastore.results(registry.id, within, left).await?;
             for (image, findings) in &page.images {
-                rows.extend(Place { registry, host: &call.host, image }.rows(findings));
+                let mut of_image = Place { registry, host: &call.host, image }.rows(findings);
+                self.say_where_it_runs(image, &mut of_image).await?;
+                rows.extend(of_image);
             }
             if page.next.is_some() {
                 next = Some(Cursor { registry: registry.id.0, within: page.next });
@@ -81,6 +83,25 @@ impl Api {
         Err(unknown())
     }
 
+    /// Adds the places where the clusters say that an image runs to each of its rows.
+    async fn say_where_it_runs(&self, image: &ImageRow, rows: &mut [Value]) -> Result<(), ArmError> {
+        let (registry, repository) = (image.registry, &image.repository);
+        let places = self.metastore.running(registry, repository, &image.digest, PLACES_MAX).await?;
+        let places: Value = places
+            .iter()
+            .map(|place| {
+                json!({
+                    "cluster": place.cluster, "namespace": place.namespace, "workload": place.workload,
+                    "containers": place.containers, "reported": crate::rows::time(place.reported_ms),
+                })
+            })
+            .collect();
+        for row in rows {
+            row["properties"]["additionalData"]["running"] = places.clone();
+        }
+        Ok(())
+    }
+
     async fn find(&self, registry: &Registry, wanted: Uuid, host: &str) -> Result<Option<Value>, ArmError> {
         for (repository, digest) in self.metastore.image_names(registry.id).await? {
             if !is_row_of(wanted, repository.as_str(), &digest) {
@@ -92,7 +113,8 @@ impl Api {
             };
             let findings = self.metastore.findings(&digest).await?;
             let is_pending = image.state().0 == assessment::ImageState::Pending;
-            let rows = Place { registry, host, image: &image }.rows(&findings);
+            let mut rows = Place { registry, host, image: &image }.rows(&findings);
+            self.say_where_it_runs(&image, &mut rows).await?;
             let name = wanted.to_string();
             if let Some(row) =
                 rows.into_iter().find(|row| row["name"] == name.as_str()).filter(|_| !is_pending)
@@ -115,3 +137,6 @@ pub(crate) fn check_key(key: &str) -> Result<(), ArmError> {
 
 /// As many as fit into a megabyte or so.
 const PAGE_ROWS: usize = 500;
+
+/// Every finding of an image repeats them.
+const PLACES_MAX: usize = 20;

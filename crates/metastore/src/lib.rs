@@ -8,6 +8,7 @@
 
 mod assessed;
 mod catalog;
+mod cluster;
 mod error;
 mod feed;
 mod image;
@@ -23,6 +24,7 @@ mod usage;
 
 pub use assessed::{ResultCursor, ResultPage, StateCounts};
 pub use catalog::{DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
+pub use cluster::{Cluster, ReportedImage, RunningImage};
 pub use error::Error;
 pub use feed::{Feed, FeedPayload};
 pub use image::{ImageRow, ScanFailure, StoredVerdict, VerdictWrite};

@@ -42,6 +42,9 @@ pub(crate) enum Command {
     /// See and switch whether the registries of a subscription are scanned.
     #[command(subcommand)]
     Plan(PlanCommand),
+    /// Let Kubernetes clusters ask which images they may run, and see what they do run.
+    #[command(subcommand)]
+    Cluster(crate::cluster_command::ClusterCommand),
 }
 
 /// Where the data is; every command takes it.

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::cli::{Format, ImageCommand};
+use crate::cluster_command::{running, running_documents};
 use crate::data::DataFolder;
 use crate::output::say;
 use crate::table::{short, table, time};
@@ -64,12 +65,14 @@ async fn show(metastore: &Metastore, text: &str, format: Format) -> Result<(), F
     for image in &images {
         let inventory = metastore.image_inventory(&image.digest).await?.unwrap_or_default();
         let findings = metastore.findings(&image.digest).await?;
+        let running = running(metastore, image).await?;
         match format {
             Format::Json => {
                 let mut document = summary(image);
                 document["distro"] = json!(inventory.distro);
                 document["packages"] = json!(inventory.packages);
                 document["findings"] = json!(findings);
+                document["running"] = running_documents(&running);
                 documents.push(document);
             }
             Format::Table => {
@@ -100,6 +103,19 @@ async fn show(metastore: &Metastore, text: &str, format: Format) -> Result<(), F
                 }
                 say!("\n{} packages\n{packages}", inventory.packages.len());
                 print_findings(&findings);
+                if !running.is_empty() {
+                    let mut rows = table(&["CLUSTER", "NAMESPACE", "WORKLOAD", "CONTAINERS", "REPORTED"]);
+                    for place in &running {
+                        rows.add_row([
+                            place.cluster.clone(),
+                            place.namespace.clone(),
+                            place.workload.clone(),
+                            place.containers.to_string(),
+                            time(place.reported_ms),
+                        ]);
+                    }
+                    say!("\nrunning at {} places\n{rows}", running.len());
+                }
             }
         }
     }

@@ -2,6 +2,7 @@
 
 mod backup_command;
 mod cli;
+mod cluster_command;
 mod data;
 mod feeds_command;
 mod first_start;
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
                 principal_command::principal(command).await.map(|()| ExitCode::SUCCESS)
             }
             Command::Role(command) => principal_command::role(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Cluster(command) => cluster_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
         }
     });

@@ -133,7 +133,8 @@ impl House {
             self.rates.clone(),
             wake,
         );
-        Ok(registry_api.fallback_service(azure_api))
+        let cluster_api = cluster_api::router(self.metastore.clone(), self.auth.clone(), Arc::new(now_ms));
+        Ok(registry_api.merge(cluster_api).fallback_service(azure_api))
     }
 
     /// What is to be done now and then: new advisory data, data that has become too old, uploads that

@@ -25,5 +25,6 @@ pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first.sql"),
     include_str!("../../migrations/0002_metered_by_month.sql"),
+    include_str!("../../migrations/0003_cluster.sql"),
     //
 ];

@@ -1,0 +1,219 @@
+//! Admission reviews (`admission.k8s.io/v1`): which images may run.
+
+use std::collections::BTreeSet;
+
+use assessment::{Cause, Handling, ImageState, Ruling};
+use metastore::{Cluster, ImageRow, Registry};
+use oci::{Content, Manifest, Reference};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::error::ClusterError;
+use crate::image_name::ImageName;
+use crate::{Api, ClusterPolicy, workload};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Review {
+    api_version: String,
+    kind: String,
+    request: Request,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    uid: String,
+    operation: String,
+    #[serde(default)]
+    namespace: String,
+    #[serde(default)]
+    object: Value,
+    #[serde(default)]
+    old_object: Value,
+}
+
+/// What is answered.
+#[derive(Default)]
+struct Answer {
+    refusals: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Api {
+    /// Answers a review. An object's images are judged once: what it ran before stays, so that an object
+    /// can still be scaled, labelled and deleted when an advisory appears.
+    pub(crate) async fn validate(
+        &self,
+        cluster: &Cluster,
+        body: impl AsRef<[u8]>,
+    ) -> Result<Value, ClusterError> {
+        let review: Review = serde_json::from_slice(body.as_ref())
+            .map_err(|error| ClusterError::Content(format!("The body is no AdmissionReview: {error}.")))?;
+        if review.api_version != API_VERSION || review.kind != "AdmissionReview" {
+            let message = format!("The body is no AdmissionReview of {API_VERSION}.");
+            return Err(ClusterError::Content(message));
+        }
+        let policy: ClusterPolicy = serde_json::from_str(&cluster.policy)
+            .map_err(|_| metastore::Error::Damaged { what: "admission policy" })?;
+        let request = review.request;
+        let answer = self.answer(cluster, &policy, &request).await;
+        let mut response = json!({ "uid": request.uid, "allowed": answer.refusals.is_empty() });
+        if !answer.refusals.is_empty() {
+            let message = answer.refusals.join("; ");
+            tracing::info!(cluster = cluster.name, namespace = request.namespace, message, "refused images");
+            response["status"] = json!({ "code": 403, "reason": "Forbidden", "message": message });
+        }
+        if !answer.warnings.is_empty() {
+            response["warnings"] = json!(answer.warnings);
+        }
+        Ok(json!({ "apiVersion": API_VERSION, "kind": "AdmissionReview", "response": response }))
+    }
+
+    async fn answer(&self, cluster: &Cluster, policy: &ClusterPolicy, request: &Request) -> Answer {
+        let mut answer = Answer::default();
+        let is_change = matches!(request.operation.as_str(), "CREATE" | "UPDATE");
+        if !is_change || policy.exempt.contains(&request.namespace) {
+            return answer;
+        }
+        let Some(mut images) = workload::images(&request.object) else {
+            answer.warn(format!(
+                "{} is no workload that Lazaret reads: the images are judged with its pods",
+                request.object["kind"]
+            ));
+            return answer;
+        };
+        for known in workload::images(&request.old_object).unwrap_or_default() {
+            images.remove(known);
+        }
+        if images.len() > IMAGES_MAX {
+            let count = images.len();
+            answer
+                .refusals
+                .push(format!("Lazaret judges {IMAGES_MAX} images of one object at most, not {count}"));
+            return answer;
+        }
+        for image in images {
+            match self.rule(policy, image).await {
+                Ok(Ruling::Pass(None)) => {}
+                Ok(Ruling::Pass(Some(sentence))) => answer.warn(format!("{image}: {sentence}")),
+                Ok(Ruling::Block(sentence)) => {
+                    answer.refusals.push(format!("Lazaret refuses {}: {sentence}", short(image)));
+                }
+                Err(error) => {
+                    tracing::error!(error = %error, cluster = cluster.name, "an image could not be looked up");
+                    let sentence = "it could not be looked up: the registry fails";
+                    if policy.fail_open {
+                        answer.warn(format!("{image}: {sentence}"));
+                    } else {
+                        answer.refusals.push(format!("Lazaret refuses {}: {sentence}", short(image)));
+                    }
+                }
+            }
+        }
+        answer
+    }
+
+    async fn rule(&self, policy: &ClusterPolicy, image: &str) -> Result<Ruling, metastore::Error> {
+        let Some(name) = ImageName::parse(image) else {
+            return Ok(Ruling::Block("it is no name of an image".to_owned()));
+        };
+        let Some(host) = name.host.filter(|host| policy.is_ours(host)) else {
+            return Ok(match policy.others {
+                Handling::Allow => Ruling::Pass(None),
+                Handling::Deny => Ruling::Block(format!(
+                    "it is not of this registry, and the cluster's policy admits images of {} alone",
+                    policy.hosts.join(", ")
+                )),
+            });
+        };
+        let registries = self.metastore.registries().await?;
+        let label = host.split(['.', ':']).next().unwrap_or_default();
+        // A host that names no registry is the default one's.
+        let registry = registries.iter().find(|known| known.name.eq_ignore_ascii_case(label));
+        let Some(registry) = registry.or(registries.first()) else { return Ok(unknown(policy)) };
+        let Some(images) = self.images(registry, &name).await? else {
+            return Ok(Ruling::Block(format!("its index names more than {PLATFORMS_MAX} images")));
+        };
+        if images.is_empty() {
+            return Ok(unknown(policy));
+        }
+        // Which platform will run is not known here: every one must pass.
+        let mut passed = Ruling::Pass(None);
+        for image in images {
+            let (state, causes) = image.state();
+            let findings = self.metastore.findings(&image.digest).await?;
+            match policy.image.rule(state, &causes, &findings) {
+                blocked @ Ruling::Block(_) => return Ok(blocked),
+                warned @ Ruling::Pass(Some(_)) => passed = warned,
+                Ruling::Pass(None) => {}
+            }
+        }
+        Ok(passed)
+    }
+
+    /// The image that is named, or those of the index that is; `None`: too many.
+    async fn images(
+        &self,
+        registry: &Registry,
+        name: &ImageName<'_>,
+    ) -> Result<Option<Vec<ImageRow>>, metastore::Error> {
+        let (mut images, mut seen) = (Vec::new(), BTreeSet::new());
+        let mut wanted = vec![name.reference.clone()];
+        while let Some(reference) = wanted.pop() {
+            if let Some(image) = self.metastore.image(registry.id, &name.repository, &reference).await? {
+                images.push(image);
+                continue;
+            }
+            let found = self.metastore.manifest(registry.id, &name.repository, &reference).await?;
+            let Some(index) = found else { continue };
+            let damaged = |_| metastore::Error::Damaged { what: "manifest" };
+            let manifest = Manifest::parse(&index.media_type, index.bytes).map_err(damaged)?;
+            if let Content::Index { manifests } = manifest.content() {
+                for child in manifests {
+                    if seen.insert(child.digest.clone()) {
+                        wanted.push(Reference::Digest(child.digest.clone()));
+                    }
+                }
+            }
+            if seen.len() > PLATFORMS_MAX {
+                return Ok(None);
+            }
+        }
+        Ok(Some(images))
+    }
+}
+
+/// What is not here was not judged.
+fn unknown(policy: &ClusterPolicy) -> Ruling {
+    let description = "the registry has no such image".to_owned();
+    policy.image.rule(ImageState::Unverified, &[Cause { code: "NoSuchImage".to_owned(), description }], &[])
+}
+
+impl Answer {
+    /// Kubernetes drops all warnings when they are too many or too long.
+    fn warn(&mut self, mut text: String) {
+        if self.warnings.len() < WARNINGS_MAX {
+            let end = text.floor_char_boundary(WARNING_BYTES_MAX);
+            text.truncate(end);
+            self.warnings.push(text);
+        }
+    }
+}
+
+/// A name to be shown; nobody writes longer ones in earnest.
+fn short(image: &str) -> &str {
+    &image[..image.floor_char_boundary(WARNING_BYTES_MAX)]
+}
+
+const API_VERSION: &str = "admission.k8s.io/v1";
+
+/// More than any object has in earnest.
+const IMAGES_MAX: usize = 100;
+
+/// More than there are platforms.
+const PLATFORMS_MAX: usize = 64;
+
+/// Kubernetes cuts a warning at 256 bytes, and drops all of them beyond 4096 in sum.
+const WARNING_BYTES_MAX: usize = 250;
+const WARNINGS_MAX: usize = 16;
