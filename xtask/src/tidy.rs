@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, from the ground up: a room may use those above it in this list, as [`may_use`] says.
-const ROOMS: [(&str, Floor); 21] = [
+const ROOMS: [(&str, Floor); 23] = [
     ("oci", Floor::Nouns),
     ("inventory", Floor::Nouns),
     ("advisory", Floor::Nouns),
@@ -24,9 +24,11 @@ const ROOMS: [(&str, Floor); 21] = [
     ("scanner", Floor::Engines),
     ("feeds", Floor::Engines),
     ("auth", Floor::Engines),
+    ("azure-documents", Floor::Engines),
     ("registry-api", Floor::Doors),
     ("azure-api", Floor::Doors),
     ("cluster-api", Floor::Doors),
+    ("query-api", Floor::Doors),
     ("server", Floor::Roof),
     ("testkit", Floor::Beside),
     ("bench", Floor::Beside),

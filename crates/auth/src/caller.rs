@@ -43,6 +43,12 @@ pub enum Action {
     ReadUsage,
     /// Say for a cluster what it runs.
     ReportRunning,
+    /// Read saved queries.
+    ReadQueries,
+    /// Write saved queries.
+    WriteQueries,
+    /// Delete saved queries.
+    DeleteQueries,
     /// Read who holds which role.
     ReadRoles,
     /// Give roles.
@@ -66,6 +72,9 @@ impl Action {
             Self::WritePricings => "Microsoft.Security/pricings/write",
             Self::ReadUsage => "Microsoft.Consumption/usageDetails/read",
             Self::ReportRunning => "Microsoft.Security/clusters/running/write",
+            Self::ReadQueries => "Microsoft.ResourceGraph/queries/read",
+            Self::WriteQueries => "Microsoft.ResourceGraph/queries/write",
+            Self::DeleteQueries => "Microsoft.ResourceGraph/queries/delete",
             Self::ReadRoles => "Microsoft.Authorization/roleAssignments/read",
             Self::WriteRoles => "Microsoft.Authorization/roleAssignments/write",
             Self::DeleteRoles => "Microsoft.Authorization/roleAssignments/delete",
@@ -131,13 +140,16 @@ mod tests {
             WritePricings,
             ReadUsage,
             ReportRunning,
+            ReadQueries,
+            WriteQueries,
+            DeleteQueries,
             ReadRoles,
             WriteRoles,
             DeleteRoles,
         ];
         for (role, allowed) in [
             (roles::OWNER, all.as_slice()),
-            (roles::CONTRIBUTOR, &all[..12]),
+            (roles::CONTRIBUTOR, &all[..15]),
             (
                 roles::READER,
                 &[
@@ -148,6 +160,7 @@ mod tests {
                     ReadSubAssessments,
                     ReadPricings,
                     ReadUsage,
+                    ReadQueries,
                     ReadRoles,
                 ],
             ),

@@ -4,6 +4,7 @@ use auth::roles::{self, OWNER, ROLES, Role};
 use auth::{Action, Caller, covers};
 use axum::body::{Body, to_bytes};
 use axum::http::StatusCode;
+use azure_documents::{assignment, definition};
 use metastore::{AssignRole, KeepRole, RoleAssignment};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -209,48 +210,6 @@ fn quoted(filter: &str, word: &str) -> Option<String> {
     let at = filter.to_ascii_lowercase().find(word)? + word.len();
     let rest = filter.get(at..)?.trim_start().strip_prefix('\'')?;
     rest.split_once('\'').map(|(text, _)| text.to_owned())
-}
-
-fn definition(scope: &str, role: &Role) -> Value {
-    let at = subscription_of(scope);
-    json!({
-        "id": format!("{at}/providers/Microsoft.Authorization/roleDefinitions/{}", role.id),
-        "type": "Microsoft.Authorization/roleDefinitions",
-        "name": role.id,
-        "properties": {
-            "roleName": role.name,
-            "type": "BuiltInRole",
-            "description": "",
-            "assignableScopes": ["/"],
-            "permissions": [{
-                "actions": role.actions, "notActions": role.not_actions, "dataActions": [], "notDataActions": [],
-            }],
-        },
-    })
-}
-
-fn assignment(held: &RoleAssignment) -> Value {
-    let scope = held.scope.trim_end_matches('/');
-    json!({
-        "id": format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{}", held.id),
-        "type": "Microsoft.Authorization/roleAssignments",
-        "name": held.id,
-        "properties": {
-            "roleDefinitionId":
-                format!("{}/providers/Microsoft.Authorization/roleDefinitions/{}", subscription_of(scope), held.role),
-            "principalId": held.principal,
-            "principalType": "ServicePrincipal",
-            "scope": held.scope,
-            "condition": null,
-            "conditionVersion": null,
-            "description": null,
-        },
-    })
-}
-
-fn subscription_of(scope: &str) -> String {
-    let segments: Vec<&str> = scope.split('/').filter(|segment| !segment.is_empty()).take(2).collect();
-    if segments.len() == 2 { format!("/{}", segments.join("/")) } else { String::new() }
 }
 
 const BODY_BYTES_MAX: usize = 1 << 20;

@@ -102,7 +102,7 @@ fn row(subscription: &Subscription, metered: &MeteredImage, rates: &RateCard, ex
         "isAzureCreditEligible": false,
     });
     if expand.contains("additionalinfo") {
-        let info = json!({ "imageDigest": image, "firstJudged": crate::rows::time(metered.at_ms) });
+        let info = json!({ "imageDigest": image, "firstJudged": azure_documents::time(metered.at_ms) });
         properties["additionalInfo"] = info.to_string().into();
     }
     if expand.contains("meterdetails") {

@@ -13,7 +13,6 @@ mod identity;
 mod paging;
 mod pricings;
 mod resources;
-mod rows;
 mod scopes;
 mod sub_assessments;
 
@@ -29,6 +28,7 @@ use axum::http::header::{
 };
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use azure_documents::Names;
 use metastore::Metastore;
 use serde_json::Value;
 use uuid::Uuid;
@@ -47,6 +47,7 @@ struct Api {
     tenant: Uuid,
     clock: Clock,
     rates: Arc<RateCard>,
+    names: Names,
     /// Tells the workers that scans were queued.
     wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -73,6 +74,7 @@ pub fn router(
     tenant: Uuid,
     clock: Clock,
     rates: RateCard,
+    names: Names,
     wake: Arc<dyn Fn() + Send + Sync>,
 ) -> Router {
     Router::new().fallback(door).with_state(Api {
@@ -81,6 +83,7 @@ pub fn router(
         tenant,
         clock,
         rates: Arc::new(rates),
+        names,
         wake,
     })
 }

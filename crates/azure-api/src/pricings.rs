@@ -2,14 +2,14 @@
 
 use auth::{Action, Caller};
 use axum::body::{Body, to_bytes};
-use metastore::{Plan, PlanSetting, Tier};
+use azure_documents::pricing;
+use metastore::{Plan, Tier};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::Api;
 use crate::error::ArmError;
-use crate::rows::time;
 
 #[derive(Deserialize)]
 struct Put {
@@ -87,37 +87,6 @@ fn plan_named(name: &str) -> Result<Plan, ArmError> {
 fn no_such_plan(name: &str) -> ArmError {
     let message = format!("There is no plan '{name}' here, only ContainerRegistry and Containers.");
     ArmError::not_found("ResourceNotFound", message)
-}
-
-fn pricing(subscription: Uuid, setting: &PlanSetting) -> Value {
-    let name = setting.plan.name();
-    let mut properties = json!({
-        "pricingTier": setting.tier.name(),
-        "freeTrialRemainingTime": "PT0S",
-        "enforce": "False",
-        "inherited": "False",
-        "resourcesCoverageStatus": if setting.tier == Tier::Standard { "FullyCovered" } else { "NotCovered" },
-    });
-    match setting.plan {
-        Plan::ContainerRegistry => {
-            properties["deprecated"] = true.into();
-            properties["replacedBy"] = json!([Plan::Containers.name()]);
-        }
-        Plan::Containers => {
-            let is_enabled = if setting.tier == Tier::Standard { "True" } else { "False" };
-            properties["extensions"] =
-                json!([{ "name": "ContainerRegistriesVulnerabilityAssessments", "isEnabled": is_enabled }]);
-        }
-    }
-    if let (Tier::Standard, Some(changed_ms)) = (setting.tier, setting.changed_ms) {
-        properties["enablementTime"] = time(changed_ms).into();
-    }
-    json!({
-        "id": format!("/subscriptions/{subscription}/providers/Microsoft.Security/pricings/{name}"),
-        "name": name,
-        "type": "Microsoft.Security/pricings",
-        "properties": properties,
-    })
 }
 
 const BODY_BYTES_MAX: usize = 1 << 20;

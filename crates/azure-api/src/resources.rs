@@ -1,13 +1,13 @@
 //! What there is: resource groups, registries, and lists of resources. Read only.
 
 use auth::{Action, Caller};
+use azure_documents::{REGISTRIES, resource_group as group, sku};
 use metastore::Registry;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::arm::Scope;
 use crate::error::ArmError;
-use crate::rows::time;
 use crate::{Api, Call};
 
 impl Api {
@@ -104,7 +104,9 @@ impl Api {
         call: &Call,
     ) -> Result<Value, ArmError> {
         let registries = self.visible(caller, scope).await?;
-        Ok(json!({ "value": registries.iter().map(|registry| resource(registry, call)).collect::<Vec<_>>() }))
+        Ok(
+            json!({ "value": registries.iter().map(|registry| azure_documents::registry(registry, &call.host)).collect::<Vec<_>>() }),
+        )
     }
 
     pub(crate) async fn registry(
@@ -121,7 +123,7 @@ impl Api {
                 format!("The Resource '{REGISTRIES}/{name}' under resource group '{group}' was not found.");
             ArmError::not_found("ResourceNotFound", message)
         };
-        registries.first().map(|registry| resource(registry, call)).ok_or_else(unknown)
+        registries.first().map(|registry| azure_documents::registry(registry, &call.host)).ok_or_else(unknown)
     }
 
     /// The registries of a scope that the caller may read; of others they are told nothing.
@@ -134,55 +136,3 @@ impl Api {
         Ok(registries)
     }
 }
-
-fn group(registry: &Registry) -> Value {
-    json!({
-        "id": format!("/subscriptions/{}/resourceGroups/{}", registry.subscription, registry.resource_group),
-        "name": registry.resource_group,
-        "type": "Microsoft.Resources/resourceGroups",
-        "location": registry.location,
-        "properties": { "provisioningState": "Succeeded" },
-    })
-}
-
-fn sku() -> Value {
-    json!({ "name": "Premium", "tier": "Premium" })
-}
-
-fn resource(registry: &Registry, call: &Call) -> Value {
-    let off = json!({ "status": "disabled" });
-    json!({
-        "id": registry.resource_id(),
-        "name": registry.name,
-        "type": REGISTRIES,
-        "location": registry.location,
-        "tags": {},
-        "sku": sku(),
-        "properties": {
-            "loginServer": call.host,
-            "creationDate": time(registry.created_ms),
-            "provisioningState": "Succeeded",
-            "adminUserEnabled": false,
-            "networkRuleSet": { "defaultAction": "Allow", "virtualNetworkRules": [], "ipRules": [] },
-            "policies": {
-                "quarantinePolicy": off,
-                "trustPolicy": { "type": "Notary", "status": "disabled" },
-                "retentionPolicy": { "days": 7, "status": "disabled" },
-                "exportPolicy": { "status": "enabled" },
-                "azureADAuthenticationAsArmPolicy": { "status": "enabled" },
-                "softDeletePolicy": { "retentionDays": 7, "status": "disabled" },
-            },
-            "encryption": off,
-            "dataEndpointEnabled": false,
-            "dataEndpointHostNames": [],
-            "privateEndpointConnections": [],
-            "publicNetworkAccess": "Enabled",
-            "networkRuleBypassOptions": "AzureServices",
-            "zoneRedundancy": "Disabled",
-            "anonymousPullEnabled": false,
-            "roleAssignmentMode": "LegacyRegistryPermissions",
-        },
-    })
-}
-
-const REGISTRIES: &str = "Microsoft.ContainerRegistry/registries";

@@ -2,6 +2,7 @@
 
 use assessment::is_row_of;
 use auth::{Action, Caller};
+use azure_documents::{Form, Place};
 use metastore::{ImageRow, Registry};
 use oci::Reference;
 use serde_json::{Value, json};
@@ -10,7 +11,6 @@ use uuid::Uuid;
 use crate::arm::Scope;
 use crate::error::ArmError;
 use crate::paging::Cursor;
-use crate::rows::{KEY, Place};
 use crate::{Api, Call};
 
 impl Api {
@@ -23,15 +23,14 @@ impl Api {
         call: &Call,
     ) -> Result<Value, ArmError> {
         let registries = self.readable(caller, scope, Action::ReadSubAssessments).await?;
-        if let Some(key) = key {
-            check_key(key)?;
-        }
+        let form = key.map(check_key).transpose()?;
         let mut from = Cursor::of(call)?;
         let begin = from.as_ref().map_or(i64::MIN, |cursor| cursor.registry);
+        let forms = form.as_ref().map_or(Form::ALL.as_slice(), std::slice::from_ref);
         let mut rows = Vec::new();
         let mut next = None;
         for registry in registries.iter().filter(|registry| registry.id.0 >= begin) {
-            let left = PAGE_ROWS - rows.len();
+            let left = (PAGE_ROWS - rows.len()) / forms.len();
             if left == 0 {
                 next = Some(Cursor { registry: registry.id.0, within: None });
                 break;
@@ -42,7 +41,10 @@ impl Api {
                 .and_then(|cursor| cursor.within);
             let page = self.metastore.results(registry.id, within, left).await?;
             for (image, findings) in &page.images {
-                let mut of_image = Place { registry, host: &call.host, image }.rows(findings);
+                let mut of_image = Vec::new();
+                for form in forms {
+                    of_image.extend(Place { registry, host: &call.host, image, form: *form }.rows(findings));
+                }
                 self.say_where_it_runs(image, &mut of_image).await?;
                 rows.extend(of_image);
             }
@@ -68,7 +70,7 @@ impl Api {
         call: &Call,
     ) -> Result<Value, ArmError> {
         let registries = self.readable(caller, scope, Action::ReadSubAssessments).await?;
-        check_key(key)?;
+        let form = check_key(key)?;
         let unknown = || {
             let message =
                 format!("There is no sub-assessment '{name}' of the assessment '{key}' in this scope.");
@@ -76,7 +78,7 @@ impl Api {
         };
         let wanted = Uuid::parse_str(name).map_err(|_| unknown())?;
         for registry in &registries {
-            if let Some(row) = self.find(registry, wanted, &call.host).await? {
+            if let Some(row) = self.find(registry, wanted, form, &call.host).await? {
                 return Ok(row);
             }
         }
@@ -92,7 +94,7 @@ impl Api {
             .map(|place| {
                 json!({
                     "cluster": place.cluster, "namespace": place.namespace, "workload": place.workload,
-                    "containers": place.containers, "reported": crate::rows::time(place.reported_ms),
+                    "containers": place.containers, "reported": azure_documents::time(place.reported_ms),
                 })
             })
             .collect();
@@ -102,7 +104,13 @@ impl Api {
         Ok(())
     }
 
-    async fn find(&self, registry: &Registry, wanted: Uuid, host: &str) -> Result<Option<Value>, ArmError> {
+    async fn find(
+        &self,
+        registry: &Registry,
+        wanted: Uuid,
+        form: Form,
+        host: &str,
+    ) -> Result<Option<Value>, ArmError> {
         for (repository, digest) in self.metastore.image_names(registry.id).await? {
             if !is_row_of(wanted, repository.as_str(), &digest) {
                 continue;
@@ -113,7 +121,7 @@ impl Api {
             };
             let findings = self.metastore.findings(&digest).await?;
             let is_pending = image.state().0 == assessment::ImageState::Pending;
-            let mut rows = Place { registry, host, image: &image }.rows(&findings);
+            let mut rows = Place { registry, host, image: &image, form }.rows(&findings);
             self.say_where_it_runs(&image, &mut rows).await?;
             let name = wanted.to_string();
             if let Some(row) =
@@ -126,13 +134,13 @@ impl Api {
     }
 }
 
-/// There is one assessment.
-pub(crate) fn check_key(key: &str) -> Result<(), ArmError> {
-    if key.eq_ignore_ascii_case(KEY) {
-        return Ok(());
-    }
-    let message = format!("There is no assessment '{key}' here; the one on registries is '{KEY}'.");
-    Err(ArmError::not_found("ResourceNotFound", message))
+/// The form under that key.
+pub(crate) fn check_key(key: &str) -> Result<Form, ArmError> {
+    Form::of_key(key).ok_or_else(|| {
+        let keys = Form::ALL.map(Form::key).join("' and '");
+        let message = format!("There is no assessment '{key}' here; those on registries are '{keys}'.");
+        ArmError::not_found("ResourceNotFound", message)
+    })
 }
 
 /// As many as fit into a megabyte or so.

@@ -10,6 +10,7 @@ use auth::{Auth, SigningKey, hash_secret, roles};
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
+use azure_documents::Names;
 use http_body_util::BodyExt as _;
 use inventory::ImageInventory;
 use metastore::{
@@ -23,6 +24,7 @@ use uuid::Uuid;
 
 const TENANT: Uuid = Uuid::from_u128(1);
 const SUB: Uuid = Uuid::from_u128(2);
+const KEY_2023: &str = "c0b7cfc6-3172-465a-b378-53c7ff2cc0d5";
 const KEY: &str = "dbd0cb49-b563-45e7-9724-889e799fa648";
 const NOW_MS: i64 = 1_800_000_000_123;
 
@@ -69,8 +71,9 @@ async fn house() -> House {
     }
     let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), TENANT, Arc::new(|| NOW_MS));
     let rates = RateCard { per_image: "0.29".parse().unwrap(), ..RateCard::default() };
+    let clock = Arc::new(|| NOW_MS);
     let router =
-        azure_api::router(metastore.clone(), auth, TENANT, Arc::new(|| NOW_MS), rates, Arc::new(|| ()));
+        azure_api::router(metastore.clone(), auth, TENANT, clock, rates, Names::Own, Arc::new(|| ()));
     House { router, metastore, registry: served.id, resource, _folder: folder }
 }
 
@@ -306,7 +309,9 @@ async fn the_registrys_assessment_follows_its_images() {
     assert_eq!(status().await["code"], "Unhealthy");
     assert_eq!(status().await["firstEvaluationDate"], "2027-01-15T08:00:00.1230000Z");
     let listed = house.get("admin", &list).await.is(200).body;
-    assert_eq!(listed["value"].as_array().unwrap().len(), 1);
+    assert_eq!(listed["value"].as_array().unwrap().len(), 2, "one a form");
+    assert_eq!(listed["value"][1]["name"], KEY_2023);
+    assert_eq!(listed["value"][1]["properties"]["status"], listed["value"][0]["properties"]["status"]);
     assert_eq!(listed["value"][0], house.get("admin", &one).await.body);
     assert_eq!(listed["value"][0]["properties"]["additionalData"]["imagesUnhealthy"], "1");
     assert!(listed["value"][0]["properties"]["metadata"].is_null());
@@ -335,10 +340,12 @@ async fn pages_have_no_gaps_and_no_duplicates() {
     }
     assert_eq!(wanted.len(), 12 * (1 + 1 + 7 + 250 + 10));
     let subscription = format!("/subscriptions/{SUB}/providers/Microsoft.Security/subAssessments{VERSION}");
+    let both = house.all_rows(&subscription).await;
+    assert_eq!(both.len(), 2 * wanted.len(), "each in both forms");
     let group = format!(
         "/subscriptions/{SUB}/resourceGroups/DEFAULT/providers/Microsoft.Security/assessments/{KEY}/subAssessments{VERSION}"
     );
-    for path in [house.subs(), subscription, group] {
+    for path in [house.subs(), group] {
         let rows = house.all_rows(&path).await;
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let seen: Vec<_> = rows
@@ -512,7 +519,7 @@ async fn arms_conventions_are_kept() {
         house.get("admin", &format!("{bare}?api-version=1")).await.is(400).code(),
         "InvalidApiVersionParameter"
     );
-    let unknown = path.replace(KEY, "c0b7cfc6-3172-465a-b378-53c7ff2cc0d5");
+    let unknown = path.replace(KEY, "c0b7cfc6-3172-465a-b378-53c7ff2cc0d6");
     assert_eq!(house.get("admin", &unknown).await.is(404).code(), "ResourceNotFound");
     assert_eq!(house.get("admin", "/nothing").await.is(404).code(), "InvalidResourceType");
     let bearer = format!("Bearer {}", house.token("admin").await);

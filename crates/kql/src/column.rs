@@ -31,6 +31,14 @@ impl Dictionary {
         Self { values: std::iter::repeat_with(OnceLock::new).take(len).collect() }
     }
 
+    /// The same values with room for more codes, up to `len`.
+    #[must_use]
+    pub(crate) fn grown(&self, len: usize) -> Self {
+        let mut values = self.values.clone();
+        values.resize_with(len, OnceLock::new);
+        Self { values }
+    }
+
     /// How many codes it has.
     #[must_use]
     pub fn len(&self) -> usize {

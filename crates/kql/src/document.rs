@@ -26,6 +26,30 @@ impl Texts {
         Self { texts, paths: Mutex::default() }
     }
 
+    /// These texts and more behind them. What was looked up in these is not looked up again.
+    #[must_use]
+    pub fn with(&self, more: impl IntoIterator<Item = Arc<str>>) -> Self {
+        let mut texts = self.texts.clone();
+        texts.extend(more);
+        let new = texts.get(self.texts.len()..).unwrap_or_default();
+        let known = self.lock();
+        let grown = known.iter().map(|(path, found)| {
+            let span = |text: &Arc<str>| {
+                path.iter().fold(json::whole(text), |within, name| json::member(text, within, name))
+            };
+            let spans = found.spans.iter().copied().chain(new.iter().map(span)).collect();
+            let grown = Found::new(spans, &texts);
+            if let Some(known) = found.values.get() {
+                // A fresh cell is empty: setting it cannot fail.
+                let _ = grown.values.set(Arc::new(known.grown(texts.len())));
+            }
+            (path.clone(), Arc::new(grown))
+        });
+        let paths = grown.collect();
+        drop(known);
+        Self { texts, paths: Mutex::new(paths) }
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -235,6 +259,19 @@ mod tests {
     fn show(column: &Column, rows: usize) -> String {
         let values: Vec<String> = (0..rows).map(|row| column.get(row).to_json().to_string()).collect();
         values.join(" ")
+    }
+
+    #[test]
+    fn texts_that_grow_keep_what_was_found() {
+        let document = |codes: &[u32], texts: &Arc<Texts>| {
+            let layer = Layer { codes: Arc::new(codes.to_vec()), texts: Arc::clone(texts) };
+            Document::new(vec![layer]).member(&Arc::from("a")).member(&Arc::from("b"))
+        };
+        let texts = Arc::new(Texts::new(vec![r#"{"a":{"b":1}}"#.into(), r#"{"c":2}"#.into()]));
+        assert_eq!(show(&document(&[0, 1], &texts).values(), 2), "1 null");
+        let grown = Arc::new(texts.with([r#"{"a":{"b":[3]}}"#.into()]));
+        assert_eq!(show(&document(&[2, 0, 1], &grown).values(), 3), "[3] 1 null");
+        assert_eq!((texts.len(), grown.len()), (2, 3));
     }
 
     #[test]

@@ -396,13 +396,13 @@ fn stored_verdict(rows: &Connection, image: &str) -> Result<Option<StoredVerdict
     }))
 }
 
-type RawImage = (i64, i64, String, String, String, i64, bool);
+pub(crate) type RawImage = (i64, i64, String, String, String, i64, bool);
 
-fn raw_image(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawImage> {
+pub(crate) fn raw_image(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawImage> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
 }
 
-fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Error> {
+pub(crate) fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Error> {
     let (repository_id, registry, repository, digest, media_type, pushed_ms, plan_is_on) = raw;
     let tags = tags_of(rows, repository_id, &digest)?;
     let failure = rows
@@ -433,7 +433,7 @@ pub(crate) fn tags_of(rows: &Connection, repository_id: i64, digest: &str) -> Re
     tags.map(|name| name?.parse().map_err(|_| Error::Damaged { what: "tag" })).collect()
 }
 
-const IMAGE_ROWS: &str =
+pub(crate) const IMAGE_ROWS: &str =
     "SELECT repository.id, registry.id, repository.name, manifest.digest, manifest.media_type,
         manifest.pushed_ms,
         EXISTS (SELECT 1 FROM plan WHERE plan.subscription_id = registry.subscription_id AND tier = 'Standard')

@@ -8,6 +8,7 @@
 
 mod assessed;
 mod catalog;
+mod change;
 mod cluster;
 mod error;
 mod feed;
@@ -17,6 +18,7 @@ mod manifest;
 mod plan;
 mod principal;
 mod repository;
+mod saved_query;
 mod sqlite;
 mod tenancy;
 mod upload;
@@ -24,6 +26,7 @@ mod usage;
 
 pub use assessed::{ResultCursor, ResultPage, StateCounts};
 pub use catalog::{DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
+pub use change::{Changes, ImageKey};
 pub use cluster::{Cluster, ReportedImage, RunningImage};
 pub use error::Error;
 pub use feed::{Feed, FeedPayload};
@@ -33,6 +36,7 @@ pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, Stored
 pub use plan::{Plan, PlanSetting, Tier};
 pub use principal::{AssignRole, KeepRole, Principal, RoleAssignment};
 pub use repository::{BlobUse, LinkedBlob, UnlinkBlob};
+pub use saved_query::SavedQuery;
 pub use sqlite::{Durability, Metastore};
 pub use tenancy::{Registry, RegistryId, ResourceGroup, Subscription};
 pub use upload::Upload;

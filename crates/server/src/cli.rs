@@ -27,6 +27,8 @@ pub(crate) enum Command {
     /// Import and update advisory data.
     #[command(subcommand)]
     Feeds(FeedsCommand),
+    /// Ask the resources and results with KQL, as Azure Resource Graph would be asked.
+    Query(QueryArgs),
     /// Show what each subscription is charged for: images judged, each digest once a month.
     Usage(UsageArgs),
     /// Copy everything to another folder, from which a server can be started, while this one serves.
@@ -91,6 +93,44 @@ pub(crate) struct ScanArgs {
     /// Days after which advisory data that no source has confirmed is too old.
     #[arg(long, env = "LAZARET_STALE_AFTER_DAYS", default_value_t = crate::settings::STALE_AFTER_DAYS)]
     pub(crate) stale_after_days: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct QueryArgs {
+    /// The query; `-` reads it from the standard input.
+    #[arg(required_unless_present_any = ["saved", "list"])]
+    pub(crate) text: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: QueryFormat,
+    /// Write the answer to this file.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    /// Run the saved query of that name.
+    #[arg(long, value_name = "NAME", conflicts_with = "text")]
+    pub(crate) saved: Option<String>,
+    /// Save the query under that name, in the default resource group, and run it.
+    #[arg(long, value_name = "NAME", requires = "text")]
+    pub(crate) save: Option<String>,
+    /// List the saved queries.
+    #[arg(long, conflicts_with_all = ["text", "saved", "save"])]
+    pub(crate) list: bool,
+    /// What assessments are called: as the server was told.
+    #[arg(long, env = "LAZARET_DISPLAY_NAMES", value_name = "WHICH", default_value = "own")]
+    pub(crate) display_names: crate::settings::DisplayNames,
+    /// The host by which others know the registry: as the server was told.
+    #[arg(long, env = "LAZARET_LOGIN_SERVER", value_name = "HOST", default_value = crate::settings::LOGIN_SERVER)]
+    pub(crate) login_server: String,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum QueryFormat {
+    #[default]
+    Table,
+    Json,
+    Csv,
 }
 
 #[derive(Debug, Subcommand)]

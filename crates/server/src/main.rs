@@ -12,6 +12,7 @@ mod listen;
 mod output;
 mod plan_command;
 mod principal_command;
+mod query_command;
 mod scan_command;
 mod serve;
 mod settings;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             Command::Scan(arguments) => scan_command::run(arguments).await,
             Command::Feeds(command) => feeds_command::run(command).await,
             Command::Backup(arguments) => backup_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Query(arguments) => query_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Usage(arguments) => usage_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Fsck(arguments) => fsck_command::run(arguments).await,
             Command::Principal(command) => {

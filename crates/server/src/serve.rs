@@ -9,6 +9,7 @@ use axum::{Extension, Router};
 use feeds::{Feeds, Sources};
 use jobs::{Clock, Jobs};
 use metastore::{Metastore, Registry};
+use query_api::{Graph, Tables};
 use registry::Registry as RegistryEngine;
 use sandbox::{Jail, JailLimits};
 use scanner::{Advisories, LayerReader, ReaderLimits, Scanner, UploadReader};
@@ -41,7 +42,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
 
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
-    let router = house.router(&tenancy).await?;
+    let router = house.router(&settings, &tenancy).await?;
     tasks.spawn(plain.serve(with_scheme(router.clone(), "http"), stop.clone()));
     tasks.spawn(secure.serve(with_scheme(router, "https"), stop.clone()));
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
@@ -117,7 +118,7 @@ impl House {
         Ok(())
     }
 
-    async fn router(&self, tenancy: &Tenancy) -> Result<Router, Failure> {
+    async fn router(&self, settings: &Settings, tenancy: &Tenancy) -> Result<Router, Failure> {
         let registry: Registry =
             self.metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?;
         let registry_api = registry_api::router(self.registry.clone(), self.auth.clone(), &registry);
@@ -131,10 +132,25 @@ impl House {
             tenancy.tenant,
             Arc::new(now_ms),
             self.rates.clone(),
+            settings.display_names.into(),
             wake,
         );
         let cluster_api = cluster_api::router(self.metastore.clone(), self.auth.clone(), Arc::new(now_ms));
-        Ok(registry_api.merge(cluster_api).fallback_service(azure_api))
+        let names = settings.display_names.into();
+        let tables =
+            Tables::new(self.metastore.clone(), tenancy.tenant, settings.login_server.clone(), names);
+        // So that the first query need not wait for all of it.
+        tokio::spawn({
+            let tables = tables.clone();
+            async move {
+                if let Err(error) = tables.refresh().await {
+                    tracing::error!(error = %error, "the tables of Resource Graph could not be read");
+                }
+            }
+        });
+        let graph =
+            Graph::new(self.metastore.clone(), self.auth.clone(), tables, Arc::new(now_ms), settings.queries);
+        Ok(registry_api.merge(cluster_api).fallback_service(graph.router(azure_api)))
     }
 
     /// What is to be done now and then: new advisory data, data that has become too old, uploads that

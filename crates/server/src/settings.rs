@@ -52,6 +52,17 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "LAZARET_CURRENCY", value_name = "CODE")]
     #[serde(default, deserialize_with = "parsed")]
     currency: Option<Currency>,
+    /// What assessments are called: `own` (powered by Lazaret), or `historic` for tools that look for Azure's
+    /// names of the time [default: own].
+    #[arg(long, env = "LAZARET_DISPLAY_NAMES", value_name = "WHICH")]
+    display_names: Option<DisplayNames>,
+    /// The host (and port) by which others know the registry, for results that are read in bulk
+    /// [default: localhost:5000].
+    #[arg(long, env = "LAZARET_LOGIN_SERVER", value_name = "HOST")]
+    login_server: Option<String>,
+    /// How often one caller may ask Resource Graph in five seconds [default: 15, as Azure has it].
+    #[arg(long, env = "LAZARET_QUERIES", value_name = "COUNT")]
+    queries: Option<u32>,
 }
 
 /// The prices, for commands that need nothing else of the configuration.
@@ -86,6 +97,24 @@ where
     text.parse().map(Some).map_err(serde::de::Error::custom)
 }
 
+/// See [`azure_documents::Names`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DisplayNames {
+    #[default]
+    Own,
+    Historic,
+}
+
+impl From<DisplayNames> for azure_documents::Names {
+    fn from(names: DisplayNames) -> Self {
+        match names {
+            DisplayNames::Own => Self::Own,
+            DisplayNames::Historic => Self::Historic,
+        }
+    }
+}
+
 /// The settings that hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -99,6 +128,9 @@ pub(crate) struct Settings {
     pub(crate) shrink_max_percent: u8,
     pub(crate) stale_after_days: u32,
     pub(crate) rates: RateCard,
+    pub(crate) display_names: DisplayNames,
+    pub(crate) login_server: String,
+    pub(crate) queries: u32,
 }
 
 /// Why the settings cannot hold.
@@ -139,6 +171,9 @@ impl ServeOptions {
                 per_image: self.price_per_image.or(file.price_per_image).unwrap_or_default(),
                 currency: self.currency.or(file.currency).unwrap_or_default(),
             },
+            display_names: self.display_names.or(file.display_names).unwrap_or_default(),
+            login_server: self.login_server.or(file.login_server).unwrap_or_else(|| LOGIN_SERVER.to_owned()),
+            queries: self.queries.or(file.queries).unwrap_or(query_api::QUERIES_PER_WINDOW),
         })
     }
 }
@@ -149,6 +184,9 @@ fn read(path: &Path) -> Result<ServeOptions, SettingsError> {
     toml::from_str(&text)
         .map_err(|source| SettingsError::Toml { path: path.to_owned(), source: Box::new(source) })
 }
+
+/// Where the server listens if nobody says otherwise.
+pub(crate) const LOGIN_SERVER: &str = "localhost:5000";
 
 /// In the folder that the program is started in.
 pub(crate) const DATA: &str = "lazaret-data";

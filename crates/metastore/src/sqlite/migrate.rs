@@ -26,5 +26,6 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0001_first.sql"),
     include_str!("../../migrations/0002_metered_by_month.sql"),
     include_str!("../../migrations/0003_cluster.sql"),
-    //
+    include_str!("../../migrations/0004_change.sql"),
+    include_str!("../../migrations/0005_saved_query.sql"),
 ];

@@ -1,0 +1,60 @@
+//! The generations of Azure's results: one finding is shown in each, under the key of each.
+
+/// A generation of sub-assessments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Form {
+    /// `ContainerRegistryVulnerability`, of 2020.
+    Of2020,
+    /// `AzureContainerRegistryVulnerability`, of 2023.
+    Of2023,
+}
+
+/// Which names assessments go by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Names {
+    /// Our own: *powered by Lazaret*.
+    #[default]
+    Own,
+    /// Azure's of the time, for tools that look for them.
+    Historic,
+}
+
+impl Form {
+    /// Both, the older first.
+    pub const ALL: [Self; 2] = [Self::Of2020, Self::Of2023];
+
+    /// The assessment's key.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Of2020 => "dbd0cb49-b563-45e7-9724-889e799fa648",
+            Self::Of2023 => "c0b7cfc6-3172-465a-b378-53c7ff2cc0d5",
+        }
+    }
+
+    /// The form under that key, in any case.
+    #[must_use]
+    pub fn of_key(key: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|form| form.key().eq_ignore_ascii_case(key))
+    }
+
+    /// What the assessment is called.
+    #[must_use]
+    pub fn display_name(self, names: Names) -> &'static str {
+        match (self, names) {
+            (Self::Of2020, Names::Own) => {
+                "Container registry images should have vulnerability findings resolved (powered by Lazaret)"
+            }
+            (Self::Of2023, Names::Own) => {
+                "Azure registry container images should have vulnerabilities resolved (powered by Lazaret)"
+            }
+            (Self::Of2020, Names::Historic) => {
+                "Vulnerabilities in Azure Container Registry images should be remediated (powered by Qualys)"
+            }
+            (Self::Of2023, Names::Historic) => {
+                "Azure registry container images should have vulnerabilities resolved (powered by Microsoft Defender \
+                 Vulnerability Management)"
+            }
+        }
+    }
+}

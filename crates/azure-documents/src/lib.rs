@@ -1,0 +1,26 @@
+//! Azure's documents: what we know, as the JSON that Azure's clients read.
+//!
+//! Pure. The REST door and the query door show the same documents; where Resource Graph writes a thing in
+//! another way, a function of [`graph`] says so.
+
+mod assessment;
+mod form;
+pub mod graph;
+mod pricing;
+mod resource;
+mod role;
+mod sub_assessment;
+
+pub use assessment::{assessment, metadata};
+pub use form::{Form, Names};
+pub use pricing::pricing;
+pub use resource::{REGISTRIES, registry, resource_group, sku};
+pub use role::{assignment, definition};
+pub use sub_assessment::Place;
+
+/// RFC 3339 with seven digits of a second, as Azure writes it.
+#[must_use]
+pub fn time(ms: i64) -> String {
+    let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
+    time.strftime("%Y-%m-%dT%H:%M:%S.%3f0000Z").to_string()
+}

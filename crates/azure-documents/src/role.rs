@@ -1,0 +1,51 @@
+//! Role definitions and assignments.
+
+use auth::roles::Role;
+use metastore::RoleAssignment;
+use serde_json::{Value, json};
+
+/// A role, as seen from a scope.
+#[must_use]
+pub fn definition(scope: &str, role: &Role) -> Value {
+    let at = subscription_of(scope);
+    json!({
+        "id": format!("{at}/providers/Microsoft.Authorization/roleDefinitions/{}", role.id),
+        "type": "Microsoft.Authorization/roleDefinitions",
+        "name": role.id,
+        "properties": {
+            "roleName": role.name,
+            "type": "BuiltInRole",
+            "description": "",
+            "assignableScopes": ["/"],
+            "permissions": [{
+                "actions": role.actions, "notActions": role.not_actions, "dataActions": [], "notDataActions": [],
+            }],
+        },
+    })
+}
+
+/// Who holds a role where.
+#[must_use]
+pub fn assignment(held: &RoleAssignment) -> Value {
+    let scope = held.scope.trim_end_matches('/');
+    json!({
+        "id": format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{}", held.id),
+        "type": "Microsoft.Authorization/roleAssignments",
+        "name": held.id,
+        "properties": {
+            "roleDefinitionId":
+                format!("{}/providers/Microsoft.Authorization/roleDefinitions/{}", subscription_of(scope), held.role),
+            "principalId": held.principal,
+            "principalType": "ServicePrincipal",
+            "scope": held.scope,
+            "condition": null,
+            "conditionVersion": null,
+            "description": null,
+        },
+    })
+}
+
+fn subscription_of(scope: &str) -> String {
+    let segments: Vec<&str> = scope.split('/').filter(|segment| !segment.is_empty()).take(2).collect();
+    if segments.len() == 2 { format!("/{}", segments.join("/")) } else { String::new() }
+}

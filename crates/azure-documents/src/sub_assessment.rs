@@ -1,0 +1,236 @@
+//! Results as sub-assessments.
+
+use advisory::Severity;
+use assessment::{Finding, FixState, ImageState, image_row_id};
+use metastore::{ImageRow, Registry};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{Form, time};
+
+/// Where rows are, and in which form.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    /// The registry.
+    pub registry: &'a Registry,
+    /// The registry's host, as the client knows it.
+    pub host: &'a str,
+    /// The image.
+    pub image: &'a ImageRow,
+    /// The form.
+    pub form: Form,
+}
+
+impl Place<'_> {
+    /// The rows of an image: one a finding, or the one that says that there are none, or why.
+    #[must_use]
+    pub fn rows(&self, findings: &[Finding]) -> Vec<Value> {
+        if findings.is_empty() {
+            vec![self.image_row()]
+        } else {
+            findings.iter().map(|it| self.finding_row(it)).collect()
+        }
+    }
+
+    fn finding_row(&self, finding: &Finding) -> Value {
+        let name = finding.sub_assessment_id(self.image.repository.as_str(), &self.image.digest);
+        let mut row = self.row(name);
+        let properties = &mut row["properties"];
+        properties["id"] = finding.id.clone().into();
+        properties["status"] = json!({
+            "code": "Unhealthy",
+            "severity": self.severity(finding.severity),
+            "description": "The resource is unhealthy",
+        });
+        properties["remediation"] = finding.remediation.clone().into();
+        properties["description"] =
+            if finding.description.is_empty() { finding.title.clone() } else { finding.description.clone() }
+                .into();
+        let details = match self.form {
+            Form::Of2020 => {
+                properties["displayName"] = finding.title.clone().into();
+                properties["impact"] = impact(finding.severity).into();
+                properties["category"] = finding.feed.clone().into();
+                details_of_2020(finding)
+            }
+            Form::Of2023 => {
+                properties["displayName"] = finding.id.clone().into();
+                details_of_2023(finding)
+            }
+        };
+        if let (Value::Object(data), Value::Object(details)) = (&mut properties["additionalData"], details) {
+            data.extend(details);
+        }
+        row
+    }
+
+    /// No severity: tools count rows by it whatever their status.
+    fn image_row(&self) -> Value {
+        let (state, causes) = self.image.state();
+        let name = image_row_id(self.image.repository.as_str(), &self.image.digest);
+        let mut row = self.row(name);
+        let properties = &mut row["properties"];
+        let sentences: Vec<&str> = causes.iter().map(|cause| cause.description.as_str()).collect();
+        let (id, title) = match state {
+            ImageState::Healthy => ("healthy", "No known vulnerability is left to fix in this image"),
+            ImageState::Unverified => ("unverified", "This image could not be judged"),
+            _ => ("not-applicable", "This image is not judged"),
+        };
+        properties["id"] = id.into();
+        properties["displayName"] = title.into();
+        properties["status"] = if state == ImageState::Healthy {
+            json!({ "code": "Healthy", "description": "The resource is healthy" })
+        } else {
+            let cause = causes.first().map(|cause| cause.code.as_str()).unwrap_or_default();
+            json!({ "code": "NotApplicable", "cause": cause, "description": sentences.join("; ") })
+        };
+        properties["description"] = sentences.join("; ").into();
+        let data = &mut properties["additionalData"];
+        if self.form == Form::Of2020 {
+            data["patchable"] = false.into();
+            data["cve"] = json!([]);
+            data["vendorReferences"] = json!([]);
+        }
+        data["state"] = state.name().into();
+        data["causes"] = json!(causes.iter().map(|cause| cause.code.as_str()).collect::<Vec<_>>());
+        row
+    }
+
+    /// What every row has.
+    fn row(&self, name: Uuid) -> Value {
+        let (registry, image, key) = (self.registry.resource_id(), self.image, self.form.key());
+        let verdict = image.verdict.as_ref();
+        let (repository, digest) = (&image.repository, &image.digest);
+        let (resource, mut data) = match self.form {
+            Form::Of2020 => {
+                let data = json!({
+                    "assessedResourceType": "ContainerRegistryVulnerability",
+                    "type": "Vulnerability",
+                    "cvss": {},
+                    "imageDigest": digest,
+                    "repositoryName": repository,
+                    "registryHost": self.host,
+                    "tags": image.tags,
+                });
+                (format!("{registry}/repository/{repository}/imageDigest/{digest}"), data)
+            }
+            Form::Of2023 => {
+                let data = json!({
+                    "assessedResourceType": "AzureContainerRegistryVulnerability",
+                    "artifactDetails": {
+                        "registryHost": self.host,
+                        "repositoryName": repository,
+                        "digest": digest,
+                        "tags": image.tags,
+                        "artifactType": "ContainerImage",
+                        "mediaType": image.media_type,
+                        "lastPushedToRegistryUTC": time(image.pushed_ms),
+                    },
+                });
+                (format!("/repositories/{repository}/images/{digest}"), data)
+            }
+        };
+        data["inventory"] = json!(verdict.map(|verdict| &verdict.inventory));
+        data["snapshot"] = json!(verdict.and_then(|verdict| verdict.snapshot.as_ref()));
+        data["engine"] = json!(verdict.map(|verdict| &verdict.engine));
+        json!({
+            "type": "Microsoft.Security/assessments/subAssessments",
+            "id": format!("{registry}/providers/Microsoft.Security/assessments/{key}/subAssessments/{name}"),
+            "name": name,
+            "properties": {
+                "timeGenerated": time(verdict.map_or(image.pushed_ms, |verdict| verdict.judged_ms)),
+                "resourceDetails": { "source": "Azure", "id": resource },
+                "additionalData": data,
+            },
+        })
+    }
+
+    /// The form of 2020 knows three; the finding's own word is in `additionalData.severity`.
+    fn severity(&self, severity: Severity) -> &'static str {
+        match (self.form, severity) {
+            (Form::Of2020, Severity::Critical) => Severity::High.name(),
+            (_, other) => other.name(),
+        }
+    }
+}
+
+fn details_of_2020(finding: &Finding) -> Value {
+    let package = &finding.package;
+    let link = finding.references.first().map(|reference| reference.link.as_str()).unwrap_or_default();
+    let names = std::iter::once(&finding.id).chain(&finding.aliases);
+    let cve: Vec<Value> = names
+        .filter(|name| name.starts_with("CVE-"))
+        .map(|name| json!({ "title": name, "link": link }))
+        .collect();
+    json!({
+        "patchable": finding.fixed_version.is_some(),
+        "cve": cve,
+        "vendorReferences": references(finding),
+        "packageName": package.name,
+        "packageVersion": package.version,
+        "sourcePackage": finding.source,
+        "fixedVersion": finding.fixed_version,
+        "fixState": finding.fix_state,
+        "severity": finding.severity.name(),
+        "severitySource": finding.severity_source,
+        "layer": package.layer,
+        "reason": finding.reason,
+    })
+}
+
+/// What no source of ours tells (scores, weaknesses, exploits, dates) is null or empty, never made up.
+fn details_of_2023(finding: &Finding) -> Value {
+    let package = &finding.package;
+    json!({
+        "cvssV30Score": null,
+        "vulnerabilityDetails": {
+            "cveId": finding.id,
+            "severity": finding.severity.name(),
+            "publishedDate": null,
+            "lastModifiedDate": null,
+            "cvss": { "2.0": null, "3.0": null },
+            "weaknesses": { "cwe": [] },
+            "references": references(finding),
+            "workarounds": [],
+        },
+        "softwareDetails": {
+            "packageName": package.name,
+            "version": package.version,
+            "vendor": finding.feed,
+            "category": "OS",
+            "language": "",
+            "osDetails": { "osPlatform": "linux", "osVersion": null },
+            "sourcePackage": finding.source,
+            "fixedVersion": finding.fixed_version.as_deref().unwrap_or_default(),
+            "fixStatus": fix_status(finding.fix_state),
+            "fixReference": null,
+            "evidence": [package.path],
+        },
+        "severitySource": finding.severity_source,
+        "layer": package.layer,
+        "reason": finding.reason,
+    })
+}
+
+fn references(finding: &Finding) -> Vec<Value> {
+    let reference = |it: &advisory::Reference| json!({ "title": it.title, "link": it.link });
+    finding.references.iter().map(reference).collect()
+}
+
+pub(crate) fn fix_status(state: FixState) -> &'static str {
+    match state {
+        FixState::Fixed => "FixAvailable",
+        FixState::NoneYet => "NoFixAvailable",
+        FixState::Deferred => "Scheduled",
+        FixState::WontFix | FixState::EndOfLife => "WontFix",
+    }
+}
+
+/// From `1` to `3`, as text.
+fn impact(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical | Severity::High => "3",
+        Severity::Medium => "2",
+        _ => "1",
+    }
+}

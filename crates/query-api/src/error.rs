@@ -1,0 +1,111 @@
+//! Errors as Resource Graph writes them: what tools read is in the details.
+
+use axum::http::StatusCode;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::response::{IntoResponse as _, Response};
+use kql::{Code, Detail, QueryError};
+use serde_json::{Value as Json, json};
+use uuid::Uuid;
+
+/// One refusal.
+#[derive(Debug)]
+pub(crate) struct GraphError {
+    status: StatusCode,
+    code: &'static str,
+    /// `None`: the sentence that asks for a time and an id.
+    message: Option<String>,
+    details: Vec<Json>,
+    pub(crate) retry_after_s: Option<i64>,
+}
+
+impl GraphError {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self { status, code, message: Some(message.into()), details: Vec::new(), retry_after_s: None }
+    }
+
+    /// A request that is refused for this reason.
+    pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
+        let details = vec![json!({ "code": code, "message": message.into() })];
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code: "BadRequest",
+            message: None,
+            details,
+            retry_after_s: None,
+        }
+    }
+
+    pub(crate) fn unauthorized(code: &'static str, message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, message)
+    }
+
+    pub(crate) fn too_many(retry_after_s: i64) -> Self {
+        let message = "Client application has been throttled and should not attempt to repeat the request until an amount \
+                       of time has elapsed.";
+        let details = vec![json!({ "code": "RateLimiting", "message": message })];
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        Self { status, code: "RateLimiting", message: None, details, retry_after_s: Some(retry_after_s) }
+    }
+
+    pub(crate) fn failed() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            "The server failed; its log says why.",
+        )
+    }
+
+    pub(crate) fn into_response(self, now_ms: i64) -> Response {
+        let message = self.message.unwrap_or_else(|| {
+            let time = azure_documents::time(now_ms);
+            let id = Uuid::new_v4();
+            format!(
+                "Please provide below info when asking for support: timestamp = {time}, correlationId = {id}."
+            )
+        });
+        let mut error = json!({ "code": self.code, "message": message });
+        if !self.details.is_empty() {
+            error["details"] = self.details.into();
+        }
+        let typed = [(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))];
+        let mut response = (self.status, typed, json!({ "error": error }).to_string()).into_response();
+        if self.status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}
+
+impl From<QueryError> for GraphError {
+    fn from(error: QueryError) -> Self {
+        let details = error.details.iter().map(detail).collect();
+        let is_late = error.details.iter().any(|detail| detail.code == Code::Cancelled);
+        let (status, code) = if is_late {
+            (StatusCode::GATEWAY_TIMEOUT, "GatewayTimeout")
+        } else {
+            (StatusCode::BAD_REQUEST, "BadRequest")
+        };
+        Self { status, code, message: None, details, retry_after_s: None }
+    }
+}
+
+impl From<metastore::Error> for GraphError {
+    fn from(error: metastore::Error) -> Self {
+        tracing::error!(error = %error, "a query failed");
+        Self::failed()
+    }
+}
+
+pub(crate) fn detail(detail: &Detail) -> Json {
+    let mut document = json!({ "code": detail.code.name(), "message": detail.message });
+    if let Some(position) = &detail.position {
+        document["line"] = position.line.into();
+        document["characterPositionInLine"] = position.character.into();
+        document["token"] = position.token.clone().into();
+        document["expectedToken"] = position.expected.clone().into();
+    }
+    document
+}

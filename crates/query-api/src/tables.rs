@@ -1,0 +1,473 @@
+//! The tables that queries ask, with the rows that whoever asks may see.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use auth::{Action, Caller, roles};
+use azure_documents::{Form, Names, Place as At, graph};
+use kql::{Batch, Column, Source, Table, TableColumn, Type, Value};
+use metastore::{Error, Metastore, Registry, RegistryId, RoleAssignment, SavedQuery, Subscription, Tier};
+use parking_lot::RwLock;
+use serde_json::{Value as Json, json};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use crate::store::{NewRow, Of, Place, Version};
+
+/// The rows of all tables, kept up from the database by what changes there.
+#[derive(Clone)]
+pub struct Tables {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    metastore: Metastore,
+    tenant: Uuid,
+    /// The host and port by which others know the registries.
+    login_server: String,
+    names: Names,
+    version: RwLock<Arc<Version>>,
+    /// One keeps the rows up at a time; who comes meanwhile finds it done.
+    refreshing: Mutex<()>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub enum Viewer {
+    /// The administrator at the machine: sees all.
+    Administrator,
+    /// Whoever this is, by the roles held.
+    Caller(Caller),
+}
+
+/// What there is at the time of a query, besides the rows.
+pub(crate) struct House {
+    tenant: Uuid,
+    login_server: String,
+    registries: Vec<Registry>,
+    subscriptions: Vec<Subscription>,
+    assignments: Vec<RoleAssignment>,
+    saved: Vec<SavedQuery>,
+}
+
+/// The tables as one viewer sees them, within some subscriptions.
+pub struct View {
+    version: Arc<Version>,
+    house: Arc<House>,
+    viewer: Viewer,
+    /// `None`: all that there are.
+    subscriptions: Option<Vec<Uuid>>,
+}
+
+impl Tables {
+    /// Tables over the database; nothing is read yet.
+    #[must_use]
+    pub fn new(metastore: Metastore, tenant: Uuid, login_server: String, names: Names) -> Self {
+        let (version, refreshing) = (RwLock::default(), Mutex::default());
+        Self { inner: Arc::new(Inner { metastore, tenant, login_server, names, version, refreshing }) }
+    }
+
+    /// The rows as they are now: what changed since the last time is read, and nothing else.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn refresh(&self) -> Result<Arc<Version>, Error> {
+        let inner = &self.inner;
+        let newest = inner.metastore.newest_change().await?;
+        let known = Arc::clone(&inner.version.read());
+        if known.upto >= newest {
+            return Ok(known);
+        }
+        let _alone = inner.refreshing.lock().await;
+        let known = Arc::clone(&inner.version.read());
+        if known.upto >= newest {
+            return Ok(known);
+        }
+        let registries = inner.metastore.registries().await?;
+        let mut version = (*known).clone();
+        drop(known);
+        if version.upto == 0 {
+            // What is pushed while all is read is read again after it.
+            version.upto = newest;
+            for registry in &registries {
+                version = self.load(version, registry).await?;
+            }
+        }
+        loop {
+            let changes = inner.metastore.changes(version.upto, PAGE).await?;
+            let images = inner.metastore.images_now(changes.images.clone()).await?;
+            version = self.put(version, &registries, changes.images, images).await?;
+            version.upto = changes.upto;
+            if !changes.is_partial {
+                break;
+            }
+        }
+        version.put_others(self.others(&registries).await?);
+        version.settle();
+        let version = Arc::new(version);
+        *inner.version.write() = Arc::clone(&version);
+        Ok(version)
+    }
+
+    async fn load(&self, mut version: Version, registry: &Registry) -> Result<Version, Error> {
+        let registries = std::slice::from_ref(registry);
+        let mut after = None;
+        loop {
+            let keys = self.inner.metastore.image_keys(registry.id, after.take(), PAGE).await?;
+            let Some(last) = keys.last() else { return Ok(version) };
+            after = Some(last.clone());
+            let images = self.inner.metastore.images_now(keys.clone()).await?;
+            version = self.put(version, registries, keys, images).await?;
+        }
+    }
+
+    /// Renders images and puts them in: a page takes a while, so not on the threads that serve others.
+    async fn put(
+        &self,
+        mut version: Version,
+        registries: &[Registry],
+        keys: Vec<metastore::ImageKey>,
+        images: Vec<Option<(metastore::ImageRow, Vec<assessment::Finding>)>>,
+    ) -> Result<Version, Error> {
+        let (this, registries) = (self.clone(), registries.to_vec());
+        let rendered = tokio::task::spawn_blocking(move || {
+            let by_id: HashMap<RegistryId, &Registry> = registries.iter().map(|it| (it.id, it)).collect();
+            for (key, image) in keys.into_iter().zip(images) {
+                let Some((image, findings)) = image else {
+                    version.remove_image(&key);
+                    continue;
+                };
+                let Some(registry) = by_id.get(&image.registry) else { continue };
+                let rows = this.image_rows(registry, &image, &findings);
+                if rows.is_empty() {
+                    version.remove_image(&key);
+                } else {
+                    version.put_image(key, registry.id.0, rows);
+                }
+            }
+            version
+        });
+        rendered.await.map_err(|_| Error::Damaged { what: "finding that cannot be shown" })
+    }
+
+    /// The rows of an image in every form; none while it waits for its scan.
+    fn image_rows(
+        &self,
+        registry: &Registry,
+        image: &metastore::ImageRow,
+        findings: &[assessment::Finding],
+    ) -> Vec<NewRow> {
+        if image.state().0 == assessment::ImageState::Pending {
+            return Vec::new();
+        }
+        let mut rows = Vec::new();
+        for form in Form::ALL {
+            let at = At { registry, host: &self.inner.login_server, image, form };
+            for document in at.rows(findings) {
+                let document = graph::sub_assessment(document, registry);
+                rows.push(NewRow { document, place: self.place(SUB_ASSESSMENTS, registry) });
+            }
+        }
+        let at = At { registry, host: &self.inner.login_server, image, form: Form::Of2023 };
+        for document in graph::software_updates(&at, findings) {
+            rows.push(NewRow { document, place: self.place(ASSESSMENTS, registry) });
+        }
+        rows
+    }
+
+    fn place(&self, kind: &'static str, registry: &Registry) -> Place {
+        let group = Arc::from(registry.resource_group.as_str());
+        Place { kind, tenant: self.inner.tenant, group, subscription: registry.subscription }
+    }
+
+    /// The assessments of registries and the plans of subscriptions.
+    async fn others(&self, registries: &[Registry]) -> Result<Vec<(Of, Vec<NewRow>)>, Error> {
+        let inner = &self.inner;
+        let mut others = Vec::new();
+        for registry in registries {
+            let counts = inner.metastore.state_counts(registry.id).await?;
+            let plans = inner.metastore.plans(registry.subscription).await?;
+            let is_on = plans.iter().any(|setting| setting.tier == Tier::Standard);
+            let row = |form: Form| {
+                let document = azure_documents::assessment(registry, &counts, is_on, form, inner.names);
+                let document = graph::assessment(document, registry, form, inner.names);
+                NewRow { document, place: self.place(ASSESSMENTS, registry) }
+            };
+            others.push((Of::Registry(registry.id.0), Form::ALL.map(row).into()));
+        }
+        for subscription in inner.metastore.subscriptions().await? {
+            let plans = inner.metastore.plans(subscription.id).await?;
+            let place = Place {
+                kind: "microsoft.security/pricings",
+                tenant: inner.tenant,
+                group: Arc::from(""),
+                subscription: subscription.id,
+            };
+            let row = |setting: &metastore::PlanSetting| NewRow {
+                document: azure_documents::pricing(subscription.id, setting),
+                place: place.clone(),
+            };
+            others.push((Of::Subscription(subscription.id), plans.iter().map(row).collect()));
+        }
+        Ok(others)
+    }
+
+    /// The tables as a viewer sees them now.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn view(&self, viewer: Viewer, subscriptions: Option<Vec<Uuid>>) -> Result<View, Error> {
+        let version = self.refresh().await?;
+        let house = House {
+            tenant: self.inner.tenant,
+            login_server: self.inner.login_server.clone(),
+            registries: self.inner.metastore.registries().await?,
+            subscriptions: self.inner.metastore.subscriptions().await?,
+            assignments: self.inner.metastore.all_role_assignments().await?,
+            saved: self.inner.metastore.saved_queries(None).await?,
+        };
+        Ok(View { version, house: Arc::new(house), viewer, subscriptions })
+    }
+}
+
+impl View {
+    /// Up to which change this goes.
+    #[must_use]
+    pub fn upto(&self) -> i64 {
+        self.version.upto
+    }
+
+    fn may(&self, action: Action, scope: &str) -> bool {
+        match &self.viewer {
+            Viewer::Administrator => true,
+            Viewer::Caller(caller) => caller.may(action, scope),
+        }
+    }
+
+    fn may_within(&self, action: Action, scope: &str) -> bool {
+        match &self.viewer {
+            Viewer::Administrator => true,
+            Viewer::Caller(caller) => caller.may_within(action, scope),
+        }
+    }
+
+    fn is_in(&self, subscription: Uuid) -> bool {
+        self.subscriptions.as_ref().is_none_or(|wanted| wanted.contains(&subscription))
+    }
+
+    /// True of results that the REST API would show: it takes a right to read them and one to read the
+    /// registry.
+    fn sees_results(&self, registry: &Registry, action: Action) -> bool {
+        let id = registry.resource_id();
+        let may_registry = self.may(Action::ReadRegistry, &id) || self.may(Action::Pull, &id);
+        self.is_in(registry.subscription) && self.may(action, &id) && may_registry
+    }
+
+    /// Whether the subscription exists and the viewer has some business in it.
+    #[must_use]
+    pub fn knows(&self, subscription: Uuid) -> bool {
+        let scope = format!("/subscriptions/{subscription}");
+        let telling = [Action::ReadSubscription, Action::ReadRegistry, Action::Pull, Action::ReadAssessments];
+        self.house.subscriptions.iter().any(|known| known.id == subscription)
+            && telling.iter().any(|action| self.may_within(*action, &scope))
+    }
+
+    fn security(&self) -> Security {
+        let mut seen = HashMap::new();
+        for registry in &self.house.registries {
+            let id = registry.id.0;
+            seen.insert(Seen::Image(id), self.sees_results(registry, Action::ReadSubAssessments));
+            seen.insert(Seen::Registry(id), self.sees_results(registry, Action::ReadAssessments));
+        }
+        for subscription in &self.house.subscriptions {
+            let scope = format!("/subscriptions/{}", subscription.id);
+            let is_seen = self.is_in(subscription.id) && self.may(Action::ReadPricings, &scope);
+            seen.insert(Seen::Subscription(subscription.id), is_seen);
+        }
+        Security { version: Arc::clone(&self.version), seen }
+    }
+
+    fn resources(&self) -> Rows {
+        let is_seen = |registry: &&Registry| {
+            self.is_in(registry.subscription) && self.may(Action::ReadRegistry, &registry.resource_id())
+        };
+        let row = |registry: &Registry| {
+            let document = azure_documents::registry(registry, &self.house.login_server);
+            self.row(&document, Some((registry.subscription, &registry.resource_group)))
+        };
+        Rows(self.house.registries.iter().filter(is_seen).map(row).collect())
+    }
+
+    fn containers(&self) -> Rows {
+        let mut rows = Vec::new();
+        for subscription in &self.house.subscriptions {
+            if !self.is_in(subscription.id) || !self.knows(subscription.id) {
+                continue;
+            }
+            let id = format!("/subscriptions/{}", subscription.id);
+            rows.push(self.row(
+                &json!({
+                    "id": id, "name": subscription.display_name, "type": "microsoft.resources/subscriptions",
+                    "properties": { "state": "Enabled", "subscriptionPolicies": { "spendingLimit": "Off" } },
+                    "location": "",
+                }),
+                Some((subscription.id, "")),
+            ));
+        }
+        let mut groups: Vec<(Uuid, &str)> = Vec::new();
+        for registry in &self.house.registries {
+            let group = (registry.subscription, registry.resource_group.as_str());
+            let is_seen =
+                self.is_in(registry.subscription) && self.may(Action::ReadRegistry, &registry.resource_id());
+            if is_seen && !groups.contains(&group) {
+                groups.push(group);
+                let mut document = azure_documents::resource_group(registry);
+                document["type"] = "microsoft.resources/subscriptions/resourcegroups".into();
+                rows.push(self.row(&document, Some(group)));
+            }
+        }
+        Rows(rows)
+    }
+
+    fn authorization(&self) -> Rows {
+        let mut rows = Vec::new();
+        for held in &self.house.assignments {
+            let subscription = held.scope.split('/').nth(2).and_then(|id| Uuid::parse_str(id).ok());
+            let is_in = self.subscriptions.is_none() || subscription.is_none_or(|id| self.is_in(id));
+            if is_in && self.may(Action::ReadRoles, &held.scope) {
+                rows.push(self.row(&azure_documents::assignment(held), subscription.map(|id| (id, ""))));
+            }
+        }
+        if self.may_within(Action::ReadRoles, "/") {
+            rows.extend(
+                roles::ROLES.iter().map(|role| self.row(&azure_documents::definition("/", role), None)),
+            );
+        }
+        Rows(rows)
+    }
+
+    fn row(&self, document: &Json, within: Option<(Uuid, &str)>) -> Vec<Value> {
+        let text = |name: &str| Value::text(document[name].as_str().unwrap_or_default());
+        let json = |name: &str| Value::from_json(&document[name]);
+        vec![
+            text("id"),
+            text("name"),
+            Value::text(document["type"].as_str().unwrap_or_default().to_ascii_lowercase()),
+            Value::text(self.house.tenant.to_string()),
+            text("kind"),
+            text("location"),
+            Value::text(within.map_or("", |(_, group)| group)),
+            Value::text(within.map(|(subscription, _)| subscription.to_string()).unwrap_or_default()),
+            text("managedBy"),
+            json("sku"),
+            json("plan"),
+            json("properties"),
+            json("tags"),
+            json("identity"),
+            json("zones"),
+            json("extendedLocation"),
+            text("apiVersion"),
+        ]
+    }
+}
+
+impl Source for View {
+    fn table(&self, name: &str) -> Option<Arc<dyn Table>> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "securityresources" => Arc::new(self.security()),
+            "resources" => Arc::new(self.resources()),
+            "resourcecontainers" => Arc::new(self.containers()),
+            "authorizationresources" => Arc::new(self.authorization()),
+            // Azure's other tables, of which there is nothing here.
+            "policyresources"
+            | "advisorresources"
+            | "healthresources"
+            | "alertsmanagementresources"
+            | "kubernetesconfigurationresources"
+            | "servicehealthresources"
+            | "guestconfigurationresources" => Arc::new(Rows(Vec::new())),
+            _ => return None,
+        })
+    }
+
+    fn saved_query(&self, id: &str) -> Option<String> {
+        let found = self.house.saved.iter().find(|saved| saved.resource_id().eq_ignore_ascii_case(id))?;
+        self.may(Action::ReadQueries, &found.resource_id()).then(|| found.query.clone())
+    }
+}
+
+#[derive(PartialEq, Eq, Hash)]
+enum Seen {
+    Image(i64),
+    Registry(i64),
+    Subscription(Uuid),
+}
+
+struct Security {
+    version: Arc<Version>,
+    seen: HashMap<Seen, bool>,
+}
+
+impl Table for Security {
+    fn columns(&self) -> &[TableColumn] {
+        &COLUMNS
+    }
+
+    fn batches<'a>(&'a self, needed: &'a [bool]) -> Box<dyn Iterator<Item = Batch> + 'a> {
+        let sees = |of: &Of| {
+            let of = match of {
+                Of::Image(registry) => Seen::Image(*registry),
+                Of::Registry(registry) => Seen::Registry(*registry),
+                Of::Subscription(id) => Seen::Subscription(*id),
+            };
+            self.seen.get(&of).copied().unwrap_or(false)
+        };
+        self.version.batches(sees, needed)
+    }
+}
+
+/// A table of few rows.
+struct Rows(Vec<Vec<Value>>);
+
+impl Table for Rows {
+    fn columns(&self) -> &[TableColumn] {
+        &COLUMNS
+    }
+
+    fn batches<'a>(&'a self, _: &'a [bool]) -> Box<dyn Iterator<Item = Batch> + 'a> {
+        let column = |at: usize| Column::plain(self.0.iter().map(|row| row[at].clone()).collect());
+        let batch = Batch { rows: self.0.len(), columns: (0..COLUMNS.len()).map(column).collect() };
+        Box::new(std::iter::once(batch))
+    }
+}
+
+/// The columns of every table, in the order in which they are published.
+static COLUMNS: LazyLock<Vec<TableColumn>> = LazyLock::new(|| {
+    let text = [
+        "id",
+        "name",
+        "type",
+        "tenantId",
+        "kind",
+        "location",
+        "resourceGroup",
+        "subscriptionId",
+        "managedBy",
+    ];
+    let dynamic = ["sku", "plan", "properties", "tags", "identity", "zones", "extendedLocation"];
+    let column = |name: &str, kind: Type| TableColumn {
+        name: Arc::from(name),
+        kind,
+        // Old queries compare types as people write them.
+        ignores_case: name == "type",
+    };
+    let mut columns: Vec<TableColumn> = text.iter().map(|name| column(name, Type::String)).collect();
+    columns.extend(dynamic.iter().map(|name| column(name, Type::Dynamic)));
+    columns.push(column("apiVersion", Type::String));
+    columns
+});
+
+const SUB_ASSESSMENTS: &str = "microsoft.security/assessments/subassessments";
+const ASSESSMENTS: &str = "microsoft.security/assessments";
+/// Images that are read at once.
+const PAGE: usize = 256;
