@@ -7,6 +7,8 @@ pub enum Form {
     Of2020,
     /// `AzureContainerRegistryVulnerability`, of 2023.
     Of2023,
+    /// The same under a key of 2024 whose assessments are on images. Resource Graph alone has it.
+    Of2024,
 }
 
 /// Which names assessments go by.
@@ -20,8 +22,11 @@ pub enum Names {
 }
 
 impl Form {
-    /// Both, the older first.
+    /// Those whose assessments are on registries, the older first: what the REST API lists.
     pub const ALL: [Self; 2] = [Self::Of2020, Self::Of2023];
+
+    /// Those that Resource Graph has.
+    pub const GRAPH: [Self; 3] = [Self::Of2020, Self::Of2023, Self::Of2024];
 
     /// The assessment's key.
     #[must_use]
@@ -29,10 +34,11 @@ impl Form {
         match self {
             Self::Of2020 => "dbd0cb49-b563-45e7-9724-889e799fa648",
             Self::Of2023 => "c0b7cfc6-3172-465a-b378-53c7ff2cc0d5",
+            Self::Of2024 => "33422d8f-ab1e-42be-bc9a-38685bb567b9",
         }
     }
 
-    /// The form under that key, in any case.
+    /// The form of [`Form::ALL`] under that key, in any case.
     #[must_use]
     pub fn of_key(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|form| form.key().eq_ignore_ascii_case(key))
@@ -47,6 +53,12 @@ impl Form {
             }
             (Self::Of2023, Names::Own) => {
                 "Azure registry container images should have vulnerabilities resolved (powered by Lazaret)"
+            }
+            (Self::Of2024, Names::Own) => {
+                "Container images in Azure registry should have vulnerability findings resolved (powered by Lazaret)"
+            }
+            (Self::Of2024, Names::Historic) => {
+                "[Preview] Container images in Azure registry should have vulnerability findings resolved"
             }
             (Self::Of2020, Names::Historic) => {
                 "Vulnerabilities in Azure Container Registry images should be remediated (powered by Qualys)"

@@ -1,6 +1,6 @@
 //! The same documents as Resource Graph has them (azure-wire, section 3.4).
 
-use assessment::Finding;
+use assessment::{Finding, ImageState};
 use metastore::Registry;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -14,7 +14,10 @@ pub fn sub_assessment(mut row: Value, registry: &Registry) -> Value {
     if let Some(id) = row["id"].as_str() {
         row["id"] = id.replace("/subAssessments/", "/subassessments/").into();
     }
-    row["properties"]["resourceDetails"]["ResourceName"] = registry.name.clone().into();
+    let details = &mut row["properties"]["resourceDetails"];
+    if details["ResourceName"].is_null() {
+        details["ResourceName"] = registry.name.clone().into();
+    }
     row
 }
 
@@ -34,6 +37,46 @@ pub fn assessment(mut row: Value, registry: &Registry, form: Form, names: Names)
     row
 }
 
+/// The assessment on an image, of the form of 2024.
+#[must_use]
+pub fn image_assessment(place: &Place<'_>, names: Names) -> Value {
+    let form = Form::Of2024;
+    let (state, causes) = place.image.state();
+    let code = match state {
+        ImageState::Healthy => "Healthy",
+        ImageState::Unhealthy => "Unhealthy",
+        _ => "NotApplicable",
+    };
+    let mut status = json!({ "code": code });
+    if let ("NotApplicable", Some(cause)) = (code, causes.first()) {
+        status["cause"] = cause.code.clone().into();
+        status["description"] = cause.description.clone().into();
+    }
+    if let Some(verdict) = &place.image.verdict {
+        status["firstEvaluationDate"] = time(verdict.first_judged_ms).into();
+        status["statusChangeDate"] = time(verdict.changed_ms).into();
+    }
+    let id = place.image_id();
+    json!({
+        "type": "Microsoft.Security/assessments",
+        "id": format!("{id}/providers/Microsoft.Security/assessments/{}", form.key()),
+        "name": form.key(),
+        "properties": {
+            "displayName": form.display_name(names),
+            "resourceDetails": {
+                "Source": "Azure",
+                "Id": id,
+                "ResourceType": "containerImage",
+                "ResourceName": format!("{}@{}", place.image.repository, place.image.digest),
+                "ResourceProvider": "Azure Container Registry",
+            },
+            "status": status,
+            "metadata": metadata(form, names),
+            "links": { "azurePortal": format!("/portal/registries/{}", place.registry.name) },
+        },
+    })
+}
+
 /// The model of 2026: an assessment a package of an image that has something to fix, named by what it was
 /// built from, with all its findings. Resource Graph alone has these: in the REST list they would be taken
 /// for registries' assessments.
@@ -51,7 +94,7 @@ pub fn software_updates(place: &Place<'_>, findings: &[Finding]) -> Vec<Value> {
 fn software_update(place: &Place<'_>, source: &str, findings: &[Finding]) -> Option<Value> {
     let of_source: Vec<&Finding> = findings.iter().filter(|finding| finding.source == source).collect();
     let worst = of_source.iter().max_by_key(|finding| finding.severity)?;
-    let (image, registry) = (place.image, place.registry.resource_id());
+    let image = place.image;
     let mut details: Vec<Value> = Vec::new();
     for finding in &of_source {
         // Each flaw once, though several packages were built from the source.
@@ -70,11 +113,7 @@ fn software_update(place: &Place<'_>, source: &str, findings: &[Finding]) -> Opt
     versions.sort_unstable();
     versions.dedup();
     let fixed = of_source.iter().find_map(|finding| finding.fixed_version.as_deref()).unwrap_or_default();
-    let image_id = format!(
-        "{registry}/repositories-{}-images-{}",
-        image.repository.as_str().replace('/', "-"),
-        image.digest
-    );
+    let image_id = place.image_id();
     let bytes = format!("software-update\n{}\n{}\n{source}", image.repository, image.digest);
     let digest = oci::Digest::sha256(bytes.as_bytes());
     let halves = u128::from_str_radix(digest.hex().get(..32)?, 16).ok()?;

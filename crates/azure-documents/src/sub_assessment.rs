@@ -53,7 +53,7 @@ impl Place<'_> {
                 properties["category"] = finding.feed.clone().into();
                 details_of_2020(finding)
             }
-            Form::Of2023 => {
+            Form::Of2023 | Form::Of2024 => {
                 properties["displayName"] = finding.id.clone().into();
                 details_of_2023(finding)
             }
@@ -114,7 +114,7 @@ impl Place<'_> {
                 });
                 (format!("{registry}/repository/{repository}/imageDigest/{digest}"), data)
             }
-            Form::Of2023 => {
+            Form::Of2023 | Form::Of2024 => {
                 let data = json!({
                     "assessedResourceType": "AzureContainerRegistryVulnerability",
                     "artifactDetails": {
@@ -130,18 +130,39 @@ impl Place<'_> {
                 (format!("/repositories/{repository}/images/{digest}"), data)
             }
         };
+        let resource = match self.form {
+            Form::Of2024 => self.image_details(),
+            _ => json!({ "source": "Azure", "id": resource }),
+        };
+        let assessed = if self.form == Form::Of2024 { self.image_id() } else { registry };
         data["inventory"] = json!(verdict.map(|verdict| &verdict.inventory));
         data["snapshot"] = json!(verdict.and_then(|verdict| verdict.snapshot.as_ref()));
         data["engine"] = json!(verdict.map(|verdict| &verdict.engine));
         json!({
             "type": "Microsoft.Security/assessments/subAssessments",
-            "id": format!("{registry}/providers/Microsoft.Security/assessments/{key}/subAssessments/{name}"),
+            "id": format!("{assessed}/providers/Microsoft.Security/assessments/{key}/subAssessments/{name}"),
             "name": name,
             "properties": {
                 "timeGenerated": time(verdict.map_or(image.pushed_ms, |verdict| verdict.judged_ms)),
-                "resourceDetails": { "source": "Azure", "id": resource },
+                "resourceDetails": resource,
                 "additionalData": data,
             },
+        })
+    }
+
+    /// What the image is called where it is a resource of its own.
+    pub(crate) fn image_id(&self) -> String {
+        let repository = self.image.repository.as_str().replace('/', "-");
+        format!("{}/repositories-{repository}-images-{}", self.registry.resource_id(), self.image.digest)
+    }
+
+    pub(crate) fn image_details(&self) -> Value {
+        json!({
+            "source": "Azure",
+            "id": self.image_id(),
+            "ResourceType": "containerImage",
+            "ResourceName": format!("{}@{}", self.image.repository, self.image.digest),
+            "ResourceProvider": "Azure Container Registry",
         })
     }
 

@@ -351,7 +351,9 @@ fn split(properties: &mut Json) -> Json {
             Some(parent) => properties.get_mut(parent),
             None => Some(&mut *properties),
         };
-        let Some(taken) = of.and_then(Json::as_object_mut).and_then(|of| of.remove(*last)) else { continue };
+        let Some(taken) = of.and_then(Json::as_object_mut).and_then(|of| of.shift_remove(*last)) else {
+            continue;
+        };
         let into = match parents {
             Some(parent) => {
                 let within =

@@ -161,14 +161,16 @@ impl Tables {
             return Vec::new();
         }
         let mut rows = Vec::new();
-        for form in Form::ALL {
+        for form in Form::GRAPH {
             let at = At { registry, host: &self.inner.login_server, image, form };
             for document in at.rows(findings) {
                 let document = graph::sub_assessment(document, registry);
                 rows.push(NewRow { document, place: self.place(SUB_ASSESSMENTS, registry) });
             }
         }
-        let at = At { registry, host: &self.inner.login_server, image, form: Form::Of2023 };
+        let at = At { registry, host: &self.inner.login_server, image, form: Form::Of2024 };
+        let document = graph::image_assessment(&at, self.inner.names);
+        rows.push(NewRow { document, place: self.place(ASSESSMENTS, registry) });
         for document in graph::software_updates(&at, findings) {
             rows.push(NewRow { document, place: self.place(ASSESSMENTS, registry) });
         }

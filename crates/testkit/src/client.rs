@@ -166,6 +166,16 @@ impl Client {
         self.http.get(format!("{}{path}", self.base)).bearer_auth(token).send().await
     }
 
+    /// `POST` of a JSON document with a bearer token: the status and the document that comes back.
+    ///
+    /// # Panics
+    /// If the server is gone, or answers with something else.
+    pub async fn post_json(&self, path: &str, token: &str, document: &Value) -> (u16, Value) {
+        let request = self.http.post(format!("{}{path}", self.base)).bearer_auth(token).json(document);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
+    }
+
     /// A token to push to and pull from a repository.
     pub async fn registry_token(&self, repository: &str) -> String {
         let answer =

@@ -37,6 +37,13 @@ impl ServerOptions {
         let arguments = vec!["--feeds-every-hours=0".to_owned()];
         Self { program: program.into(), data: data.to_owned(), arguments }
     }
+
+    /// With one more argument of `serve`.
+    #[must_use]
+    pub fn with(mut self, argument: &str) -> Self {
+        self.arguments.push(argument.to_owned());
+        self
+    }
 }
 
 impl Server {
