@@ -137,6 +137,7 @@ impl House {
             annotations: None,
             blobs: vec![],
             children: vec![],
+            is_sparse: false,
             bytes: text.as_bytes().to_vec(),
             tags: vec!["latest".parse().unwrap()],
             pushed_by: String::new(),

@@ -52,6 +52,7 @@ async fn one_job() -> (tempfile::TempDir, Metastore, Jobs) {
         bytes: b"m".to_vec(),
         blobs: Vec::new(),
         children: Vec::new(),
+        is_sparse: false,
         tags: Vec::new(),
         pushed_by: String::new(),
         now_ms: 0,

@@ -228,7 +228,8 @@ impl Metastore {
         .await
     }
 
-    /// Manifests that need a blob or manifest that their repository does not hold, and which.
+    /// Images that need a blob that their repository does not hold, and which. An index may lack
+    /// children: somebody has deleted them, or it was pushed as a sparse one.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -240,10 +241,10 @@ impl Metastore {
             let mut statement = rows.prepare_cached(
                 "SELECT repository.name, needed.manifest, needed.target FROM manifest_reference AS needed
                  JOIN repository ON repository.id = needed.repository_id
-                 WHERE NOT EXISTS (SELECT 1 FROM repository_blob AS link
+                 JOIN manifest ON manifest.repository_id = needed.repository_id AND manifest.digest = needed.manifest
+                 WHERE manifest.kind != 'index'
+                   AND NOT EXISTS (SELECT 1 FROM repository_blob AS link
                                    WHERE link.repository_id = needed.repository_id AND link.digest = needed.target)
-                   AND NOT EXISTS (SELECT 1 FROM manifest AS child
-                                   WHERE child.repository_id = needed.repository_id AND child.digest = needed.target)
                  ORDER BY repository.name, needed.manifest, needed.target LIMIT ?1",
             )?;
             let mut found = statement.query([bounded(limit)])?;

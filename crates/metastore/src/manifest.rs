@@ -64,6 +64,8 @@ pub struct PutManifest {
     pub blobs: Vec<Digest>,
     /// The manifests that the repository must hold.
     pub children: Vec<Digest>,
+    /// True if children may be missing (a sparse index).
+    pub is_sparse: bool,
     /// The tags to move to it.
     pub tags: Vec<Tag>,
     /// Who pushed it.
@@ -366,7 +368,8 @@ fn missing_content(rows: &Connection, repository_id: i64, put: &PutManifest) -> 
         rows.prepare_cached("SELECT 1 FROM repository_blob WHERE repository_id = ?1 AND digest = ?2")?;
     let mut held = rows.prepare_cached("SELECT 1 FROM manifest WHERE repository_id = ?1 AND digest = ?2")?;
     let mut missing = Vec::new();
-    for (statement, digests) in [(&mut linked, &put.blobs), (&mut held, &put.children)] {
+    let children = if put.is_sparse { [].as_slice() } else { put.children.as_slice() };
+    for (statement, digests) in [(&mut linked, put.blobs.as_slice()), (&mut held, children)] {
         for digest in digests {
             if !statement.exists(params![repository_id, digest.to_string()])? {
                 missing.push(digest.clone());

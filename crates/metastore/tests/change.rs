@@ -53,6 +53,7 @@ impl Rows {
             tags: tags.iter().map(|tag| tag.parse().expect("works")).collect(),
             blobs: vec![],
             children: vec![],
+            is_sparse: false,
             pushed_by: "x".to_owned(),
             now_ms: 1,
         };

@@ -53,6 +53,7 @@ impl Rows {
             bytes: text.into(),
             blobs,
             children: Vec::new(),
+            is_sparse: false,
             tags: tags.iter().map(|tag| tag.parse().expect("a tag")).collect(),
             pushed_by: "someone".to_owned(),
             now_ms: 10,

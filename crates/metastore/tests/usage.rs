@@ -38,6 +38,7 @@ async fn push(store: &Metastore, text: &str) -> Digest {
         bytes: text.into(),
         blobs: Vec::new(),
         children: Vec::new(),
+        is_sparse: false,
         tags: Vec::new(),
         pushed_by: String::new(),
         now_ms: 10,

@@ -1,15 +1,19 @@
 //! Blobs: get, head, delete.
 
-use axum::body::Body;
+use std::ops::Range;
+
+use axum::body::{Body, Bytes};
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
     IF_NONE_MATCH, IF_RANGE, RANGE,
 };
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse as _, Response};
+use blobstore::Blob;
 use futures_util::stream;
 use metastore::UnlinkBlob;
 use oci::{Digest, Repository};
+use uuid::Uuid;
 
 use crate::error::ApiError;
 use crate::manifests::value;
@@ -32,12 +36,13 @@ impl Api {
         // A range of another version than this one would be useless (RFC 9110, "If-Range").
         let is_current = text(IF_RANGE).is_none_or(|tag| tag == format!("\"{digest}\""));
         let asked = text(RANGE).filter(|_| is_current).map_or(Part::Whole, |range| part(range, blob.len()));
-        let (status, range, content_range) = match asked {
+        let (status, range, shown_range) = match asked {
             Part::Whole => (StatusCode::OK, 0..blob.len(), None),
             Part::Of(range) => {
-                let shown = format!("bytes {}-{}/{}", range.start, range.end - 1, blob.len());
+                let shown = content_range(&range, blob.len());
                 (StatusCode::PARTIAL_CONTENT, range, Some(shown))
             }
+            Part::Several(ranges) => return Ok(several(&digest, &blob, ranges)),
             Part::Outside => {
                 let error = ApiError::new(
                     StatusCode::RANGE_NOT_SATISFIABLE,
@@ -51,7 +56,7 @@ impl Api {
         let pieces = blob.pieces(range).map(Ok::<_, std::convert::Infallible>).collect::<Vec<_>>();
         let body = Body::from_stream(stream::iter(pieces));
         let mut response = (status, common(&digest), length, body).into_response();
-        if let Some(shown) = content_range {
+        if let Some(shown) = shown_range {
             response.headers_mut().insert(CONTENT_RANGE, value(shown));
         }
         Ok(response)
@@ -62,10 +67,14 @@ impl Api {
         &self,
         repository: &Repository,
         digest: &str,
+        headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let digest = parse(digest)?;
         let size =
             self.registry.blob_size(self.id, repository, &digest).await?.ok_or_else(|| unknown(&digest))?;
+        if is_fresh(headers, &digest) {
+            return Ok((StatusCode::NOT_MODIFIED, common(&digest)).into_response());
+        }
         Ok((StatusCode::OK, common(&digest), [(CONTENT_LENGTH, HeaderValue::from(size))]).into_response())
     }
 
@@ -87,6 +96,34 @@ impl Api {
     }
 }
 
+/// Several parts as one body (RFC 9110, section 14.6).
+fn several(digest: &Digest, blob: &Blob, ranges: Vec<Range<u64>>) -> Response {
+    // Unguessable, so that no content can be made to hold it.
+    let boundary = Uuid::new_v4().simple().to_string();
+    let head = |range: &Range<u64>| {
+        let shown = content_range(range, blob.len());
+        Bytes::from(format!("--{boundary}\r\nContent-Type: {OCTETS}\r\nContent-Range: {shown}\r\n\r\n"))
+    };
+    let parts: Vec<(Bytes, Range<u64>)> = ranges.into_iter().map(|range| (head(&range), range)).collect();
+    let end = Bytes::from(format!("--{boundary}--\r\n"));
+    let lengths = parts.iter().map(|(head, range)| head.len() as u64 + (range.end - range.start) + 2);
+    let length = lengths.sum::<u64>() + end.len() as u64;
+    let blob = blob.clone();
+    let pieces = parts.into_iter().flat_map(move |(head, range)| {
+        std::iter::once(head).chain(blob.pieces(range)).chain([Bytes::from_static(b"\r\n")])
+    });
+    let body = Body::from_stream(stream::iter(pieces.chain([end]).map(Ok::<_, std::convert::Infallible>)));
+    let length = [(CONTENT_LENGTH, HeaderValue::from(length))];
+    let mut response = (StatusCode::PARTIAL_CONTENT, common(digest), length, body).into_response();
+    let kind = value(format_args!("multipart/byteranges; boundary={boundary}"));
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn content_range(range: &Range<u64>, len: u64) -> String {
+    format!("bytes {}-{}/{len}", range.start, range.end - 1)
+}
+
 fn parse(digest: &str) -> Result<Digest, ApiError> {
     digest.parse().map_err(|error: oci::InvalidDigest| ApiError::bad("DIGEST_INVALID", error.to_string()))
 }
@@ -97,7 +134,7 @@ fn unknown(digest: &Digest) -> ApiError {
 
 fn common(digest: &Digest) -> [(HeaderName, HeaderValue); 5] {
     [
-        (CONTENT_TYPE, HeaderValue::from_static("application/octet-stream")),
+        (CONTENT_TYPE, HeaderValue::from_static(OCTETS)),
         (CONTENT_DIGEST, value(digest)),
         (ETAG, value(format_args!("\"{digest}\""))),
         (ACCEPT_RANGES, HeaderValue::from_static("bytes")),
@@ -114,3 +151,5 @@ pub(crate) fn is_fresh(headers: &HeaderMap, digest: &Digest) -> bool {
 
 /// What a digest names never changes; who may see it does.
 pub(crate) const IMMUTABLE: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+
+const OCTETS: &str = "application/octet-stream";

@@ -8,6 +8,8 @@ mod access;
 mod acr;
 mod blobs;
 mod error;
+#[doc(hidden)]
+pub mod hostile;
 mod listing;
 mod manifests;
 mod query;
@@ -140,7 +142,7 @@ impl Api {
             },
             Target::Blob(repository, digest) => match method {
                 Method::DELETE => self.delete_blob(&repository, &digest).await,
-                Method::HEAD => self.blob_head(&repository, &digest).await,
+                Method::HEAD => self.blob_head(&repository, &digest, request.headers()).await,
                 _ => self.blob(&repository, &digest, request.headers()).await,
             },
             Target::Uploads(repository) => {

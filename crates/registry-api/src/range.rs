@@ -6,42 +6,58 @@ use std::ops::Range;
 /// Which part of a blob is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
-    /// No range, several, or none that we understand: the whole, which RFC 9110 allows.
+    /// No range, or none that we understand: the whole, which RFC 9110 allows. So are several ranges
+    /// that overlap or are too many (RFC 9110, section 17.15).
     Whole,
     Of(Range<u64>),
+    /// Several, in the order asked for.
+    Several(Vec<Range<u64>>),
     /// None of the blob's bytes is in the range.
     Outside,
 }
 
 /// Reads a `Range` header for a blob of `len` bytes.
 pub(crate) fn part(header: &str, len: u64) -> Part {
-    let Some(range) = header.strip_prefix("bytes=") else { return Part::Whole };
-    let Some((first, last)) = range.trim().split_once('-') else { return Part::Whole };
-    if last.contains(',') {
+    let Some((unit, set)) = header.split_once('=') else { return Part::Whole };
+    if !unit.eq_ignore_ascii_case("bytes") {
         return Part::Whole;
     }
-    let number =
-        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().unwrap_or(u64::MAX));
-    match (first, last) {
-        ("", "") => Part::Whole,
-        ("", suffix) => match number(suffix) {
-            None => Part::Whole,
-            Some(0) => Part::Outside,
-            Some(_) if len == 0 => Part::Outside,
-            Some(count) => Part::Of(len.saturating_sub(count)..len),
-        },
-        (first, last) => {
-            let Some(first) = number(first) else { return Part::Whole };
-            let last = if last.is_empty() { Some(u64::MAX) } else { number(last) };
-            let Some(last) = last else { return Part::Whole };
-            if last < first || first >= len {
-                Part::Outside
-            } else {
-                Part::Of(first..last.saturating_add(1).min(len))
-            }
+    let mut ranges = Vec::new();
+    let mut is_outside = false;
+    for (number, text) in set.split(',').map(str::trim).filter(|text| !text.is_empty()).enumerate() {
+        match one(text, len) {
+            Some(_) if number >= RANGES_MAX => return Part::Whole,
+            Some(range) if range.is_empty() => is_outside = true,
+            Some(range) => ranges.push(range),
+            None => return Part::Whole,
         }
     }
+    let mut sorted: Vec<_> = ranges.iter().collect();
+    sorted.sort_by_key(|range| range.start);
+    let is_overlapping = sorted.windows(2).any(|pair| pair[1].start < pair[0].end);
+    match ranges.as_slice() {
+        [] if is_outside => Part::Outside,
+        [] => Part::Whole,
+        [range] => Part::Of(range.clone()),
+        _ if is_overlapping => Part::Whole,
+        _ => Part::Several(ranges),
+    }
 }
+
+/// One range of a set, empty if no byte of the blob is in it; `None` if it is no range.
+fn one(text: &str, len: u64) -> Option<Range<u64>> {
+    let number =
+        |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().unwrap_or(u64::MAX));
+    Some(match text.split_once('-')? {
+        ("", "") => return None,
+        ("", suffix) => len.saturating_sub(number(suffix)?)..len,
+        (first, "") => number(first)?..len,
+        (first, last) => number(first)?..number(last)?.saturating_add(1).min(len),
+    })
+}
+
+/// More than any lazy puller asks for at once.
+const RANGES_MAX: usize = 64;
 
 /// Reads a chunk's `Content-Range`: first and last offset. Some clients write it like a response's
 /// (`bytes 0-9/10`, `bytes 0-9/*`).
@@ -74,7 +90,13 @@ mod tests {
             ("bytes=500-0", Part::Outside),
             ("bytes=5000-10000", Part::Outside),
             ("bytes=-0", Part::Outside),
-            ("bytes=0-1,5-6", Part::Whole),
+            ("bytes=0-1,5-6", Part::Several(vec![0..2, 5..7])),
+            ("Bytes= 5-6 , 0-1", Part::Several(vec![5..7, 0..2])),
+            ("bytes=0-1,5000-", Part::Of(0..2)),
+            ("bytes=5000-,6000-", Part::Outside),
+            ("bytes=0-9,5-6", Part::Whole),
+            ("bytes=0-1,x", Part::Whole),
+            ("bytes=", Part::Whole),
             ("bytes=a-b", Part::Whole),
             ("bytes=-", Part::Whole),
             ("lines=0-1", Part::Whole),

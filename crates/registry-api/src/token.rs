@@ -128,10 +128,7 @@ impl Api {
     /// What the caller asks for and may have; less than asked for is no error.
     fn granted(&self, caller: &Caller, scopes: &[&str]) -> Vec<ResourceAccess> {
         let granted = scopes.iter().filter_map(|scope| {
-            // The name may hold colons itself.
-            let (kind, rest) = scope.split_once(':')?;
-            let (name, actions) = rest.rsplit_once(':')?;
-            let kind = kind.split_once('(').map_or(kind, |(kind, _)| kind);
+            let (kind, name, actions) = self::scope(scope)?;
             let actions: Vec<Access> = match kind {
                 "repository" => {
                     let asked = |access: &Access| {
@@ -159,6 +156,13 @@ impl Api {
         });
         granted.collect()
     }
+}
+
+/// `TYPE:NAME:ACTIONS`. The name may hold colons itself; the type's class is of no concern.
+pub(crate) fn scope(scope: &str) -> Option<(&str, &str, &str)> {
+    let (kind, rest) = scope.split_once(':')?;
+    let (name, actions) = rest.rsplit_once(':')?;
+    Some((kind.split_once('(').map_or(kind, |(kind, _)| kind), name, actions))
 }
 
 /// Some clients call the service by its host.

@@ -50,6 +50,7 @@ pub struct Registry {
     sessions: Arc<Sessions>,
     manifests: Arc<ManifestCache>,
     turns: Arc<Turns>,
+    sparse_indexes: bool,
 }
 
 impl Registry {
@@ -72,7 +73,15 @@ impl Registry {
             sessions: Arc::default(),
             manifests: Arc::default(),
             turns: Arc::default(),
+            sparse_indexes: false,
         }
+    }
+
+    /// Whether an index may name manifests that the repository does not hold: mirrors of some
+    /// platforms need that.
+    #[must_use]
+    pub fn with_sparse_indexes(self, sparse_indexes: bool) -> Self {
+        Self { sparse_indexes, ..self }
     }
 
     /// The blob, if this repository links it; that it exists elsewhere does not count.

@@ -57,6 +57,7 @@ impl Registry {
             annotations: manifest.annotations().cloned(),
             blobs: manifest.required_blobs().map(|blob| blob.digest.clone()).collect(),
             children: manifest.children().iter().map(|child| child.digest.clone()).collect(),
+            is_sparse: self.sparse_indexes,
             bytes: manifest.bytes().to_vec(),
             tags,
             pushed_by: principal.to_owned(),

@@ -93,7 +93,8 @@ impl House {
             Arc::new(move || jobs.wake())
         };
         let observer = Arc::new(UploadReader::new(reader.clone()));
-        let registry = RegistryEngine::new(metastore.clone(), blobs.clone(), observer, wake, clock.clone());
+        let registry = RegistryEngine::new(metastore.clone(), blobs.clone(), observer, wake, clock.clone())
+            .with_sparse_indexes(settings.sparse_indexes);
         let advisories = Advisories::new(metastore.clone(), advisory_blobs.clone());
         let stale_after_ms = i64::from(settings.stale_after_days) * DAY_MS;
         let scanner =

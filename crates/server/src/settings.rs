@@ -44,6 +44,11 @@ pub(crate) struct ServeOptions {
     /// Days after which advisory data that no source has confirmed is too old [default: 14].
     #[arg(long, env = "LAZARET_STALE_AFTER_DAYS", value_name = "DAYS")]
     stale_after_days: Option<u32>,
+    /// Take indexes that name images which the repository does not hold, as mirrors of some platforms
+    /// have them.
+    #[arg(long, env = "LAZARET_SPARSE_INDEXES")]
+    #[serde(default)]
+    sparse_indexes: bool,
     /// What one image digest costs in a month in which it is judged [default: 0].
     #[arg(long, env = "LAZARET_PRICE_PER_IMAGE", value_name = "AMOUNT")]
     #[serde(default, deserialize_with = "parsed")]
@@ -127,6 +132,7 @@ pub(crate) struct Settings {
     pub(crate) feeds_every_hours: u32,
     pub(crate) shrink_max_percent: u8,
     pub(crate) stale_after_days: u32,
+    pub(crate) sparse_indexes: bool,
     pub(crate) rates: RateCard,
     pub(crate) display_names: DisplayNames,
     pub(crate) login_server: String,
@@ -167,6 +173,7 @@ impl ServeOptions {
             feeds_every_hours: self.feeds_every_hours.or(file.feeds_every_hours).unwrap_or(FEEDS_EVERY_HOURS),
             shrink_max_percent,
             stale_after_days: self.stale_after_days.or(file.stale_after_days).unwrap_or(STALE_AFTER_DAYS),
+            sparse_indexes: self.sparse_indexes || file.sparse_indexes,
             rates: RateCard {
                 per_image: self.price_per_image.or(file.price_per_image).unwrap_or_default(),
                 currency: self.currency.or(file.currency).unwrap_or_default(),
