@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::error::ArmError;
+use crate::scopes::is_known;
 use crate::{Api, Call};
 
 #[derive(Deserialize)]
@@ -185,20 +186,29 @@ impl Api {
                 return Ok(());
             }
         }
-        Err(ArmError::not_found("ResourceNotFound", format!("There is nothing at the scope '{scope}'.")))
+        Err(no_such_scope(scope))
     }
 }
 
 fn check(caller: &Caller, action: Action, scope: &str) -> Result<(), ArmError> {
-    if caller.may(action, scope) { Ok(()) } else { Err(ArmError::forbidden(caller, action.name(), scope)) }
+    if caller.may(action, scope) { Ok(()) } else { Err(refusal(caller, action, scope)) }
 }
 
 fn check_within(caller: &Caller, action: Action, scope: &str) -> Result<(), ArmError> {
-    if caller.may_within(action, scope) {
-        Ok(())
+    if caller.may_within(action, scope) { Ok(()) } else { Err(refusal(caller, action, scope)) }
+}
+
+/// What a caller may not know of is not there.
+fn refusal(caller: &Caller, action: Action, scope: &str) -> ArmError {
+    if is_known(caller, scope, action) {
+        ArmError::forbidden(caller, action.name(), scope)
     } else {
-        Err(ArmError::forbidden(caller, action.name(), scope))
+        no_such_scope(scope)
     }
+}
+
+fn no_such_scope(scope: &str) -> ArmError {
+    ArmError::not_found("ResourceNotFound", format!("There is nothing at the scope '{scope}'."))
 }
 
 fn no_such_assignment(id: &str) -> ArmError {

@@ -13,6 +13,7 @@ mod identity;
 mod paging;
 mod pricings;
 mod resources;
+mod routes;
 mod scopes;
 mod sub_assessments;
 
@@ -35,6 +36,8 @@ use uuid::Uuid;
 
 use arm::Target;
 use error::ArmError;
+
+pub use routes::routes;
 
 /// The scheme by which requests come in (`http` or `https`): the listener knows, we do not.
 #[derive(Clone, Copy, Debug)]

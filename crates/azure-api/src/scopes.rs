@@ -94,7 +94,7 @@ impl Api {
 }
 
 /// True if a caller who wants to do `action` may know of the scope.
-fn is_known(caller: &Caller, scope: &str, action: Action) -> bool {
+pub(crate) fn is_known(caller: &Caller, scope: &str, action: Action) -> bool {
     let telling =
         [Action::ReadSubscription, Action::ReadRegistry, Action::Pull, Action::ReadAssessments, action];
     telling.iter().any(|action| caller.may_within(*action, scope))

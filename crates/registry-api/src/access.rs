@@ -56,7 +56,25 @@ impl Needed {
     /// # Errors
     /// 405, naming the methods that there are.
     pub(crate) fn by(target: &Target, method: &Method) -> Result<Self, ApiError> {
-        let (name, methods): (_, &[(&str, Access)]) = match target {
+        let (name, methods) = Self::methods(target);
+        let found = methods.iter().find(|(known, _)| known == method);
+        let Some((_, access)) = found else {
+            let allowed: Vec<_> = methods.iter().map(|(known, _)| *known).collect();
+            let message = format!("{method} is not possible here");
+            let allow = HeaderValue::from_str(&allowed.join(", ")).unwrap_or(HeaderValue::from_static("GET"));
+            return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
+                .with(axum::http::header::ALLOW, allow));
+        };
+        Ok(match (target, name) {
+            (Target::Catalog | Target::AcrCatalog, _) => Self::Catalog,
+            (_, Some(name)) => Self::Repository { name: name.clone(), access: *access },
+            (_, None) => Self::Anything,
+        })
+    }
+
+    /// What can be done with a target, and what it takes.
+    pub(crate) fn methods(target: &Target) -> (Option<&Repository>, &'static [(&'static str, Access)]) {
+        match target {
             Target::Ping | Target::Catalog | Target::AcrCatalog => {
                 (None, &[("GET", Access::Catalog), ("HEAD", Access::Catalog)])
             }
@@ -89,20 +107,7 @@ impl Needed {
                     ("DELETE", Access::Push),
                 ],
             ),
-        };
-        let found = methods.iter().find(|(known, _)| known == method);
-        let Some((_, access)) = found else {
-            let allowed: Vec<_> = methods.iter().map(|(known, _)| *known).collect();
-            let message = format!("{method} is not possible here");
-            let allow = HeaderValue::from_str(&allowed.join(", ")).unwrap_or(HeaderValue::from_static("GET"));
-            return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
-                .with(axum::http::header::ALLOW, allow));
-        };
-        Ok(match (target, name) {
-            (Target::Catalog | Target::AcrCatalog, _) => Self::Catalog,
-            (_, Some(name)) => Self::Repository { name: name.clone(), access: *access },
-            (_, None) => Self::Anything,
-        })
+        }
     }
 
     fn scope(&self) -> Option<String> {

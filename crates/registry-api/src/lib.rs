@@ -15,6 +15,7 @@ mod manifests;
 mod query;
 mod range;
 mod route;
+mod routes;
 mod token;
 mod uploads;
 
@@ -37,6 +38,8 @@ use access::Needed;
 use error::ApiError;
 use query::Parameters;
 use route::Target;
+
+pub use routes::routes;
 
 /// The scheme by which requests come in (`http` or `https`): the listener knows, we do not.
 #[derive(Clone, Copy, Debug)]

@@ -35,6 +35,7 @@ pub(crate) async fn exchange(
 /// What Azure's clients post to be exchanged.
 #[derive(Deserialize)]
 pub(crate) struct Exchange {
+    #[serde(default)]
     grant_type: String,
     #[serde(default)]
     service: Option<String>,
@@ -45,6 +46,7 @@ pub(crate) struct Exchange {
 /// What a client posts.
 #[derive(Deserialize)]
 pub(crate) struct Grant {
+    #[serde(default)]
     grant_type: String,
     #[serde(default)]
     service: Option<String>,

@@ -1,0 +1,152 @@
+//! Every route of this door, as others may list them: for the matrix of routes and roles, and for the
+//! document that describes them.
+
+use axum::http::Method;
+
+use crate::arm;
+
+/// Every route: a method, and a path with its parameters in braces. What is served at several levels
+/// (subscription, group, registry) is listed at each.
+#[must_use]
+pub fn routes() -> Vec<(Method, &'static str)> {
+    let methods = |path: &'static str| {
+        let target = arm::parse(&sample(path));
+        let methods = target.map_or(&[][..], |target| target.methods());
+        methods.iter().map(move |method| (method.clone(), path))
+    };
+    PATHS.into_iter().flat_map(methods).collect()
+}
+
+/// A path that its template stands for.
+fn sample(template: &str) -> String {
+    let segments = template.split('/').map(|segment| match segment {
+        "{tenantId}" | "{subscriptionId}" => "00000000-0000-0000-0000-000000000002",
+        other => other,
+    });
+    segments.collect::<Vec<_>>().join("/")
+}
+
+macro_rules! subscription {
+    ($rest:literal) => {
+        concat!("/subscriptions/{subscriptionId}", $rest)
+    };
+}
+macro_rules! group {
+    ($rest:literal) => {
+        concat!(subscription!("/resourceGroups/{resourceGroupName}"), $rest)
+    };
+}
+macro_rules! registry {
+    ($rest:literal) => {
+        concat!(group!("/providers/Microsoft.ContainerRegistry/registries/{registryName}"), $rest)
+    };
+}
+
+const PATHS: [&str; 47] = [
+    "/metadata/endpoints",
+    "/{tenantId}/v2.0/.well-known/openid-configuration",
+    "/{tenantId}/.well-known/openid-configuration",
+    "/{tenantId}/oauth2/v2.0/token",
+    "/{tenantId}/oauth2/token",
+    "/tenants",
+    "/subscriptions",
+    subscription!(""),
+    subscription!("/resourceGroups"),
+    group!(""),
+    subscription!("/resources"),
+    subscription!("/providers/{namespace}"),
+    subscription!("/providers/Microsoft.ContainerRegistry/registries"),
+    group!("/providers/Microsoft.ContainerRegistry/registries"),
+    registry!(""),
+    subscription!("/providers/Microsoft.Security/pricings"),
+    subscription!("/providers/Microsoft.Security/pricings/{pricingName}"),
+    subscription!("/providers/Microsoft.Consumption/usageDetails"),
+    subscription!("/providers/Microsoft.Security/assessments"),
+    group!("/providers/Microsoft.Security/assessments"),
+    registry!("/providers/Microsoft.Security/assessments"),
+    subscription!("/providers/Microsoft.Security/assessments/{assessmentName}"),
+    group!("/providers/Microsoft.Security/assessments/{assessmentName}"),
+    registry!("/providers/Microsoft.Security/assessments/{assessmentName}"),
+    subscription!("/providers/Microsoft.Security/subAssessments"),
+    group!("/providers/Microsoft.Security/subAssessments"),
+    registry!("/providers/Microsoft.Security/subAssessments"),
+    subscription!("/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments"),
+    group!("/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments"),
+    registry!("/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments"),
+    subscription!(
+        "/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments/{subAssessmentName}"
+    ),
+    group!("/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments/{subAssessmentName}"),
+    registry!(
+        "/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments/{subAssessmentName}"
+    ),
+    subscription!("/providers/Microsoft.Authorization/roleDefinitions"),
+    subscription!("/providers/Microsoft.Authorization/roleDefinitions/{roleDefinitionId}"),
+    subscription!("/providers/Microsoft.Authorization/roleAssignments"),
+    subscription!("/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}"),
+    group!("/providers/Microsoft.Authorization/roleDefinitions"),
+    group!("/providers/Microsoft.Authorization/roleDefinitions/{roleDefinitionId}"),
+    group!("/providers/Microsoft.Authorization/roleAssignments"),
+    group!("/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}"),
+    registry!("/providers/Microsoft.Authorization/roleDefinitions"),
+    registry!("/providers/Microsoft.Authorization/roleDefinitions/{roleDefinitionId}"),
+    registry!("/providers/Microsoft.Authorization/roleAssignments"),
+    registry!("/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}"),
+    registry!("/repositories/{repository}/providers/Microsoft.Authorization/roleAssignments"),
+    registry!(
+        "/repositories/{repository}/providers/Microsoft.Authorization/roleAssignments/{roleAssignmentName}"
+    ),
+];
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::arm::Target;
+
+    macro_rules! kinds {
+        ($($kind:pat => $name:literal,)*) => {
+            fn kind(target: &Target) -> &'static str {
+                match target { $($kind => $name),* }
+            }
+            const KINDS: &[&str] = &[$($name),*];
+        };
+    }
+    // A new kind of target is named here, and its paths go into `PATHS`.
+    kinds! {
+        Target::Metadata => "metadata",
+        Target::OpenId(..) => "openid",
+        Target::Token(..) => "token",
+        Target::Tenants => "tenants",
+        Target::Subscriptions => "subscriptions",
+        Target::Subscription(..) => "subscription",
+        Target::ResourceGroups(..) => "groups",
+        Target::ResourceGroup(..) => "group",
+        Target::Resources(..) => "resources",
+        Target::Provider(..) => "provider",
+        Target::Registries(..) => "registries",
+        Target::Registry(..) => "registry",
+        Target::Pricings(..) => "pricings",
+        Target::Pricing(..) => "pricing",
+        Target::UsageDetails(..) => "usage details",
+        Target::RoleDefinitions(..) => "role definitions",
+        Target::RoleDefinition(..) => "role definition",
+        Target::RoleAssignments(..) => "role assignments",
+        Target::RoleAssignment(..) => "role assignment",
+        Target::Assessments(..) => "assessments",
+        Target::Assessment(..) => "assessment",
+        Target::SubAssessments(..) => "sub-assessments",
+        Target::SubAssessment(..) => "sub-assessment",
+    }
+
+    #[test]
+    fn every_kind_of_target_is_listed_with_its_paths() {
+        let kind_of = |path: &&'static str| {
+            let target = arm::parse(&sample(path)).unwrap_or_else(|_| panic!("{path} is no path"));
+            kind(&target)
+        };
+        let listed: BTreeSet<_> = PATHS.iter().map(kind_of).collect();
+        assert_eq!(listed, KINDS.iter().copied().collect());
+    }
+}

@@ -1,0 +1,339 @@
+//! Every route of every door, asked for by everybody: `matrix.txt` says with what status each is answered.
+//!
+//! `LAZARET_BLESS=1` writes the file anew, to be looked at before it is committed. The routes come from the
+//! doors themselves, so that one that is not in the file fails the test.
+
+use std::fmt::Write as _;
+
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use testkit::{Client, Image, Server, ServerOptions, debian, dpkg, image};
+
+const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
+
+/// Who asks: a column's name, and the role held, if any.
+const ROLES: [(&str, &str); 13] = [
+    ("anonymous", ""),
+    ("stranger", "AcrPull"),
+    ("cluster", ""),
+    ("AcrPull", "AcrPull"),
+    ("AcrPush", "AcrPush"),
+    ("AcrDelete", "AcrDelete"),
+    ("SecReader", "Security Reader"),
+    ("SecAdmin", "Security Admin"),
+    ("SecR+Pull", "Security Reader"),
+    ("Reader", "Reader"),
+    ("UserAdmin", "User Access Administrator"),
+    ("Contrib", "Contributor"),
+    ("Owner", "Owner"),
+];
+
+/// Routes that nobody needs to be known for, and why.
+const PUBLIC: [(&str, &str); 8] = [
+    ("/metadata/endpoints", "clients ask it before they can sign in"),
+    ("/{tenantId}/v2.0/.well-known/openid-configuration", "clients ask it before they can sign in"),
+    ("/{tenantId}/.well-known/openid-configuration", "clients ask it before they can sign in"),
+    ("/{tenantId}/oauth2/v2.0/token", "carries its own secret; without one 400 (RFC 6749)"),
+    ("/{tenantId}/oauth2/token", "carries its own secret; without one 400 (RFC 6749)"),
+    ("/token", "carries its own secret; without one 400, or a token that allows nothing"),
+    ("/oauth2/token", "carries its own secret; without one 400, or a token that allows nothing"),
+    ("/oauth2/exchange", "carries its own secret; without one 400"),
+];
+
+/// Routes that answer a stranger with something else than 404, and why.
+const KNOWN_TO_STRANGERS: [(&str, &str); 6] = [
+    ("/tenants", "whoever signs in knows the tenant"),
+    ("/subscriptions", "a list of those that the caller knows: empty"),
+    ("/v2/", "says that the credentials are good"),
+    ("/v2/", "beneath it the distribution specification's DENIED hides what there is: 403, or an empty list"),
+    ("/acr/v1/", "as the registry's: 403, or an empty list"),
+    ("/admission/v1/", "takes a cluster's token alone: 401"),
+];
+
+struct House {
+    server: Server,
+    admin: Client,
+    tenant: String,
+    registry: String,
+    finding: String,
+    cluster_token: String,
+    helper: String,
+    http: reqwest::Client,
+    _folder: tempfile::TempDir,
+}
+
+fn made() -> Image {
+    let (release, status) = (debian("12", "bookworm"), dpkg(&[("zlib", "1.0-1")]));
+    image().layer(&[(release.0, &release.1), (status.0, &status.1)])
+}
+
+fn ok(server: &Server, arguments: &[&str]) -> String {
+    let output = server.command(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// What a command showed on the line that begins with a word.
+fn shown(text: &str, word: &str) -> String {
+    let line = text.lines().find(|line| line.starts_with(word)).expect("a line");
+    line.split_whitespace().nth(1).expect("a value").to_owned()
+}
+
+impl House {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+        let tracker = folder.path().join("tracker.json");
+        let text = r#"{"zlib":{"CVE-1":{"releases":{"bookworm":{"status":"resolved","fixed_version":"2.0","urgency":"high"}}}}}"#;
+        std::fs::write(&tracker, text).expect("writes");
+        ok(&server, &["feeds", "import", tracker.to_str().expect("text")]);
+        let admin = server.client();
+        admin.push("app", "1", &made()).await.expect("pushes");
+        ok(&server, &["scan", "app:1"]);
+        let token = admin.arm_token().await;
+        let rows = admin.sub_assessments(&token).await;
+        let endpoints = admin.json("/metadata/endpoints?api-version=2022-09-01").await;
+        let created: Value =
+            serde_json::from_str(&ok(&server, &["cluster", "create", "prod", "--url=https://reg.example"]))
+                .expect("a document");
+        let url = created["webhooks"][0]["clientConfig"]["url"].as_str().expect("text").to_owned();
+        let helper = shown(&ok(&server, &["principal", "create", "helper", "--role=AcrPull"]), "id");
+        let house = Self {
+            tenant: endpoints["authentication"]["tenant"].as_str().expect("text").to_owned(),
+            registry: admin.registry_id(&token).await,
+            finding: rows[0]["name"].as_str().expect("text").to_owned(),
+            cluster_token: url.rsplit('/').next().expect("a token").to_owned(),
+            helper,
+            http: reqwest::Client::new(),
+            server,
+            admin,
+            _folder: folder,
+        };
+        // At each level one assignment to be read and taken away.
+        for (method, path) in azure_api::routes() {
+            if method == Method::PUT && path.ends_with("{roleAssignmentName}") {
+                let path = house.filled(path).replace(GIVEN, &held(path));
+                let given =
+                    house.azure(Method::PUT, &path, Some(&token)).json(&house.assignment("AcrDelete"));
+                assert_eq!(given.send().await.expect("answers").status(), 201, "{path}");
+            }
+        }
+        house
+    }
+
+    fn assignment(&self, role: &str) -> Value {
+        let role = if role == "AcrDelete" { ACR_DELETE } else { READER };
+        let id = format!("/providers/Microsoft.Authorization/roleDefinitions/{role}");
+        json!({ "properties": { "roleDefinitionId": id, "principalId": self.helper } })
+    }
+
+    fn filled(&self, path: &str) -> String {
+        let subscription = self.registry.split('/').nth(2).expect("a subscription");
+        let digest = made().digest().to_string();
+        let mut path = path.to_owned();
+        for (parameter, value) in [
+            ("{tenantId}", self.tenant.as_str()),
+            ("{subscriptionId}", subscription),
+            ("{resourceGroupName}", "default"),
+            ("{registryName}", "lazaret"),
+            ("{namespace}", "Microsoft.Security"),
+            ("{pricingName}", "ContainerRegistry"),
+            ("{assessmentName}", "dbd0cb49-b563-45e7-9724-889e799fa648"),
+            ("{subAssessmentName}", &self.finding),
+            ("{roleDefinitionId}", READER),
+            ("{roleAssignmentName}", GIVEN),
+            ("{repository}", "app"),
+            ("{name}", "app"),
+            ("{reference}", "1"),
+            ("{tag}", "1"),
+            ("{digest}", &digest),
+            ("{id}", "5f2f4f8e-4d5c-4f0e-9a43-0a8d6a6b7c11"),
+            ("{cluster}", "prod"),
+        ] {
+            path = path.replace(parameter, value);
+        }
+        path
+    }
+
+    fn azure(&self, method: Method, path: &str, token: Option<&str>) -> RequestBuilder {
+        let url = format!("http://{}{path}?api-version=2022-12-01", self.server.address);
+        let request = self.http.request(method, url);
+        token.into_iter().fold(request, |request, token| request.bearer_auth(token))
+    }
+}
+
+/// Somebody who asks.
+struct Asker {
+    /// For the registry's door.
+    client: Option<Client>,
+    /// For the others.
+    token: Option<String>,
+    /// A cluster's, for its own paths.
+    cluster: Option<String>,
+}
+
+impl Asker {
+    async fn new(house: &House, column: &str, role: &str) -> Self {
+        if column == "cluster" {
+            let token = Some(house.cluster_token.clone());
+            return Self { client: None, token: token.clone(), cluster: token };
+        }
+        if role.is_empty() {
+            return Self { client: None, token: None, cluster: None };
+        }
+        let role_option = format!("--role={role}");
+        let scope = match column {
+            "stranger" => vec!["--scope=/subscriptions/00000000-0000-0000-0000-00000000000f"],
+            column if column.starts_with("Acr") => vec![],
+            _ => vec!["--scope=/"],
+        };
+        let made =
+            ok(&house.server, &[&["principal", "create", "asker", &role_option], scope.as_slice()].concat());
+        if column == "SecR+Pull" {
+            ok(&house.server, &["role", "assign", "asker", "AcrPull"]);
+        }
+        let client = Client::new(&house.server.address, "asker", &shown(&made, "secret"));
+        let token = Some(client.arm_token().await);
+        Self { client: Some(client), token, cluster: None }
+    }
+
+    async fn ask(&self, house: &House, method: &Method, template: &str) -> u16 {
+        // The digest of a manifest, and that of a blob.
+        let config = oci::Digest::sha256(&made().config()).to_string();
+        let template = template.replace("/blobs/{digest}", &format!("/blobs/{config}"));
+        let template = template.as_str();
+        let path = house.filled(template);
+        let is_registry =
+            ["/v2", "/acr/", "/token", "/oauth2/"].iter().any(|start| template.starts_with(start));
+        let mut request = if is_registry {
+            let path = if *method == Method::DELETE && path.starts_with("/v2/app/manifests/") {
+                format!("/v2/app/manifests/{}", made().digest())
+            } else {
+                path
+            };
+            match &self.client {
+                Some(client) => client.request(method.clone(), &path),
+                None => {
+                    let url = format!("http://{}{path}", house.server.address);
+                    let request = house.http.request(method.clone(), url);
+                    self.token.iter().fold(request, |request, token| request.bearer_auth(token))
+                }
+            }
+        } else {
+            let path = path.replace("{token}", self.cluster.as_deref().unwrap_or("wrong"));
+            // What is put is new; what is read and deleted is there.
+            let name = if *method == Method::PUT { held(template).replace("1111-2222", "1111-3333") } else { held(template) };
+            let path = path.replace(GIVEN, &name);
+            house.azure(method.clone(), &path, self.token.as_deref())
+        };
+        if *method == Method::PUT {
+            request = match template {
+                path if path.contains("roleAssignments") => request.json(&house.assignment("Reader")),
+                path if path.contains("pricings") => {
+                    request.json(&json!({ "properties": { "pricingTier": "Standard" } }))
+                }
+                path if path.contains("/manifests/") => request
+                    .header("content-type", "application/vnd.oci.image.manifest.v1+json")
+                    .body(made().manifest()),
+                path if path.contains("/running") => request.body(r#"{"kind":"PodList","items":[]}"#),
+                _ => request,
+            };
+        } else if template.starts_with("/admission") {
+            request = request.body(REVIEW);
+        } else if *method == Method::POST && template.ends_with("/token") || template.ends_with("/exchange") {
+            request = request.form(&[("service", "lazaret")]);
+        }
+        request.send().await.expect("answers").status().as_u16()
+    }
+}
+
+/// Each level has an assignment of its own.
+fn held(template: &str) -> String {
+    format!("{GIVEN_START}{:012x}", template.len())
+}
+
+fn all_routes() -> Vec<(Method, &'static str)> {
+    let cluster = cluster_api::ROUTES.map(|(method, path)| (method.parse().expect("a method"), path));
+    let mut routes: Vec<_> =
+        registry_api::routes().into_iter().chain(azure_api::routes()).chain(cluster).collect();
+    // What is deleted is asked for first.
+    routes.sort_by_key(|(method, path)| (*method == Method::DELETE, *path, method.to_string()));
+    routes
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_route_answers_everybody_as_the_matrix_says() {
+    let routes = all_routes();
+    let mut columns = Vec::new();
+    for (column, role) in ROLES {
+        let house = House::new().await;
+        let asker = Asker::new(&house, column, role).await;
+        let mut statuses = Vec::new();
+        for (method, path) in &routes {
+            if *method == Method::DELETE && (path.starts_with("/v2") || path.starts_with("/acr")) {
+                house.admin.push("app", "1", &made()).await.expect("pushes");
+            }
+            statuses.push(asker.ask(&house, method, path).await);
+            }
+        }
+        columns.push(statuses);
+    }
+    let status = |column: &str, row: usize| {
+        columns[ROLES.iter().position(|(name, _)| *name == column).expect("a column")][row]
+    };
+    let mut table = String::from(HEADER);
+    for (path, why) in PUBLIC {
+        writeln!(table, "#   {path}: {why}").expect("text");
+    }
+    writeln!(table, "# A stranger is answered 404, but for").expect("text");
+    for (path, why) in KNOWN_TO_STRANGERS {
+        writeln!(table, "#   {path}: {why}").expect("text");
+    }
+    let names: Vec<String> = ROLES.iter().map(|(name, _)| format!("{name:>9}")).collect();
+    writeln!(table, "\n{} route", names.join(" ")).expect("text");
+    let mut wrong = Vec::new();
+    for (row, (method, path)) in routes.iter().enumerate() {
+        let cells: Vec<String> = columns.iter().map(|column| format!("{:>9}", column[row])).collect();
+        writeln!(table, "{} {method} {path}", cells.join(" ")).expect("text");
+        if columns.iter().any(|column| column[row] >= 500 || column[row] == 405) {
+            wrong.push(format!("{method} {path} fails: {cells:?}"));
+        }
+        if *method == Method::HEAD {
+            let get = routes.iter().position(|route| *route == (Method::GET, path)).expect("what has a head");
+            if columns.iter().any(|column| column[row] != column[get]) {
+                wrong.push(format!("{path}: HEAD is not as GET"));
+            }
+        }
+        let is_public = PUBLIC.iter().any(|(known, _)| known == path);
+        if !is_public && status("anonymous", row) != 401 {
+            wrong.push(format!("{method} {path} lets anybody by"));
+        }
+        let is_known = KNOWN_TO_STRANGERS.iter().any(|(known, _)| {
+            known == path || (known.ends_with("v1/") || *known == "/v2/") && path.starts_with(known)
+        });
+        assert!(
+            is_public || is_known || status("stranger", row) == 404,
+            "{method} {path} tells strangers of it"
+        );
+    }
+    assert!(wrong.is_empty(), "{}\n{table}", wrong.join("\n"));
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/matrix.txt");
+    if std::env::var_os("LAZARET_BLESS").is_some() {
+        std::fs::write(file, &table).expect("writes");
+    }
+    let wanted = std::fs::read_to_string(file).unwrap_or_default();
+    let changed: Vec<&str> =
+        table.lines().filter(|line| !wanted.lines().any(|known| known == *line)).collect();
+    assert_eq!(table, wanted, "look at these, then LAZARET_BLESS=1:\n{}", changed.join("\n"));
+}
+
+const HEADER: &str = "\
+# Every route and with what status it answers whom. Written by matrix.rs (LAZARET_BLESS=1), read by people.
+# Acr* roles are held at the registry, the others at everything; a stranger holds one elsewhere; a cluster has its token.
+# Anonymous callers are answered 401, but for
+";
+const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
+const ACR_DELETE: &str = "c2f4ef07-c644-48eb-af81-4b1b4947fb11";
+const GIVEN: &str = "11111111-2222-4333-8444-555555555555";
+const GIVEN_START: &str = "11111111-2222-4333-8444-";
+const REVIEW: &str = r#"{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"1","operation":"CREATE","object":{"kind":"Pod"}}}"#;
