@@ -9,6 +9,7 @@ mod error;
 mod facets;
 mod quota;
 mod request;
+mod routes;
 mod saved;
 mod store;
 mod tables;
@@ -31,6 +32,7 @@ use tokio::sync::{Semaphore, oneshot};
 use uuid::Uuid;
 
 pub use csv::csv;
+pub use routes::ROUTES;
 pub use tables::{Tables, View, Viewer};
 
 use answers::Answers;
