@@ -5,6 +5,28 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 #[test]
+fn every_target_of_azures_door_is_in_its_list_of_routes() {
+    let targets =
+        include_str!("../../azure-api/src/arm.rs").split_once("enum Target {").expect("the targets").1;
+    let targets = targets.split_once("\n}").expect("their end").0;
+    let names = targets
+        .lines()
+        .map(str::trim)
+        .filter(|line| line.starts_with(|first: char| first.is_ascii_uppercase()));
+    let names: Vec<&str> = names.filter_map(|line| line.split(['(', ',']).next()).collect();
+    assert!(names.len() > 20, "{names:?}");
+    let routes = include_str!("../../azure-api/src/routes.rs");
+    let is_missing = |name: &&&str| {
+        !routes.contains(&format!("Target::{name} ")) && !routes.contains(&format!("Target::{name}("))
+    };
+    let missing: Vec<_> = names.iter().filter(is_missing).collect();
+    assert!(
+        missing.is_empty(),
+        "these need their paths in routes.rs, openapi.json and matrix.txt: {missing:?}"
+    );
+}
+
+#[test]
 fn the_document_and_the_routes_are_the_same() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
     let text = std::fs::read_to_string(path).expect("the document");
