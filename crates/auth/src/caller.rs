@@ -49,6 +49,18 @@ pub enum Action {
     WriteQueries,
     /// Delete saved queries.
     DeleteQueries,
+    /// Make or change a registry.
+    WriteRegistry,
+    /// Delete a registry.
+    DeleteRegistry,
+    /// Read the admin user's passwords, or make new ones.
+    ListCredentials,
+    /// Read a resource group.
+    ReadGroup,
+    /// Make a resource group.
+    WriteGroup,
+    /// Delete a resource group.
+    DeleteGroup,
     /// Read who holds which role.
     ReadRoles,
     /// Give roles.
@@ -78,6 +90,12 @@ impl Action {
             Self::ReadRoles => "Microsoft.Authorization/roleAssignments/read",
             Self::WriteRoles => "Microsoft.Authorization/roleAssignments/write",
             Self::DeleteRoles => "Microsoft.Authorization/roleAssignments/delete",
+            Self::WriteRegistry => "Microsoft.ContainerRegistry/registries/write",
+            Self::DeleteRegistry => "Microsoft.ContainerRegistry/registries/delete",
+            Self::ListCredentials => "Microsoft.ContainerRegistry/registries/listCredentials/action",
+            Self::ReadGroup => "Microsoft.Resources/subscriptions/resourceGroups/read",
+            Self::WriteGroup => "Microsoft.Resources/subscriptions/resourceGroups/write",
+            Self::DeleteGroup => "Microsoft.Resources/subscriptions/resourceGroups/delete",
             Self::ReadSubAssessments => "Microsoft.Security/assessments/subAssessments/read",
         }
     }
@@ -143,13 +161,19 @@ mod tests {
             ReadQueries,
             WriteQueries,
             DeleteQueries,
+            WriteRegistry,
+            DeleteRegistry,
+            ListCredentials,
+            ReadGroup,
+            WriteGroup,
+            DeleteGroup,
             ReadRoles,
             WriteRoles,
             DeleteRoles,
         ];
         for (role, allowed) in [
             (roles::OWNER, all.as_slice()),
-            (roles::CONTRIBUTOR, &all[..15]),
+            (roles::CONTRIBUTOR, &all[..21]),
             (
                 roles::READER,
                 &[
@@ -161,13 +185,25 @@ mod tests {
                     ReadPricings,
                     ReadUsage,
                     ReadQueries,
+                    ReadGroup,
                     ReadRoles,
                 ],
             ),
-            (roles::SECURITY_READER, &[ReadAssessments, ReadSubAssessments, ReadPricings, ReadRoles]),
+            (
+                roles::SECURITY_READER,
+                &[ReadAssessments, ReadSubAssessments, ReadPricings, ReadGroup, ReadRoles],
+            ),
             (
                 roles::SECURITY_ADMIN,
-                &[ReadAssessments, ReadSubAssessments, ReadPricings, WritePricings, ReportRunning, ReadRoles],
+                &[
+                    ReadAssessments,
+                    ReadSubAssessments,
+                    ReadPricings,
+                    WritePricings,
+                    ReportRunning,
+                    ReadGroup,
+                    ReadRoles,
+                ],
             ),
             (roles::ACR_PULL, &[Pull]),
             (roles::ACR_PUSH, &[Pull, Push]),

@@ -22,6 +22,11 @@ pub(crate) enum Target {
     Provider(Uuid, String),
     Registries(Scope),
     Registry(Scope),
+    /// Whether a registry's name is free.
+    RegistryName(Uuid),
+    RegistryUsages(Scope),
+    /// To list them, or to make new ones.
+    RegistryCredentials(Scope),
     Pricings(Uuid),
     Pricing(Uuid, String),
     UsageDetails(Uuid),
@@ -55,7 +60,9 @@ impl Target {
     /// What can be done with it.
     pub(crate) fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Token(..) => &[Method::POST],
+            Self::Token(..) | Self::RegistryName(_) | Self::RegistryCredentials(_) => &[Method::POST],
+            Self::ResourceGroup(_) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
+            Self::Registry(_) => &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE],
             Self::Pricing(..) => &[Method::GET, Method::HEAD, Method::PUT],
             Self::RoleAssignment(..) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
             _ => &[Method::GET, Method::HEAD],
@@ -103,6 +110,13 @@ fn target(path: &str) -> Option<Target> {
         }
         (["providers", "microsoft.containerregistry", "registries"], _, None) => {
             return Some(Target::Registries(scope));
+        }
+        (["providers", "microsoft.containerregistry", "checknameavailability"], None, None) => {
+            return Some(Target::RegistryName(scope.subscription));
+        }
+        (["listusages"], _, Some(_)) => return Some(Target::RegistryUsages(scope)),
+        (["listcredentials" | "regeneratecredential"], _, Some(_)) => {
+            return Some(Target::RegistryCredentials(scope));
         }
         ([], Some(_), None) => return Some(Target::ResourceGroup(scope)),
         ([], Some(_), Some(_)) => return Some(Target::Registry(scope)),

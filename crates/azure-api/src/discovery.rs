@@ -30,7 +30,7 @@ impl Api {
                 "identityProvider": "AAD",
             },
             "suffixes": {
-                "acrLoginServer": call.host,
+                "acrLoginServer": format!("{}{}", self.domain.name, call.port()),
                 "storage": call.host,
                 "keyVaultDns": call.host,
                 "sqlServerHostname": call.host,

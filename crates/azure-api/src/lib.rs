@@ -12,6 +12,7 @@ mod error;
 mod identity;
 mod paging;
 mod pricings;
+mod registries;
 mod resources;
 mod routes;
 mod scopes;
@@ -30,7 +31,7 @@ use axum::http::header::{
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use azure_documents::Names;
-use metastore::Metastore;
+use metastore::{Metastore, RegistryId};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -51,8 +52,18 @@ struct Api {
     clock: Clock,
     rates: Arc<RateCard>,
     names: Names,
+    domain: Arc<Domain>,
     /// Tells the workers that scans were queued.
     wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// Where registries are served.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// Each at `NAME.` before this.
+    pub name: String,
+    /// But this one at every host that names no other.
+    pub default: RegistryId,
 }
 
 /// The time, in milliseconds since 1970 (UTC).
@@ -78,6 +89,7 @@ pub fn router(
     clock: Clock,
     rates: RateCard,
     names: Names,
+    domain: Domain,
     wake: Arc<dyn Fn() + Send + Sync>,
 ) -> Router {
     Router::new().fallback(door).with_state(Api {
@@ -87,6 +99,7 @@ pub fn router(
         clock,
         rates: Arc::new(rates),
         names,
+        domain: Arc::new(domain),
         wake,
     })
 }
@@ -135,13 +148,29 @@ impl Api {
             Target::ResourceGroups(subscription) => {
                 self.resource_groups(&caller, subscription).await.map(json)
             }
-            Target::ResourceGroup(scope) => self.resource_group(&caller, &scope).await.map(json),
+            Target::ResourceGroup(scope) => match method {
+                Method::PUT => self.put_resource_group(&caller, &scope, request.into_body()).await,
+                Method::DELETE => self.delete_resource_group(&caller, &scope).await,
+                _ => self.resource_group(&caller, &scope).await.map(json),
+            },
             Target::Resources(subscription) => self.resources(&caller, subscription, &call).await.map(json),
             Target::Provider(subscription, name) => {
                 self.provider(&caller, subscription, &name).await.map(json)
             }
             Target::Registries(scope) => self.registries(&caller, &scope, &call).await.map(json),
-            Target::Registry(scope) => self.registry(&caller, &scope, &call).await.map(json),
+            Target::Registry(scope) => match method {
+                Method::PUT | Method::PATCH => {
+                    let may_create = method == Method::PUT;
+                    self.put_registry(&caller, &scope, &call, request.into_body(), may_create).await
+                }
+                Method::DELETE => self.delete_registry(&caller, &scope).await,
+                _ => self.registry(&caller, &scope, &call).await.map(json),
+            },
+            Target::RegistryName(subscription) => {
+                self.check_registry_name(&caller, subscription, request.into_body()).await.map(json)
+            }
+            Target::RegistryUsages(scope) => self.registry_usages(&caller, &scope).await.map(json),
+            Target::RegistryCredentials(scope) => self.registry_credentials(&caller, &scope).await.map(json),
             Target::Pricings(subscription) => self.pricings(&caller, subscription).await.map(json),
             Target::Pricing(subscription, name) if method == Method::PUT => {
                 self.put_pricing(&caller, subscription, &name, request.into_body()).await.map(json)
@@ -221,6 +250,18 @@ impl Call {
             path: uri.path().to_owned(),
             query: arm::Query::of(uri)?,
         })
+    }
+
+    /// `:PORT` as the client has it, or nothing.
+    fn port(&self) -> &str {
+        let at = self.host.rfind(':').filter(|at| !self.host[*at..].contains(']'));
+        at.map_or("", |at| &self.host[at..])
+    }
+
+    /// True if the host is `NAME.DOMAIN`.
+    fn is_beneath(&self, domain: &str) -> bool {
+        let host = self.host.strip_suffix(self.port()).unwrap_or(&self.host);
+        host.to_ascii_lowercase().ends_with(&format!(".{}", domain.to_ascii_lowercase()))
     }
 }
 

@@ -1,14 +1,15 @@
-//! What there is: resource groups, registries, and lists of resources. Read only.
+//! What there is: resource groups, registries, and lists of resources.
 
 use auth::{Action, Caller};
-use azure_documents::{REGISTRIES, resource_group as group, sku};
-use metastore::Registry;
+use azure_documents::{REGISTRIES, resource_group as group, sku, tags};
+use metastore::{Registry, ResourceGroup};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::arm::Scope;
 use crate::error::ArmError;
-use crate::{Api, Call};
+use crate::registries::{no_such_group, no_such_registry};
+use crate::{Api, Call, Domain};
 
 impl Api {
     pub(crate) async fn resource_groups(
@@ -17,22 +18,29 @@ impl Api {
         subscription: Uuid,
     ) -> Result<Value, ArmError> {
         let scope = Scope { subscription, group: None, registry: None };
-        let registries = self.visible(caller, &scope).await?;
-        let mut groups: Vec<Value> = registries.iter().map(group).collect();
-        groups.dedup();
-        Ok(json!({ "value": groups }))
+        let groups = self.visible_groups(caller, &scope).await?;
+        Ok(json!({ "value": groups.iter().map(group).collect::<Vec<_>>() }))
     }
 
     pub(crate) async fn resource_group(&self, caller: &Caller, scope: &Scope) -> Result<Value, ArmError> {
-        let registries = self.visible(caller, scope).await?;
-        let unknown = || {
-            let name = scope.group.as_deref().unwrap_or_default();
-            ArmError::not_found(
-                "ResourceGroupNotFound",
-                format!("Resource group '{name}' could not be found."),
-            )
+        let groups = self.visible_groups(caller, scope).await?;
+        let is_it = |found: &&ResourceGroup| {
+            scope.group.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&found.name))
         };
-        registries.first().map(group).ok_or_else(unknown)
+        groups.iter().find(is_it).map(group).ok_or_else(|| no_such_group(scope))
+    }
+
+    /// The subscription's groups that the caller may read, or in which they may read a registry.
+    async fn visible_groups(&self, caller: &Caller, scope: &Scope) -> Result<Vec<ResourceGroup>, ArmError> {
+        let all = Scope { group: None, registry: None, ..scope.clone() };
+        let registries = self.visible(caller, &all).await?;
+        let mut groups = self.metastore.resource_groups(scope.subscription).await?;
+        groups.retain(|found| {
+            let id = format!("/subscriptions/{}/resourceGroups/{}", found.subscription, found.name);
+            let holds = |registry: &Registry| registry.resource_group.eq_ignore_ascii_case(&found.name);
+            caller.may(Action::ReadGroup, &id) || registries.iter().any(holds)
+        });
+        Ok(groups)
     }
 
     /// `az acr` looks for a registry's group here.
@@ -60,8 +68,8 @@ impl Api {
                     "name": registry.name,
                     "type": REGISTRIES,
                     "location": registry.location,
-                    "sku": sku(),
-                    "tags": {},
+                    "sku": sku(registry),
+                    "tags": tags(registry),
                 })
             })
             .collect();
@@ -105,7 +113,7 @@ impl Api {
     ) -> Result<Value, ArmError> {
         let registries = self.visible(caller, scope).await?;
         Ok(
-            json!({ "value": registries.iter().map(|registry| azure_documents::registry(registry, &call.host)).collect::<Vec<_>>() }),
+            json!({ "value": registries.iter().map(|registry| resource(registry, call, &self.domain)).collect::<Vec<_>>() }),
         )
     }
 
@@ -116,18 +124,14 @@ impl Api {
         call: &Call,
     ) -> Result<Value, ArmError> {
         let registries = self.visible(caller, scope).await?;
-        let unknown = || {
-            let (group, name) =
-                (scope.group.as_deref().unwrap_or_default(), scope.registry.as_deref().unwrap_or_default());
-            let message =
-                format!("The Resource '{REGISTRIES}/{name}' under resource group '{group}' was not found.");
-            ArmError::not_found("ResourceNotFound", message)
-        };
-        registries.first().map(|registry| azure_documents::registry(registry, &call.host)).ok_or_else(unknown)
+        registries
+            .first()
+            .map(|registry| resource(registry, call, &self.domain))
+            .ok_or_else(|| no_such_registry(scope))
     }
 
     /// The registries of a scope that the caller may read; of others they are told nothing.
-    async fn visible(&self, caller: &Caller, scope: &Scope) -> Result<Vec<Registry>, ArmError> {
+    pub(crate) async fn visible(&self, caller: &Caller, scope: &Scope) -> Result<Vec<Registry>, ArmError> {
         self.check_known(caller, scope.subscription, Action::ReadRegistry).await?;
         let mut registries = self.metastore.registries().await?;
         registries.retain(|registry| {
@@ -135,4 +139,17 @@ impl Api {
         });
         Ok(registries)
     }
+}
+
+/// Where clients find the registry: at `NAME.DOMAIN` and the port by which they reached us.
+fn login_server(registry: &Registry, call: &Call, domain: &Domain) -> String {
+    if registry.id == domain.default && !call.is_beneath(&domain.name) {
+        // It answers to whatever host names no other.
+        return call.host.clone();
+    }
+    format!("{}.{}{}", registry.name.to_ascii_lowercase(), domain.name, call.port())
+}
+
+pub(crate) fn resource(registry: &Registry, call: &Call, domain: &Domain) -> Value {
+    azure_documents::registry(registry, &login_server(registry, call, domain))
 }

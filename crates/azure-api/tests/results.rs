@@ -71,9 +71,10 @@ async fn house() -> House {
     }
     let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), TENANT, Arc::new(|| NOW_MS));
     let rates = RateCard { per_image: "0.29".parse().unwrap(), ..RateCard::default() };
+    let domain = azure_api::Domain { name: "registry.test".to_owned(), default: served.id };
     let clock = Arc::new(|| NOW_MS);
     let router =
-        azure_api::router(metastore.clone(), auth, TENANT, clock, rates, Names::Own, Arc::new(|| ()));
+        azure_api::router(metastore.clone(), auth, TENANT, clock, rates, Names::Own, domain, Arc::new(|| ()));
     House { router, metastore, registry: served.id, resource, _folder: folder }
 }
 
@@ -389,7 +390,7 @@ async fn roles_decide_on_every_route() {
         (security("/subscriptions/00000000-0000-0000-0000-0000000000aa", "subAssessments"), "absent"),
         (format!("{sub}{VERSION}"), "subscription"),
         (format!("{}{VERSION}", house.resource), "registry"),
-        (format!("{group}{VERSION}"), "registry"),
+        (format!("{group}{VERSION}"), "group"),
         (format!("{sub}/resourceGroups{VERSION}"), "subscription"),
         (format!("{sub}/resources{VERSION}"), "subscription"),
         (format!("{sub}/providers/Microsoft.ContainerRegistry{VERSION}"), "subscription"),
@@ -419,6 +420,9 @@ async fn roles_decide_on_every_route() {
                 // Neither pulling nor security is reading the resource.
                 "registry" if name == "admin" => 200,
                 "registry" => 404,
+                // Security readers read groups, by Azure's role.
+                "group" if name == "puller" => 404,
+                "group" => subscription,
                 "pricing" if name == "security" => 200,
                 "pricing" if name == "puller" => 403,
                 "pricing" => subscription,

@@ -14,7 +14,7 @@ mod sub_assessment;
 pub use assessment::{assessment, metadata};
 pub use form::{Form, Names};
 pub use pricing::pricing;
-pub use resource::{REGISTRIES, registry, resource_group, sku};
+pub use resource::{REGISTRIES, registry, resource_group, sku, tags};
 pub use role::{assignment, definition};
 pub use sub_assessment::Place;
 

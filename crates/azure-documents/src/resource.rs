@@ -1,26 +1,32 @@
 //! Registries, and the groups that hold them.
 
-use metastore::Registry;
+use metastore::{Registry, ResourceGroup};
 use serde_json::{Value, json};
 
 use crate::time;
 
-/// The group that a registry is in.
+/// A resource group.
 #[must_use]
-pub fn resource_group(registry: &Registry) -> Value {
+pub fn resource_group(group: &ResourceGroup) -> Value {
     json!({
-        "id": format!("/subscriptions/{}/resourceGroups/{}", registry.subscription, registry.resource_group),
-        "name": registry.resource_group,
+        "id": format!("/subscriptions/{}/resourceGroups/{}", group.subscription, group.name),
+        "name": group.name,
         "type": "Microsoft.Resources/resourceGroups",
-        "location": registry.location,
+        "location": group.location,
         "properties": { "provisioningState": "Succeeded" },
     })
 }
 
-/// What a registry may do: everything.
+/// The SKU that its owner gave it; it changes nothing here.
 #[must_use]
-pub fn sku() -> Value {
-    json!({ "name": "Premium", "tier": "Premium" })
+pub fn sku(registry: &Registry) -> Value {
+    json!({ "name": registry.sku, "tier": registry.sku })
+}
+
+/// What its owner calls it by.
+#[must_use]
+pub fn tags(registry: &Registry) -> Value {
+    serde_json::from_str(&registry.tags).unwrap_or_else(|_| json!({}))
 }
 
 /// A registry, at this login server.
@@ -32,8 +38,8 @@ pub fn registry(registry: &Registry, login_server: &str) -> Value {
         "name": registry.name,
         "type": REGISTRIES,
         "location": registry.location,
-        "tags": {},
-        "sku": sku(),
+        "tags": tags(registry),
+        "sku": sku(registry),
         "properties": {
             "loginServer": login_server,
             "creationDate": time(registry.created_ms),

@@ -261,7 +261,7 @@ impl Metastore {
             let mut statement = rows.prepare_cached(
                 "SELECT 1 FROM manifest
                  JOIN repository ON repository.id = manifest.repository_id
-                 JOIN registry ON registry.id = repository.registry_id
+                 JOIN registry ON registry.id = repository.registry_id AND registry.deleted_ms IS NULL
                  JOIN plan ON plan.subscription_id = registry.subscription_id
                  WHERE manifest.digest = ?1 AND plan.tier = 'Standard' LIMIT 1",
             )?;
@@ -439,4 +439,4 @@ pub(crate) const IMAGE_ROWS: &str =
         EXISTS (SELECT 1 FROM plan WHERE plan.subscription_id = registry.subscription_id AND tier = 'Standard')
  FROM manifest
  JOIN repository ON repository.id = manifest.repository_id
- JOIN registry ON registry.id = repository.registry_id";
+ JOIN registry ON registry.id = repository.registry_id AND registry.deleted_ms IS NULL";

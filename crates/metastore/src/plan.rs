@@ -122,7 +122,7 @@ impl Metastore {
                     "INSERT INTO job (kind, key, state, due_ms)
                      SELECT DISTINCT 'scan', manifest.digest, 'ready', ?2 FROM manifest
                      JOIN repository ON repository.id = manifest.repository_id
-                     JOIN registry ON registry.id = repository.registry_id
+                     JOIN registry ON registry.id = repository.registry_id AND registry.deleted_ms IS NULL
                      WHERE registry.subscription_id = ?1 AND manifest.kind <> 'index'
                      ON CONFLICT (kind, key) DO UPDATE SET again = (state = 'running')",
                 )?
@@ -151,7 +151,7 @@ pub(crate) fn put_plan(
     Ok(())
 }
 
-fn is_on(rows: &Connection, subscription: &str) -> Result<bool, Error> {
+pub(crate) fn is_on(rows: &Connection, subscription: &str) -> Result<bool, Error> {
     let sql = "SELECT 1 FROM plan WHERE subscription_id = ?1 AND tier = 'Standard'";
     Ok(rows.prepare_cached(sql)?.exists([subscription])?)
 }

@@ -45,6 +45,12 @@ pub struct Registry {
     pub location: String,
     /// When it was made.
     pub created_ms: i64,
+    /// The SKU's name, for clients that want one; it changes nothing here.
+    pub sku: String,
+    /// Azure's resource tags: a JSON object of text.
+    pub tags: String,
+    /// When it was deleted, if it was: it can be restored until it is purged.
+    pub deleted_ms: Option<i64>,
 }
 
 impl Registry {
@@ -128,35 +134,6 @@ impl Metastore {
                 .map(|row| {
                     let (id, display_name) = row?;
                     Ok(Subscription { id: parse_uuid(&id)?, display_name })
-                })
-                .collect()
-        })
-        .await
-    }
-
-    /// Every registry, in the order they were made: the first is the default one.
-    ///
-    /// # Errors
-    /// [`Error`] if the store fails.
-    pub async fn registries(&self) -> Result<Vec<Registry>, Error> {
-        self.read(|rows| {
-            let mut statement = rows.prepare_cached(
-                "SELECT id, subscription_id, resource_group, name, location, created_ms FROM registry ORDER BY id",
-            )?;
-            let found = statement.query_map([], |row| {
-                Ok((row.get(0)?, row.get::<_, String>(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))
-            })?;
-            found
-                .map(|row| {
-                    let (id, subscription, resource_group, name, location, created_ms) = row?;
-                    Ok(Registry {
-                        id: RegistryId(id),
-                        subscription: parse_uuid(&subscription)?,
-                        resource_group,
-                        name,
-                        location,
-                        created_ms,
-                    })
                 })
                 .collect()
         })

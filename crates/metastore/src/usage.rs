@@ -83,7 +83,7 @@ pub(crate) fn meter(rows: &Connection, image: &str, judged: Judged, now_ms: i64)
          FROM image
          JOIN manifest ON manifest.digest = image.digest
          JOIN repository ON repository.id = manifest.repository_id
-         JOIN registry ON registry.id = repository.registry_id
+         JOIN registry ON registry.id = repository.registry_id AND registry.deleted_ms IS NULL
          JOIN plan ON plan.subscription_id = registry.subscription_id
          WHERE image.digest = ?1 AND image.state IN ('Healthy', 'Unhealthy') AND plan.tier = 'Standard'
            AND (?3 OR NOT EXISTS (SELECT 1 FROM metered

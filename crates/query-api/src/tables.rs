@@ -6,7 +6,9 @@ use std::sync::{Arc, LazyLock};
 use auth::{Action, Caller, roles};
 use azure_documents::{Form, Names, Place as At, graph};
 use kql::{Batch, Column, Source, Table, TableColumn, Type, Value};
-use metastore::{Error, Metastore, Registry, RegistryId, RoleAssignment, SavedQuery, Subscription, Tier};
+use metastore::{
+    Error, Metastore, Registry, RegistryId, ResourceGroup, RoleAssignment, SavedQuery, Subscription, Tier,
+};
 use parking_lot::RwLock;
 use serde_json::{Value as Json, json};
 use tokio::sync::Mutex;
@@ -323,7 +325,11 @@ impl View {
                 self.is_in(registry.subscription) && self.may(Action::ReadRegistry, &registry.resource_id());
             if is_seen && !groups.contains(&group) {
                 groups.push(group);
-                let mut document = azure_documents::resource_group(registry);
+                let mut document = azure_documents::resource_group(&ResourceGroup {
+                    subscription: registry.subscription,
+                    name: registry.resource_group.clone(),
+                    location: registry.location.clone(),
+                });
                 document["type"] = "microsoft.resources/subscriptions/resourcegroups".into();
                 rows.push(self.row(&document, Some(group)));
             }

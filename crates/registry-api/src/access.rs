@@ -5,7 +5,7 @@ use std::sync::Arc;
 use auth::{Access, Action, AuthError, Caller, RegistryClaims, ResourceAccess, TokenError, repository_scope};
 use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use base64::Engine as _;
 use oci::Repository;
 
@@ -122,6 +122,12 @@ impl Needed {
     }
 }
 
+/// The host and port that a request is for: HTTP/1.1 has it in a header, HTTP/2 in the URI.
+pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+    host.or(uri.authority().map(axum::http::uri::Authority::as_str))
+}
+
 /// Sends clients to the token endpoint.
 pub(crate) struct Challenger {
     realm: String,
@@ -132,9 +138,7 @@ pub(crate) struct Challenger {
 impl Challenger {
     /// By the name that the client called us: it reaches us under that one.
     pub(crate) fn new(scheme: &str, parts: &Parts) -> Result<Self, ApiError> {
-        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let host =
-            host.or(parts.uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost");
+        let host = host(&parts.headers, &parts.uri).unwrap_or("localhost");
         // It is quoted below, and sent back to whoever asked.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
         if !host.bytes().all(is_plain) {
@@ -183,7 +187,7 @@ impl Api {
         let (scheme, value) =
             header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(invalid)?;
         if scheme.eq_ignore_ascii_case("bearer") {
-            return match self.auth.verify_registry_token(value.trim(), SERVICE) {
+            return match self.auth.verify_registry_token(value.trim(), &self.audience) {
                 Ok(claims) => Ok(Identity::Token(claims)),
                 Err(error @ (TokenError::Expired | TokenError::Invalid | TokenError::UnknownPrincipal)) => {
                     Err(challenger.refused(None, "invalid_token", &error.to_string()))
@@ -208,7 +212,7 @@ impl Api {
         if name != TOKEN_NAME {
             return self.auth.password(name, secret).await;
         }
-        self.auth.refresh(secret, SERVICE).await.map_err(|error| match error {
+        self.auth.refresh(secret, &self.audience).await.map_err(|error| match error {
             TokenError::Store(error) => AuthError::Store(error),
             _ => AuthError::BadCredentials,
         })

@@ -7,6 +7,7 @@
 mod access;
 mod acr;
 mod blobs;
+mod directory;
 mod error;
 #[doc(hidden)]
 pub mod hostile;
@@ -19,6 +20,7 @@ mod routes;
 mod token;
 mod uploads;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use auth::Auth;
@@ -35,6 +37,8 @@ use metastore::RegistryId;
 use registry::{Owner, Registry};
 
 use access::Needed;
+pub use directory::Directory;
+use directory::Served;
 use error::ApiError;
 use query::Parameters;
 use route::Target;
@@ -45,19 +49,37 @@ pub use routes::routes;
 #[derive(Clone, Copy, Debug)]
 pub struct Scheme(pub &'static str);
 
+/// All registries; which one a request is for, its host says.
 #[derive(Clone)]
+struct House {
+    registry: Registry,
+    auth: Auth,
+    directory: Directory,
+}
+
+/// The registry that a request is for.
 struct Api {
     registry: Registry,
     auth: Auth,
-    /// Whatever the host says, requests are for this registry.
     id: RegistryId,
     /// Its ARM id: where its roles are held.
-    resource: String,
+    resource: Arc<str>,
+    /// What its tokens are for.
+    audience: Arc<str>,
 }
 
-/// Everything beneath `/v2/`, and the token endpoint.
-pub fn router(registry: Registry, auth: Auth, served: &metastore::Registry) -> Router {
-    let api = Api { registry, auth, id: served.id, resource: served.resource_id() };
+impl House {
+    /// # Errors
+    /// 404 if the host names a registry that is not there.
+    async fn at(&self, host: Option<&str>) -> Result<Api, ApiError> {
+        let Served { id, resource, audience } = self.directory.served(host.unwrap_or_default()).await?;
+        let (registry, auth) = (self.registry.clone(), self.auth.clone());
+        Ok(Api { registry, auth, id, resource, audience })
+    }
+}
+
+/// Everything beneath `/v2/` and `/acr/v1/`, and the token endpoints.
+pub fn router(registry: Registry, auth: Auth, directory: Directory) -> Router {
     Router::new()
         .route("/v2", any(door))
         .route("/v2/", any(door))
@@ -66,12 +88,19 @@ pub fn router(registry: Registry, auth: Auth, served: &metastore::Registry) -> R
         .route("/oauth2/exchange", post(token::exchange))
         .route("/token", get(token::get).post(token::post))
         .route("/oauth2/token", get(token::get).post(token::post))
-        .with_state(api)
+        .with_state(House { registry, auth, directory })
 }
 
-async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
+async fn door(State(house): State<House>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
     let scheme = scheme.map_or("http", |Extension(Scheme(scheme))| scheme);
-    let mut response = api.serve(scheme, request).await.unwrap_or_else(ApiError::into_response);
+    let served = match house.at(access::host(request.headers(), request.uri())).await {
+        Ok(api) => api.serve(scheme, request).await,
+        Err(refusal) => {
+            drain(request.into_body()).await;
+            Err(refusal)
+        }
+    };
+    let mut response = served.unwrap_or_else(ApiError::into_response);
     let headers = response.headers_mut();
     headers.insert(VERSION, HeaderValue::from_static("registry/2.0"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -195,7 +224,7 @@ async fn drain(body: Body) {
 const DRAIN_BYTES_MAX: usize = 8 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
 
-/// What tokens are for; the audience of every token that this door accepts.
+/// What challenges call this service, and clients it in return.
 const SERVICE: &str = "lazaret";
 /// Some old clients look for it.
 const VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");

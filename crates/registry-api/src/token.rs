@@ -8,28 +8,37 @@ use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::access::basic;
+use crate::access::{basic, host};
 use crate::error::ApiError;
 use crate::query::Parameters;
-use crate::{Api, SERVICE};
+use crate::{Api, House, SERVICE};
 
 /// `GET`: the credentials are Basic, or there are none.
-pub(crate) async fn get(State(api): State<Api>, uri: Uri, headers: HeaderMap) -> Response {
-    api.token(&uri, &headers).await.unwrap_or_else(ApiError::into_response)
+pub(crate) async fn get(State(house): State<House>, uri: Uri, headers: HeaderMap) -> Response {
+    let answer = async { house.at(host(&headers, &uri)).await?.token(&uri, &headers).await };
+    answer.await.unwrap_or_else(ApiError::into_response)
 }
 
 /// `POST`: the credentials are in the form.
-pub(crate) async fn post(State(api): State<Api>, headers: HeaderMap, Form(grant): Form<Grant>) -> Response {
-    api.grant(&headers, grant).await.unwrap_or_else(ApiError::into_response)
+pub(crate) async fn post(
+    State(house): State<House>,
+    uri: Uri,
+    headers: HeaderMap,
+    Form(grant): Form<Grant>,
+) -> Response {
+    let answer = async { house.at(host(&headers, &uri)).await?.grant(&headers, grant).await };
+    answer.await.unwrap_or_else(ApiError::into_response)
 }
 
 /// Azure's first step: a token of its own kind for one of ours.
 pub(crate) async fn exchange(
-    State(api): State<Api>,
+    State(house): State<House>,
+    uri: Uri,
     headers: HeaderMap,
     Form(form): Form<Exchange>,
 ) -> Response {
-    api.exchanged(&headers, form).await.unwrap_or_else(ApiError::into_response)
+    let answer = async { house.at(host(&headers, &uri)).await?.exchanged(&headers, form).await };
+    answer.await.unwrap_or_else(ApiError::into_response)
 }
 
 /// What Azure's clients post to be exchanged.
@@ -86,7 +95,7 @@ impl Api {
             return Err(ApiError::bad("UNSUPPORTED", "grant_type must be access_token"));
         }
         let caller = self.auth.exchange(&form.access_token).await?;
-        let refresh = self.auth.issue_refresh_token(&caller, SERVICE)?;
+        let refresh = self.auth.issue_refresh_token(&caller, &self.audience)?;
         Ok(answer(&json!({ "refresh_token": refresh.token })))
     }
 
@@ -94,7 +103,7 @@ impl Api {
         check_service(grant.service.as_deref(), headers)?;
         let caller = match grant.grant_type.as_str() {
             "password" => self.authenticate(&grant.username, &grant.password).await?,
-            "refresh_token" => self.auth.refresh(&grant.refresh_token, SERVICE).await?,
+            "refresh_token" => self.auth.refresh(&grant.refresh_token, &self.audience).await?,
             _ => return Err(ApiError::bad("UNSUPPORTED", "grant_type must be password or refresh_token")),
         };
         let scopes: Vec<&str> = grant.scope.split_whitespace().collect();
@@ -113,7 +122,7 @@ impl Api {
             return Err(ApiError::bad("UNSUPPORTED", format!("a token has {SCOPES_MAX} scopes at most")));
         }
         let access = caller.map(|caller| self.granted(caller, scopes)).unwrap_or_default();
-        let issued = self.auth.issue_registry_token(caller, SERVICE, access)?;
+        let issued = self.auth.issue_registry_token(caller, &self.audience, access)?;
         let issued_at = jiff::Timestamp::from_millisecond(issued.issued_ms).unwrap_or_default();
         let mut document = json!({
             "token": issued.token,
@@ -122,7 +131,7 @@ impl Api {
             "issued_at": issued_at.to_string(),
         });
         if let (Some(caller), true) = (caller, is_offline) {
-            document["refresh_token"] = self.auth.issue_refresh_token(caller, SERVICE)?.token.into();
+            document["refresh_token"] = self.auth.issue_refresh_token(caller, &self.audience)?.token.into();
         }
         Ok(document)
     }

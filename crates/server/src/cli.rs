@@ -41,6 +41,9 @@ pub(crate) enum Command {
     /// Give and take roles.
     #[command(subcommand)]
     Role(RoleCommand),
+    /// Make, list, delete and restore registries.
+    #[command(subcommand)]
+    Registry(RegistryCommand),
     /// See and switch whether the registries of a subscription are scanned.
     #[command(subcommand)]
     Plan(PlanCommand),
@@ -286,6 +289,51 @@ pub(crate) struct ScopeArgs {
     /// `team/app`, too.
     #[arg(long, value_name = "NAME")]
     pub(crate) repository: Option<oci::Repository>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RegistryCommand {
+    /// Make one, served at `NAME.DOMAIN`.
+    Create {
+        /// 5 to 50 letters and digits.
+        name: String,
+        /// Its resource group; made if it is not there.
+        #[arg(long, value_name = "GROUP", default_value = "default")]
+        resource_group: String,
+        /// Which subscription, if there are several.
+        #[arg(long, value_name = "ID")]
+        subscription: Option<uuid::Uuid>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List every registry, and the deleted ones that can be restored.
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Delete one with all its images. It can be restored for 7 days.
+    Delete {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Bring a deleted one back with all its images.
+    Restore {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Remove a deleted one for good, now, with the roles held there; its name is free then.
+    Purge {
+        /// Its name.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -13,6 +13,7 @@ mod output;
 mod plan_command;
 mod principal_command;
 mod query_command;
+mod registry_command;
 mod scan_command;
 mod serve;
 mod settings;
@@ -64,6 +65,7 @@ fn main() -> ExitCode {
             }
             Command::Role(command) => principal_command::role(command).await.map(|()| ExitCode::SUCCESS),
             Command::Cluster(command) => cluster_command::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Registry(command) => registry_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
         }
     });

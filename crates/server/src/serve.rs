@@ -8,7 +8,7 @@ use auth::Auth;
 use axum::{Extension, Router};
 use feeds::{Feeds, Sources};
 use jobs::{Clock, Jobs};
-use metastore::{Metastore, Registry};
+use metastore::Metastore;
 use query_api::{Graph, Tables};
 use registry::Registry as RegistryEngine;
 use sandbox::{Jail, JailLimits};
@@ -20,7 +20,7 @@ use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE, Tenancy, first_start};
 use crate::listen::Listener;
 use crate::output::say;
 use crate::settings::{ServeOptions, Settings};
-use crate::{Failure, now_ms, tls};
+use crate::{Failure, now_ms, registry_command, tls};
 
 /// Runs until it is told to stop by SIGTERM or SIGINT, then drains.
 pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
@@ -74,6 +74,7 @@ struct House {
     scanner: Scanner,
     feeds: Feeds,
     rates: assessment::RateCard,
+    domain: String,
 }
 
 impl House {
@@ -102,7 +103,16 @@ impl House {
         let feeds = Feeds::new(metastore.clone(), advisory_blobs, settings.shrink_max_percent);
         let key = data.secret("token.key", auth::SigningKey::random_bytes)?;
         let auth = Auth::new(metastore.clone(), auth::SigningKey::new(&key)?, tenancy.tenant, clock);
-        Ok(Self { metastore, auth, registry, jobs, scanner, feeds, rates: settings.rates.clone() })
+        Ok(Self {
+            metastore,
+            auth,
+            registry,
+            jobs,
+            scanner,
+            feeds,
+            rates: settings.rates.clone(),
+            domain: settings.domain.clone(),
+        })
     }
 
     /// Puts right what a stop in the middle of things left behind. Nothing else runs yet.
@@ -120,9 +130,10 @@ impl House {
     }
 
     async fn router(&self, settings: &Settings, tenancy: &Tenancy) -> Result<Router, Failure> {
-        let registry: Registry =
-            self.metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?;
-        let registry_api = registry_api::router(self.registry.clone(), self.auth.clone(), &registry);
+        let default =
+            self.metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?.id;
+        let directory = registry_api::Directory::new(self.metastore.clone(), &self.domain);
+        let registry_api = registry_api::router(self.registry.clone(), self.auth.clone(), directory);
         let wake = {
             let jobs = self.jobs.clone();
             Arc::new(move || jobs.wake())
@@ -134,6 +145,7 @@ impl House {
             Arc::new(now_ms),
             self.rates.clone(),
             settings.display_names.into(),
+            azure_api::Domain { name: self.domain.clone(), default },
             wake,
         );
         let cluster_api = cluster_api::router(self.metastore.clone(), self.auth.clone(), Arc::new(now_ms));
@@ -179,6 +191,9 @@ impl House {
             }
             if let Err(error) = self.registry.expire_uploads().await {
                 tracing::error!(error = %error, "old uploads could not be ended");
+            }
+            if let Err(error) = registry_command::purge_expired(&self.metastore, now_ms()).await {
+                tracing::error!(error = %error, "deleted registries could not be purged");
             }
             if now >= collection_due {
                 collection_due = now + COLLECT_EVERY;
@@ -258,6 +273,7 @@ fn certificate_names(settings: &Settings) -> Vec<String> {
     if !listening.is_unspecified() {
         names.push(listening.to_string());
     }
+    names.extend([settings.domain.clone(), format!("*.{}", settings.domain)]);
     names.extend(settings.tls_names.iter().cloned());
     names.sort();
     names.dedup();

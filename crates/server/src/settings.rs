@@ -28,6 +28,10 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "LAZARET_TLS_NAME", value_name = "NAME", value_delimiter = ',')]
     #[serde(default)]
     tls_name: Vec<String>,
+    /// Each registry is served at NAME before this domain; the certificate covers them
+    /// [default: lazaret.localhost].
+    #[arg(long, env = "LAZARET_DOMAIN", value_name = "DOMAIN")]
+    domain: Option<String>,
     /// Debian's security tracker, as one JSON document.
     #[arg(long, env = "LAZARET_DEBIAN_URL", value_name = "URL")]
     debian_url: Option<String>,
@@ -127,6 +131,7 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) listen_tls: SocketAddr,
     pub(crate) tls_names: Vec<String>,
+    pub(crate) domain: String,
     pub(crate) debian_url: String,
     pub(crate) alpine_url: String,
     pub(crate) feeds_every_hours: u32,
@@ -151,6 +156,9 @@ pub(crate) enum SettingsError {
     /// Out of range.
     #[error("shrink-max-percent is a share from 0 to 100, not {0}")]
     Percent(u8),
+    /// One that no certificate can cover, or no name at all.
+    #[error("domain is a DNS name of two or more labels, such as registry.example.com, not {0:?}")]
+    Domain(String),
 }
 
 impl ServeOptions {
@@ -163,11 +171,16 @@ impl ServeOptions {
         if shrink_max_percent > 100 {
             return Err(SettingsError::Percent(shrink_max_percent));
         }
+        let domain = self.domain.or(file.domain).unwrap_or_else(|| DOMAIN.to_owned());
+        if !is_domain(&domain) {
+            return Err(SettingsError::Domain(domain));
+        }
         Ok(Settings {
             data: self.data.or(file.data).unwrap_or_else(|| DATA.into()),
             listen: self.listen.or(file.listen).unwrap_or_else(|| default(5000)),
             listen_tls: self.listen_tls.or(file.listen_tls).unwrap_or_else(|| default(5443)),
             tls_names: if self.tls_name.is_empty() { file.tls_name } else { self.tls_name },
+            domain,
             debian_url: self.debian_url.or(file.debian_url).unwrap_or_else(|| feeds::DEBIAN_URL.to_owned()),
             alpine_url: self.alpine_url.or(file.alpine_url).unwrap_or_else(|| feeds::ALPINE_URL.to_owned()),
             feeds_every_hours: self.feeds_every_hours.or(file.feeds_every_hours).unwrap_or(FEEDS_EVERY_HOURS),
@@ -185,6 +198,18 @@ impl ServeOptions {
     }
 }
 
+/// Of two labels at least: clients take no certificate for `*.com`.
+fn is_domain(domain: &str) -> bool {
+    let is_label = |label: &str| {
+        let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(is_allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    domain.len() <= 200 && domain.contains('.') && domain.split('.').all(is_label)
+}
+
 fn read(path: &Path) -> Result<ServeOptions, SettingsError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| SettingsError::File { path: path.to_owned(), source })?;
@@ -194,6 +219,8 @@ fn read(path: &Path) -> Result<ServeOptions, SettingsError> {
 
 /// Where the server listens if nobody says otherwise.
 pub(crate) const LOGIN_SERVER: &str = "localhost:5000";
+/// Names beneath `localhost` are this machine's (RFC 6761).
+pub(crate) const DOMAIN: &str = "lazaret.localhost";
 
 /// In the folder that the program is started in.
 pub(crate) const DATA: &str = "lazaret-data";
@@ -231,6 +258,8 @@ mod tests {
             ("\nlisten = \"nowhere\"", "line 2"),
             ("shrink-max-percent = 101", "from 0 to 100"),
             ("price-per-image = \"0,29\"", "written like 0.29"),
+            ("domain = \"example\"", "two or more labels"),
+            ("domain = \"-a.example\"", "two or more labels"),
             ("currency = \"dollars\"", "three capital letters"),
         ] {
             std::fs::write(&path, text).expect("writes");

@@ -6,6 +6,7 @@
 import io
 import sys
 
+from azure.core.exceptions import HttpResponseError, ResourceExistsError
 from azure.containerregistry import ArtifactTagOrder, ContainerRegistryClient
 from azure.identity import ClientSecretCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
@@ -39,6 +40,30 @@ registries = ContainerRegistryManagementClient(credential, SUB, base_url=BASE, c
 registry = next(iter(registries.registries.list()))
 equal(registries.registries.get("default", "lazaret").id, registry.id)
 assert BASE.endswith(registry.login_server)
+
+check = registries.registries.check_name_availability
+free = {"name": "second", "type": "Microsoft.ContainerRegistry/registries"}
+equal(check(free).name_available, True)
+made = registries.registries.begin_create("default", "second", {"location": "local", "sku": {"name": "Basic"}, "tags": {"a": "b"}}).result()
+equal((made.name, made.sku.name, made.tags, made.provisioning_state), ("second", "Basic", {"a": "b"}, "Succeeded"))
+assert made.login_server.startswith("second."), made.login_server
+equal(check(free).name_available, False)
+changed = registries.registries.begin_update("default", "second", {"tags": {"c": "d"}}).result()
+equal((changed.sku.name, changed.tags), ("Basic", {"c": "d"}))
+try:
+    registries.registries.begin_update("default", "second", {"properties": {"adminUserEnabled": True}}).result()
+    raise AssertionError("there is no admin user")
+except HttpResponseError as error:
+    equal(error.error.code, "UnsupportedProperty")
+equal([usage.current_value for usage in registries.registries.list_usages("default", "second").value], [0])
+equal(sorted(found.name for found in registries.registries.list_by_resource_group("DEFAULT")), ["lazaret", "second"])
+registries.registries.begin_delete("default", "second").result()
+equal([found.name for found in registries.registries.list()], ["lazaret"])
+try:
+    registries.registries.begin_delete("default", "lazaret").result()
+    raise AssertionError("the default registry stays")
+except ResourceExistsError as error:
+    equal(error.error.code, "DefaultRegistry")
 
 security = SecurityCenter(credential, SUB, base_url=BASE, credential_scopes=SCOPES)
 rows = list(security.sub_assessments.list(registry.id, KEY))

@@ -28,4 +28,5 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0003_cluster.sql"),
     include_str!("../../migrations/0004_change.sql"),
     include_str!("../../migrations/0005_saved_query.sql"),
+    include_str!("../../migrations/0006_registries.sql"),
 ];

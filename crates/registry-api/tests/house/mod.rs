@@ -63,7 +63,8 @@ pub(crate) async fn house() -> House {
     let clock: registry::Clock = Arc::new(|| 1_800_000_000_000);
     let registry = Registry::new(metastore.clone(), blobs, Arc::new(Nobody), Arc::new(|| ()), clock.clone());
     let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), tenant, clock);
-    let router = registry_api::router(registry, auth.clone(), &served);
+    let directory = registry_api::Directory::new(metastore.clone(), "registry.test");
+    let router = registry_api::router(registry, auth.clone(), directory);
     House { router, auth, metastore, resource, _folder: folder }
 }
 

@@ -1,0 +1,314 @@
+//! Making, changing and deleting registries and resource groups. What a registry here does not have
+//! is refused, never accepted and forgotten.
+
+use auth::{Action, Caller};
+use axum::body::Body;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Response};
+use azure_documents::{REGISTRIES, resource_group as group};
+use metastore::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use crate::arm::Scope;
+use crate::error::ArmError;
+use crate::resources::resource;
+use crate::{Api, Call};
+
+/// What clients send of a registry; they may send back all that they were shown.
+#[derive(Deserialize)]
+struct RegistryBody {
+    #[serde(default)]
+    location: Option<String>,
+    #[serde(default)]
+    sku: Option<Sku>,
+    #[serde(default)]
+    tags: Option<Map<String, Value>>,
+    #[serde(default)]
+    properties: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct Sku {
+    name: String,
+}
+
+#[derive(Deserialize)]
+struct GroupBody {
+    location: String,
+}
+
+#[derive(Deserialize)]
+struct NameBody {
+    name: String,
+}
+
+impl Api {
+    /// `PUT` and `PATCH`: makes the registry, or changes its SKU's name and tags.
+    pub(crate) async fn put_registry(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        call: &Call,
+        body: Body,
+        may_create: bool,
+    ) -> Result<Response, ArmError> {
+        let (group, name) =
+            scope.group.clone().zip(scope.registry.clone()).ok_or_else(ArmError::no_such_path)?;
+        self.check_may(caller, scope, Action::WriteRegistry).await?;
+        let body: RegistryBody = read(body).await?;
+        if let Some(properties) = &body.properties {
+            check_supported(properties)?;
+        }
+        let sku = body.sku.map(|sku| sku_named(&sku.name)).transpose()?;
+        let tags = body.tags.map(|tags| tags_of(&tags)).transpose()?;
+        if may_create {
+            check_registry_name(&name)?;
+        } else {
+            self.registry(caller, scope, call).await?;
+        }
+        let (subscription, location) = (scope.subscription, body.location);
+        let wanted = NewRegistry { subscription, resource_group: group, name, location, sku, tags };
+        let name = wanted.name.clone();
+        match self.metastore.put_registry(wanted, (self.clock)()).await? {
+            PutRegistry::Created(made) => {
+                tracing::info!(registry = made.name, principal = %caller.id, "a registry was made");
+                Ok((StatusCode::CREATED, crate::json(resource(&made, call, &self.domain))).into_response())
+            }
+            PutRegistry::Updated(changed) => Ok(crate::json(resource(&changed, call, &self.domain))),
+            PutRegistry::NoGroup => Err(no_such_group(scope)),
+            PutRegistry::NameTaken => Err(ArmError::new(
+                StatusCode::CONFLICT,
+                "AlreadyInUse",
+                format!("The registry name '{name}' is already in use."),
+            )),
+            PutRegistry::Deleted => Err(ArmError::new(
+                StatusCode::CONFLICT,
+                "RegistryDeleted",
+                format!(
+                    "The registry '{name}' was deleted and can be restored: an operator runs `lazaret registry \
+                     restore {name}`, or `lazaret registry purge {name}` to free the name."
+                ),
+            )),
+        }
+    }
+
+    /// With all that it holds. It can be restored for some days.
+    pub(crate) async fn delete_registry(&self, caller: &Caller, scope: &Scope) -> Result<Response, ArmError> {
+        self.check_may(caller, scope, Action::DeleteRegistry).await?;
+        let found = self.metastore.registries().await?.into_iter().find(|found| scope.holds(found));
+        let Some(found) = found else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+        match self.metastore.delete_registry(found.id, (self.clock)()).await? {
+            DeleteRegistry::Deleted => {
+                tracing::info!(registry = found.name, principal = %caller.id, "a registry was deleted");
+                Ok(StatusCode::OK.into_response())
+            }
+            DeleteRegistry::Missing => Ok(StatusCode::NO_CONTENT.into_response()),
+            DeleteRegistry::Default => Err(ArmError::new(
+                StatusCode::CONFLICT,
+                "DefaultRegistry",
+                format!(
+                    "'{}' is the default registry, which serves every host that names no other.",
+                    found.name
+                ),
+            )),
+        }
+    }
+
+    pub(crate) async fn check_registry_name(
+        &self,
+        caller: &Caller,
+        subscription: Uuid,
+        body: Body,
+    ) -> Result<Value, ArmError> {
+        self.check_known(caller, subscription, Action::ReadRegistry).await?;
+        let NameBody { name } = read(body).await?;
+        let refused =
+            |reason, message: String| json!({ "nameAvailable": false, "reason": reason, "message": message });
+        if !is_registry_name(&name) {
+            return Ok(refused("Invalid", NAME_RULE.to_owned()));
+        }
+        if !self.metastore.is_registry_name_free(&name).await? {
+            return Ok(refused("AlreadyExists", format!("The registry {name} is already in use.")));
+        }
+        Ok(json!({ "nameAvailable": true }))
+    }
+
+    pub(crate) async fn registry_usages(&self, caller: &Caller, scope: &Scope) -> Result<Value, ArmError> {
+        let registry = self.visible_registry(caller, scope).await?;
+        let bytes = self.metastore.registry_bytes(registry.id).await?;
+        // Azure writes -1 for what has no limit.
+        Ok(json!({ "value": [{ "name": "Size", "limit": -1, "currentValue": bytes, "unit": "Bytes" }] }))
+    }
+
+    /// There is no admin user, so it has no passwords.
+    pub(crate) async fn registry_credentials(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+    ) -> Result<Value, ArmError> {
+        self.check_may(caller, scope, Action::ListCredentials).await?;
+        let registry = self.visible_registry(caller, scope).await?;
+        let message = format!(
+            "The admin user of '{}' is disabled, and cannot be enabled: log in as a service principal (`lazaret \
+             principal create`).",
+            registry.name
+        );
+        Err(ArmError::bad("UnAuthorizedForCredentialOperations", message))
+    }
+
+    pub(crate) async fn put_resource_group(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        body: Body,
+    ) -> Result<Response, ArmError> {
+        let name = scope.group.clone().ok_or_else(ArmError::no_such_path)?;
+        self.check_may(caller, scope, Action::WriteGroup).await?;
+        check_group_name(&name)?;
+        let GroupBody { location } = read(body).await?;
+        let wanted = ResourceGroup { subscription: scope.subscription, name, location };
+        let put = self.metastore.put_resource_group(wanted).await?;
+        let (found, is_new) = put.ok_or_else(|| ArmError::no_such_subscription(scope.subscription))?;
+        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
+        Ok((status, crate::json(group(&found))).into_response())
+    }
+
+    pub(crate) async fn delete_resource_group(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+    ) -> Result<Response, ArmError> {
+        let name = scope.group.clone().ok_or_else(ArmError::no_such_path)?;
+        self.check_may(caller, scope, Action::DeleteGroup).await?;
+        match self.metastore.delete_resource_group(scope.subscription, &name).await? {
+            DeleteGroup::Deleted => Ok(StatusCode::OK.into_response()),
+            DeleteGroup::Missing => Err(no_such_group(scope)),
+            DeleteGroup::NotEmpty => Err(ArmError::new(
+                StatusCode::CONFLICT,
+                "ResourceGroupNotEmpty",
+                format!("The resource group '{name}' holds registries: delete and purge them first."),
+            )),
+        }
+    }
+
+    /// The one registry that the scope names, if the caller may read it.
+    async fn visible_registry(&self, caller: &Caller, scope: &Scope) -> Result<Registry, ArmError> {
+        let found = self.visible(caller, scope).await?.into_iter().next();
+        found.ok_or_else(|| no_such_registry(scope))
+    }
+
+    /// Lets a caller through who may do `action` at the scope: 404 for who has no business in the
+    /// subscription, 403 for who has.
+    async fn check_may(&self, caller: &Caller, scope: &Scope, action: Action) -> Result<(), ArmError> {
+        self.check_known(caller, scope.subscription, action).await?;
+        let id = scope.id();
+        if caller.may(action, &id) { Ok(()) } else { Err(ArmError::forbidden(caller, action.name(), &id)) }
+    }
+}
+
+pub(crate) fn no_such_group(scope: &Scope) -> ArmError {
+    let name = scope.group.as_deref().unwrap_or_default();
+    ArmError::not_found("ResourceGroupNotFound", format!("Resource group '{name}' could not be found."))
+}
+
+pub(crate) fn no_such_registry(scope: &Scope) -> ArmError {
+    let (group, name) =
+        (scope.group.as_deref().unwrap_or_default(), scope.registry.as_deref().unwrap_or_default());
+    let message = format!("The Resource '{REGISTRIES}/{name}' under resource group '{group}' was not found.");
+    ArmError::not_found("ResourceNotFound", message)
+}
+
+async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ArmError> {
+    let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await;
+    let bytes = bytes.map_err(|error| ArmError::bad("RequestContentTooLarge", error.to_string()))?;
+    // By way of an object: serde would take a list for one, too.
+    serde_json::from_slice::<Map<String, Value>>(&bytes)
+        .and_then(|object| serde_json::from_value(Value::Object(object)))
+        .map_err(|error| ArmError::bad("InvalidRequestContent", format!("The body does not parse: {error}.")))
+}
+
+/// Refuses what a registry here does not have, unless it is set to what we show.
+fn check_supported(properties: &Value) -> Result<(), ArmError> {
+    for (pointer, only, instead) in FIXED {
+        let Some(value) = properties.pointer(pointer).filter(|value| !value.is_null()) else { continue };
+        let is_only = match value {
+            Value::Bool(value) => only.parse() == Ok(*value),
+            Value::String(value) => value.eq_ignore_ascii_case(only),
+            _ => false,
+        };
+        if !is_only {
+            let name = pointer.trim_start_matches('/').replace('/', ".");
+            let message = format!("properties.{name} can only be {only} here: {instead}.");
+            return Err(ArmError::bad("UnsupportedProperty", message));
+        }
+    }
+    Ok(())
+}
+
+fn sku_named(name: &str) -> Result<String, ArmError> {
+    let known = ["Basic", "Standard", "Premium"].into_iter().find(|known| known.eq_ignore_ascii_case(name));
+    known.map(str::to_owned).ok_or_else(|| {
+        ArmError::bad("InvalidSku", format!("The SKU '{name}' is none of Basic, Standard, Premium."))
+    })
+}
+
+/// Azure's limits: 50 tags, names of 512 characters, values of 256.
+fn tags_of(tags: &Map<String, Value>) -> Result<String, ArmError> {
+    let is_short = |(name, value): (&String, &Value)| {
+        name.chars().count() <= 512 && value.as_str().is_some_and(|value| value.chars().count() <= 256)
+    };
+    if tags.len() > 50 || !tags.iter().all(is_short) {
+        let message = "A resource has up to 50 tags: text of up to 256 characters under names of up to 512.";
+        return Err(ArmError::bad("InvalidTags", message));
+    }
+    Ok(Value::Object(tags.clone()).to_string())
+}
+
+/// Azure's rule.
+pub(crate) fn is_registry_name(name: &str) -> bool {
+    (5..=50).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn check_registry_name(name: &str) -> Result<(), ArmError> {
+    if is_registry_name(name) { Ok(()) } else { Err(ArmError::bad("InvalidRegistryName", NAME_RULE)) }
+}
+
+/// Azure's rule: 1 to 90 letters, digits and `-_().`, and no full stop at the end.
+fn check_group_name(name: &str) -> Result<(), ArmError> {
+    let is_allowed = |character: char| character.is_alphanumeric() || "-_().".contains(character);
+    if (1..=90).contains(&name.chars().count()) && name.chars().all(is_allowed) && !name.ends_with('.') {
+        return Ok(());
+    }
+    let message =
+        "A resource group's name has up to 90 letters, digits and -_(). and ends with none of the dots.";
+    Err(ArmError::bad("InvalidResourceGroupName", message))
+}
+
+const NAME_RULE: &str = "A registry's name has 5 to 50 letters and digits.";
+
+/// Where, the one value that is possible, and what to do instead.
+const FIXED: [(&str, &str, &str); 14] = [
+    ("/adminUserEnabled", "false", "log in as a service principal"),
+    ("/anonymousPullEnabled", "false", "give AcrPull to a principal"),
+    ("/policies/quarantinePolicy/status", "disabled", "this server sets it for all registries"),
+    ("/policies/trustPolicy/status", "disabled", "there is no Notary; sign with referrers"),
+    ("/policies/retentionPolicy/status", "disabled", "this server sets it for all registries"),
+    ("/policies/softDeletePolicy/status", "disabled", "this server sets it for all registries"),
+    ("/policies/exportPolicy/status", "enabled", "whoever may pull may export"),
+    (
+        "/policies/azureADAuthenticationAsArmPolicy/status",
+        "enabled",
+        "the registry takes tokens of both audiences",
+    ),
+    ("/encryption/status", "disabled", "encrypt the disk"),
+    ("/networkRuleSet/defaultAction", "Allow", "use a firewall"),
+    ("/publicNetworkAccess", "Enabled", "use a firewall"),
+    ("/zoneRedundancy", "Disabled", "there are no zones"),
+    ("/dataEndpointEnabled", "false", "bytes come from the login server"),
+    ("/roleAssignmentMode", "LegacyRegistryPermissions", "roles hold at registries and repositories alike"),
+];
+
+const BODY_BYTES_MAX: usize = 1 << 20;

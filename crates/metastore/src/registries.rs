@@ -1,0 +1,345 @@
+//! Registries and resource groups: making, changing, deleting, restoring, purging.
+
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
+use uuid::Uuid;
+
+use crate::plan::is_on;
+use crate::tenancy::{parse_uuid, set_setting, setting};
+use crate::{Error, Metastore, Registry, RegistryId, ResourceGroup};
+
+/// A registry as somebody wants it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRegistry {
+    /// The subscription it is in.
+    pub subscription: Uuid,
+    /// The resource group it is in.
+    pub resource_group: String,
+    /// Its name; checked by whoever asks.
+    pub name: String,
+    /// Where it says it is; `None`: where its group is. That of a registry there is stays.
+    pub location: Option<String>,
+    /// `None`: as it is, or `Premium`.
+    pub sku: Option<String>,
+    /// `None`: as they are, or none. A JSON object of text.
+    pub tags: Option<String>,
+}
+
+/// What became of making or changing a registry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutRegistry {
+    /// It is there now.
+    Created(Registry),
+    /// It was there, and is as wanted now.
+    Updated(Registry),
+    /// Another registry of the house has the name.
+    NameTaken,
+    /// A deleted registry has the name until it is restored or purged.
+    Deleted,
+    /// There is no such resource group.
+    NoGroup,
+}
+
+/// What became of deleting a registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteRegistry {
+    /// It is gone, and can be restored until it is purged.
+    Deleted,
+    /// It serves every host that names no registry, so it stays.
+    Default,
+    /// There is none.
+    Missing,
+}
+
+/// What became of deleting a resource group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteGroup {
+    /// It is gone.
+    Deleted,
+    /// Registries are in it, deleted ones that are not purged included.
+    NotEmpty,
+    /// There is none.
+    Missing,
+}
+
+impl Metastore {
+    /// Every registry that is not deleted, in the order they were made: the first is the default one.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn registries(&self) -> Result<Vec<Registry>, Error> {
+        self.read(|rows| list(rows, "WHERE deleted_ms IS NULL ORDER BY id")).await
+    }
+
+    /// Every deleted registry that can be restored, in the order they were made.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn deleted_registries(&self) -> Result<Vec<Registry>, Error> {
+        self.read(|rows| list(rows, "WHERE deleted_ms IS NOT NULL ORDER BY id")).await
+    }
+
+    /// Makes a registry, or changes the one there is.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn put_registry(&self, wanted: NewRegistry, now_ms: i64) -> Result<PutRegistry, Error> {
+        self.write(move |rows| {
+            let Some(group) = group(rows, wanted.subscription, &wanted.resource_group)? else {
+                return Ok(PutRegistry::NoGroup);
+            };
+            if let Some(found) = named(rows, &wanted.name)? {
+                let is_it = found.subscription == wanted.subscription
+                    && found.resource_group.eq_ignore_ascii_case(&wanted.resource_group);
+                if !is_it {
+                    return Ok(PutRegistry::NameTaken);
+                }
+                if found.deleted_ms.is_some() {
+                    return Ok(PutRegistry::Deleted);
+                }
+                let (sku, tags) = (wanted.sku.unwrap_or(found.sku), wanted.tags.unwrap_or(found.tags));
+                let sql = "UPDATE registry SET sku = ?2, tags = ?3 WHERE id = ?1";
+                rows.execute(sql, params![found.id.0, sku, tags])?;
+                return Ok(PutRegistry::Updated(Registry { sku, tags, ..found }));
+            }
+            rows.execute(
+                "INSERT INTO registry (id, subscription_id, resource_group, name, location, created_ms, sku, tags)
+                 VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                params![
+                    wanted.subscription.to_string(),
+                    group.name,
+                    wanted.name,
+                    wanted.location.unwrap_or(group.location),
+                    now_ms,
+                    wanted.sku.unwrap_or_else(|| "Premium".to_owned()),
+                    wanted.tags.unwrap_or_else(|| "{}".to_owned()),
+                    next_id(rows)?,
+                ],
+            )?;
+            let made = named(rows, &wanted.name)?.ok_or(Error::Damaged { what: "registry" })?;
+            Ok(PutRegistry::Created(made))
+        })
+        .await
+    }
+
+    /// True if no registry of the house has the name, deleted ones included.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn is_registry_name_free(&self, name: &str) -> Result<bool, Error> {
+        let name = name.to_owned();
+        self.read(move |rows| Ok(named(rows, &name)?.is_none())).await
+    }
+
+    /// Deletes a registry with all that it holds, so that it can be restored until it is purged.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn delete_registry(&self, id: RegistryId, now_ms: i64) -> Result<DeleteRegistry, Error> {
+        self.write(move |rows| {
+            let sql = "SELECT min(id) FROM registry WHERE deleted_ms IS NULL";
+            if rows.query_row(sql, [], |row| row.get::<_, Option<i64>>(0))? == Some(id.0) {
+                return Ok(DeleteRegistry::Default);
+            }
+            let sql = "UPDATE registry SET deleted_ms = ?2 WHERE id = ?1 AND deleted_ms IS NULL";
+            let deleted = rows.execute(sql, params![id.0, now_ms])?;
+            Ok(if deleted > 0 { DeleteRegistry::Deleted } else { DeleteRegistry::Missing })
+        })
+        .await
+    }
+
+    /// Brings a deleted registry back with all that it held. What was not judged again meanwhile is
+    /// queued in the same transaction, if its subscription has a plan on. `false`: there is no deleted
+    /// one of that name.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn restore_registry(&self, name: &str, now_ms: i64) -> Result<bool, Error> {
+        let name = name.to_owned();
+        self.write(move |rows| {
+            let Some(found) = named(rows, &name)?.filter(|found| found.deleted_ms.is_some()) else {
+                return Ok(false);
+            };
+            rows.execute("UPDATE registry SET deleted_ms = NULL WHERE id = ?1", [found.id.0])?;
+            if is_on(rows, &found.subscription.to_string())? {
+                rows.execute(
+                    "INSERT INTO job (kind, key, state, due_ms)
+                     SELECT DISTINCT 'scan', manifest.digest, 'ready', ?2 FROM manifest
+                     JOIN repository ON repository.id = manifest.repository_id
+                     WHERE repository.registry_id = ?1 AND manifest.kind <> 'index'
+                     ON CONFLICT (kind, key) DO UPDATE SET again = (state = 'running')",
+                    params![found.id.0, now_ms],
+                )?;
+            }
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Forgets a deleted registry, and every role that was held at it or beneath it. `false`: there is
+    /// no such deleted one, or it still holds repositories.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn forget_registry(&self, id: RegistryId) -> Result<bool, Error> {
+        self.write(move |rows| {
+            let found = list(rows, "WHERE deleted_ms IS NOT NULL ORDER BY id")?;
+            let Some(found) = found.into_iter().find(|found| found.id == id) else { return Ok(false) };
+            let sql = "SELECT 1 FROM repository WHERE registry_id = ?1";
+            if rows.prepare_cached(sql)?.exists([id.0])? {
+                return Ok(false);
+            }
+            // A registry made later under the same name must not find them.
+            let scope = found.resource_id();
+            rows.execute(
+                "DELETE FROM role_assignment
+                 WHERE scope = ?1 OR substr(lower(scope), 1, length(?1) + 1) = lower(?1) || '/'",
+                [scope],
+            )?;
+            rows.execute("DELETE FROM registry WHERE id = ?1", [id.0])?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Bytes of the blobs that the registry's repositories link, each digest once.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn registry_bytes(&self, id: RegistryId) -> Result<u64, Error> {
+        self.read(move |rows| {
+            let sql = "SELECT coalesce(sum(size), 0) FROM blob WHERE digest IN (
+                         SELECT link.digest FROM repository_blob AS link
+                         JOIN repository ON repository.id = link.repository_id
+                         WHERE repository.registry_id = ?1)";
+            let bytes: i64 = rows.prepare_cached(sql)?.query_row([id.0], |row| row.get(0))?;
+            u64::try_from(bytes).map_err(|_| Error::Damaged { what: "blob size" })
+        })
+        .await
+    }
+
+    /// The resource groups of a subscription, by name.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn resource_groups(&self, subscription: Uuid) -> Result<Vec<ResourceGroup>, Error> {
+        self.read(move |rows| {
+            let sql = "SELECT name, location FROM resource_group WHERE subscription_id = ?1 ORDER BY name";
+            let mut statement = rows.prepare_cached(sql)?;
+            let found = statement.query_map([subscription.to_string()], |row| {
+                Ok(ResourceGroup { subscription, name: row.get(0)?, location: row.get(1)? })
+            })?;
+            Ok(found.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Makes a resource group; returns the one there is, and whether it was made now. `None`: there is
+    /// no such subscription.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn put_resource_group(
+        &self,
+        wanted: ResourceGroup,
+    ) -> Result<Option<(ResourceGroup, bool)>, Error> {
+        self.write(move |rows| {
+            let id = wanted.subscription.to_string();
+            if !rows.prepare_cached("SELECT 1 FROM subscription WHERE id = ?1")?.exists([&id])? {
+                return Ok(None);
+            }
+            if let Some(found) = group(rows, wanted.subscription, &wanted.name)? {
+                return Ok(Some((found, false)));
+            }
+            rows.execute(
+                "INSERT INTO resource_group (subscription_id, name, location) VALUES (?1, ?2, ?3)",
+                params![id, wanted.name, wanted.location],
+            )?;
+            Ok(Some((wanted, true)))
+        })
+        .await
+    }
+
+    /// Removes an empty resource group, and every role that was held at it.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn delete_resource_group(&self, subscription: Uuid, name: &str) -> Result<DeleteGroup, Error> {
+        let name = name.to_owned();
+        self.write(move |rows| {
+            let Some(found) = group(rows, subscription, &name)? else { return Ok(DeleteGroup::Missing) };
+            let key = params![subscription.to_string(), found.name];
+            let sql = "SELECT 1 FROM registry WHERE subscription_id = ?1 AND resource_group = ?2";
+            if rows.prepare_cached(sql)?.exists(key)? {
+                return Ok(DeleteGroup::NotEmpty);
+            }
+            let scope = format!("/subscriptions/{subscription}/resourceGroups/{}", found.name);
+            rows.execute(
+                "DELETE FROM role_assignment
+                 WHERE scope = ?1 OR substr(lower(scope), 1, length(?1) + 1) = lower(?1) || '/'",
+                [scope],
+            )?;
+            rows.execute("DELETE FROM resource_group WHERE subscription_id = ?1 AND name = ?2", key)?;
+            Ok(DeleteGroup::Deleted)
+        })
+        .await
+    }
+}
+
+fn group(rows: &Connection, subscription: Uuid, name: &str) -> Result<Option<ResourceGroup>, Error> {
+    let sql = "SELECT name, location FROM resource_group WHERE subscription_id = ?1 AND name = ?2";
+    let found = rows.prepare_cached(sql)?.query_row(params![subscription.to_string(), name], |row| {
+        Ok(ResourceGroup { subscription, name: row.get(0)?, location: row.get(1)? })
+    });
+    Ok(found.optional()?)
+}
+
+/// A row number that no registry ever had: caches and tokens know registries by it.
+fn next_id(rows: &Connection) -> Result<i64, Error> {
+    let newest: Option<i64> = rows.query_row("SELECT max(id) FROM registry", [], |row| row.get(0))?;
+    let given = setting(rows, LAST_ID)?.and_then(|last| last.parse().ok());
+    let next = newest.max(given).unwrap_or_default() + 1;
+    set_setting(rows, LAST_ID, &next.to_string())?;
+    Ok(next)
+}
+
+/// The registry of that name, deleted or not.
+fn named(rows: &Connection, name: &str) -> Result<Option<Registry>, Error> {
+    let sql = format!("{REGISTRIES} WHERE name = ?1");
+    let found = rows.prepare_cached(&sql)?.query_row([name], raw).optional()?;
+    found.map(parse).transpose()
+}
+
+fn list(rows: &Connection, filter: &str) -> Result<Vec<Registry>, Error> {
+    let mut statement = rows.prepare_cached(&format!("{REGISTRIES} {filter}"))?;
+    let found = statement.query_map([], raw)?;
+    found.map(|row| parse(row?)).collect()
+}
+
+type Raw = (i64, String, String, String, String, i64, String, String, Option<i64>);
+
+fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+        row.get(6)?,
+        row.get(7)?,
+        row.get(8)?,
+    ))
+}
+
+fn parse(raw: Raw) -> Result<Registry, Error> {
+    let (id, subscription, resource_group, name, location, created_ms, sku, tags, deleted_ms) = raw;
+    let subscription = parse_uuid(&subscription)?;
+    let id = RegistryId(id);
+    Ok(Registry { id, subscription, resource_group, name, location, created_ms, sku, tags, deleted_ms })
+}
+
+const REGISTRIES: &str = "SELECT id, subscription_id, resource_group, name, location, created_ms, sku, tags,
+        deleted_ms FROM registry";
+
+/// The setting that remembers the last row number given.
+const LAST_ID: &str = "last registry";

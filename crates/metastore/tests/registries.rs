@@ -1,0 +1,103 @@
+//! Registries come, go, come back and go for good.
+
+use metastore::{
+    AssignRole, DeleteGroup, DeleteRegistry, Durability, Metastore, NewRegistry, Principal, PutRegistry,
+    Registry, ResourceGroup, RoleAssignment, Subscription, Tier,
+};
+use oci::{Digest, Repository};
+use uuid::Uuid;
+
+const SUB: Uuid = Uuid::from_u128(7);
+
+async fn store() -> (Metastore, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
+    let subscription = Subscription { id: SUB, display_name: "s".to_owned() };
+    let group = ResourceGroup { subscription: SUB, name: "Group".to_owned(), location: "here".to_owned() };
+    let made =
+        store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Standard, group, "first", 1).await;
+    assert!(made.expect("creates"));
+    (store, folder)
+}
+
+fn wanted(group: &str, name: &str) -> NewRegistry {
+    let (resource_group, name) = (group.to_owned(), name.to_owned());
+    NewRegistry { subscription: SUB, resource_group, name, location: None, sku: None, tags: None }
+}
+
+async fn created(store: &Metastore, name: &str) -> Registry {
+    match store.put_registry(wanted("group", name), 5).await.expect("stores") {
+        PutRegistry::Created(made) => made,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_name_is_one_registry_whatever_its_case() {
+    let (store, _folder) = store().await;
+    let made = created(&store, "Second").await;
+    assert_eq!((made.resource_group.as_str(), made.location.as_str()), ("Group", "here"));
+    let tagged = NewRegistry { tags: Some(r#"{"a":"b"}"#.to_owned()), ..wanted("GROUP", "second") };
+    let changed = store.put_registry(tagged, 6).await.expect("stores");
+    assert_eq!(changed, PutRegistry::Updated(Registry { tags: r#"{"a":"b"}"#.to_owned(), ..made }));
+    assert_eq!(store.put_registry(wanted("none", "third"), 6).await.expect("stores"), PutRegistry::NoGroup);
+    let group = ResourceGroup { subscription: SUB, name: "other".to_owned(), location: "here".to_owned() };
+    store.put_resource_group(group).await.expect("stores");
+    assert_eq!(
+        store.put_registry(wanted("other", "SECOND"), 6).await.expect("stores"),
+        PutRegistry::NameTaken
+    );
+    assert!(!store.is_registry_name_free("seconD").await.expect("reads"));
+    assert!(store.is_registry_name_free("third").await.expect("reads"));
+}
+
+#[tokio::test]
+async fn a_deleted_registry_comes_back_with_what_it_held() {
+    let (store, _folder) = store().await;
+    let made = created(&store, "second").await;
+    let (app, digest): (Repository, _) = ("app".parse().expect("a name"), Digest::sha256(b"x"));
+    store.commit_blob(made.id, &app, &digest, 1, None, 5).await.expect("commits");
+    assert_eq!(store.registry_bytes(made.id).await.expect("reads"), 1);
+    assert_eq!(store.delete_registry(made.id, 7).await.expect("deletes"), DeleteRegistry::Deleted);
+    assert_eq!(store.delete_registry(made.id, 8).await.expect("deletes"), DeleteRegistry::Missing);
+    let names = |all: Vec<Registry>| all.into_iter().map(|found| found.name).collect::<Vec<_>>();
+    assert_eq!(names(store.registries().await.expect("lists")), ["first"]);
+    assert_eq!(names(store.deleted_registries().await.expect("lists")), ["second"]);
+    assert_eq!(store.put_registry(wanted("group", "second"), 9).await.expect("stores"), PutRegistry::Deleted);
+    assert_eq!(store.delete_resource_group(SUB, "group").await.expect("asks"), DeleteGroup::NotEmpty);
+    assert!(!store.forget_registry(made.id).await.expect("asks"), "it holds a repository");
+    assert!(store.restore_registry("SECOND", 10).await.expect("restores"));
+    assert!(!store.restore_registry("second", 10).await.expect("restores"), "once");
+    assert!(store.linked_blob(made.id, &app, &digest).await.expect("reads").is_some());
+}
+
+#[tokio::test]
+async fn a_registry_made_later_under_the_name_finds_neither_roles_nor_number() {
+    let (store, _folder) = store().await;
+    let made = created(&store, "second").await;
+    let scope = made.resource_id();
+    let principal = Principal { id: Uuid::from_u128(9), name: "p".to_owned(), secret_hash: String::new() };
+    let role = |number: u128, scope: String| RoleAssignment {
+        id: Uuid::from_u128(number),
+        principal: Uuid::from_u128(9),
+        role: Uuid::from_u128(number),
+        scope,
+    };
+    assert!(store.create_principal(principal, role(1, format!("{}X", scope)), 1).await.expect("creates"));
+    for held in [role(2, scope.to_ascii_uppercase()), role(3, format!("{scope}/repositories/app"))] {
+        assert_eq!(store.assign_role(held, 1).await.expect("assigns"), AssignRole::Assigned);
+    }
+    store.delete_registry(made.id, 7).await.expect("deletes");
+    assert!(store.forget_registry(made.id).await.expect("forgets"));
+    let left = store.role_assignments(Uuid::from_u128(9)).await.expect("reads");
+    assert_eq!(left, [role(1, format!("{scope}X"))], "the one of a longer name alone");
+    assert!(created(&store, "second").await.id > made.id);
+}
+
+#[tokio::test]
+async fn the_default_registry_stays() {
+    let (store, _folder) = store().await;
+    let first = store.registries().await.expect("lists").remove(0);
+    created(&store, "second").await;
+    assert_eq!(store.delete_registry(first.id, 7).await.expect("asks"), DeleteRegistry::Default);
+}

@@ -1,0 +1,163 @@
+//! `lazaret registry`: the registries of the house.
+
+use metastore::{DeleteRegistry, Metastore, NewRegistry, PutRegistry, Registry, ResourceGroup};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::cli::{Format, RegistryCommand};
+use crate::data::DataFolder;
+use crate::output::say;
+use crate::table::{table, time};
+use crate::{Failure, now_ms};
+
+pub(crate) async fn run(command: RegistryCommand) -> Result<(), Failure> {
+    match command {
+        RegistryCommand::Create { name, resource_group, subscription, data } => {
+            let metastore = DataFolder::existing(&data.path)?.metastore()?;
+            create(&metastore, name, resource_group, subscription).await
+        }
+        RegistryCommand::List { data, format } => {
+            list(&DataFolder::existing(&data.path)?.metastore()?, format).await
+        }
+        RegistryCommand::Delete { name, data } => {
+            delete(&DataFolder::existing(&data.path)?.metastore()?, &name).await
+        }
+        RegistryCommand::Restore { name, data } => {
+            let metastore = DataFolder::existing(&data.path)?.metastore()?;
+            if !metastore.restore_registry(&name, now_ms()).await? {
+                return Err(no_deleted(&name));
+            }
+            say!("{name} is back");
+            Ok(())
+        }
+        RegistryCommand::Purge { name, data } => {
+            let metastore = DataFolder::existing(&data.path)?.metastore()?;
+            let deleted = metastore.deleted_registries().await?;
+            let found = deleted.iter().find(|found| found.name.eq_ignore_ascii_case(&name));
+            purge(&metastore, found.ok_or_else(|| no_deleted(&name))?).await?;
+            say!("{name} is gone for good");
+            Ok(())
+        }
+    }
+}
+
+/// Removes for good what was deleted too long ago to be restored.
+pub(crate) async fn purge_expired(metastore: &Metastore, now_ms: i64) -> Result<(), Failure> {
+    for registry in metastore.deleted_registries().await? {
+        if registry.deleted_ms.is_some_and(|deleted_ms| deleted_ms + RESTORABLE_MS < now_ms) {
+            purge(metastore, &registry).await?;
+            tracing::info!(registry = registry.name, "a deleted registry was purged");
+        }
+    }
+    Ok(())
+}
+
+/// One repository at a time: pushes elsewhere go on between them, and a stop in the middle is gone on
+/// with the next time.
+async fn purge(metastore: &Metastore, registry: &Registry) -> Result<(), Failure> {
+    loop {
+        let repositories = metastore.repositories(registry.id, None, PURGE_PAGE).await?;
+        if repositories.is_empty() {
+            break;
+        }
+        for repository in repositories {
+            metastore.delete_repository(registry.id, &repository).await?;
+        }
+    }
+    if metastore.forget_registry(registry.id).await? {
+        Ok(())
+    } else {
+        Err(format!("{} was restored meanwhile: look at it with `lazaret registry list`", registry.name)
+            .into())
+    }
+}
+
+async fn create(
+    metastore: &Metastore,
+    name: String,
+    resource_group: String,
+    subscription: Option<Uuid>,
+) -> Result<(), Failure> {
+    if !(5..=50).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Err(format!("a registry's name has 5 to 50 letters and digits, not {name:?}").into());
+    }
+    let all = metastore.subscriptions().await?;
+    let subscription = match (subscription, all.as_slice()) {
+        (Some(id), _) => id,
+        (None, [only]) => only.id,
+        (None, _) => return Err("there are several subscriptions: name one with --subscription".into()),
+    };
+    let group = ResourceGroup { subscription, name: resource_group.clone(), location: "local".to_owned() };
+    if metastore.put_resource_group(group).await?.is_none() {
+        return Err(format!("there is no subscription {subscription}: `lazaret plan show` lists them").into());
+    }
+    let wanted = NewRegistry {
+        subscription,
+        resource_group,
+        name: name.clone(),
+        location: None,
+        sku: None,
+        tags: None,
+    };
+    match metastore.put_registry(wanted, now_ms()).await? {
+        PutRegistry::Created(made) => {
+            say!("{name} is there\nid      {}", made.resource_id());
+            Ok(())
+        }
+        PutRegistry::Updated(_) | PutRegistry::NameTaken => {
+            Err(format!("there is a registry {name} already: `lazaret registry list` shows it").into())
+        }
+        PutRegistry::Deleted => {
+            Err(format!("{name} was deleted: `lazaret registry restore {name}`, or purge it first").into())
+        }
+        PutRegistry::NoGroup => Err("the resource group went a moment ago: try again".into()),
+    }
+}
+
+async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
+    let mut rows = table(&["REGISTRY", "GROUP", "CREATED", "DELETED", "ID"]);
+    let mut documents = Vec::new();
+    let all = [metastore.registries().await?, metastore.deleted_registries().await?].concat();
+    for registry in all {
+        let (created, deleted) = (time(registry.created_ms), registry.deleted_ms.map(time));
+        documents.push(json!({
+            "name": registry.name,
+            "id": registry.resource_id(),
+            "created": created,
+            "deleted": deleted,
+        }));
+        let id = registry.resource_id();
+        let deleted = deleted.unwrap_or_else(|| "-".to_owned());
+        rows.add_row([registry.name, registry.resource_group, created, deleted, id]);
+    }
+    match format {
+        Format::Json => say!("{}", serde_json::to_string_pretty(&documents)?),
+        Format::Table => say!("{rows}"),
+    }
+    Ok(())
+}
+
+async fn delete(metastore: &Metastore, name: &str) -> Result<(), Failure> {
+    let all = metastore.registries().await?;
+    let found = all.iter().find(|found| found.name.eq_ignore_ascii_case(name));
+    let unknown = || format!("there is no registry {name}: `lazaret registry list` shows those there are");
+    let found = found.ok_or_else(unknown)?;
+    match metastore.delete_registry(found.id, now_ms()).await? {
+        DeleteRegistry::Deleted => {
+            say!("{name} is deleted; `lazaret registry restore {name}` brings it back for 7 days");
+            Ok(())
+        }
+        DeleteRegistry::Missing => Err(unknown().into()),
+        DeleteRegistry::Default => {
+            Err(format!("{name} is the default registry, which serves every host that names no other").into())
+        }
+    }
+}
+
+fn no_deleted(name: &str) -> Failure {
+    format!("there is no deleted registry {name}: `lazaret registry list` shows those there are").into()
+}
+
+/// Seven days, as long as Azure keeps what was deleted softly.
+const RESTORABLE_MS: i64 = 7 * 86_400_000;
+const PURGE_PAGE: usize = 100;
