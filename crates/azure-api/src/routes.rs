@@ -42,7 +42,7 @@ macro_rules! registry {
     };
 }
 
-const PATHS: [&str; 47] = [
+const PATHS: [&str; 51] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -58,6 +58,10 @@ const PATHS: [&str; 47] = [
     subscription!("/providers/Microsoft.ContainerRegistry/registries"),
     group!("/providers/Microsoft.ContainerRegistry/registries"),
     registry!(""),
+    registry!("/listUsages"),
+    registry!("/listCredentials"),
+    registry!("/regenerateCredential"),
+    subscription!("/providers/Microsoft.ContainerRegistry/checkNameAvailability"),
     subscription!("/providers/Microsoft.Security/pricings"),
     subscription!("/providers/Microsoft.Security/pricings/{pricingName}"),
     subscription!("/providers/Microsoft.Consumption/usageDetails"),
@@ -129,6 +133,9 @@ mod tests {
         Target::Provider(..) => "provider",
         Target::Registries(..) => "registries",
         Target::Registry(..) => "registry",
+        Target::RegistryName(..) => "registry name",
+        Target::RegistryUsages(..) => "registry usages",
+        Target::RegistryCredentials(..) => "registry credentials",
         Target::Pricings(..) => "pricings",
         Target::Pricing(..) => "pricing",
         Target::UsageDetails(..) => "usage details",
