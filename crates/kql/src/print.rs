@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
+use crate::parse::STEPS;
 use crate::syntax::{
     AmongKind, Argument, Expand, Expr, Join, JoinKind, Lambda, Let, LetValue, Named, Operator, Others, Parse,
     ParseKind, ParsePart, Pipeline, Query, SortKey, Source, Step, Test, TestKind, Union,
@@ -430,7 +431,11 @@ impl Display for Name<'_> {
         let mut characters = self.0.chars();
         let begins = characters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
         let is_plain = begins && characters.all(|it| it.is_ascii_alphanumeric() || it == '_');
-        if is_plain && !SPECIAL.contains(&self.0) && Type::of(self.0).is_none() {
+        if is_plain
+            && !SPECIAL.contains(&self.0)
+            && !STEPS.contains(&self.0.to_ascii_lowercase().as_str())
+            && Type::of(self.0).is_none()
+        {
             f.write_str(self.0)
         } else {
             write!(f, "[{}]", Text(self.0))

@@ -71,3 +71,51 @@ fn what_is_wrong_is_said_where_it_is() {
         "Table nowhere is invalid, unsupported or disallowed."
     );
 }
+
+/// Each is refused, or answered, within bounds and without a panic.
+#[test]
+fn hostile_queries_are_bounded() {
+    let deep = |open: &str, close: &str, count: usize| {
+        format!("print x = {}1{}", open.repeat(count), close.repeat(count))
+    };
+    let refused = [
+        deep("(", ")", 100_000),
+        deep("-", "", 100_000),
+        deep("tostring(", ")", 5000),
+        deep("dynamic(", ")", 5000),
+        format!("print x = {}", vec!["1"; 100_000].join(" + ")),
+        format!("T | where {}", "a.".repeat(60_000)),
+        format!("print x = dynamic({}1{})", "[".repeat(10_000), "]".repeat(10_000)),
+        format!("T {}", "| take 5 ".repeat(20_000)),
+        format!("print x = 'a' matches regex '{}'", "(a|b)*".repeat(170_000)),
+        format!("print x = 'a' matches regex '{}'", "(a{0,999}){0,999}".repeat(100)),
+        format!("print x = '{}'", "x".repeat(1 << 20)),
+        // What doubles at each step becomes too large, however few the steps.
+        format!("print a = 'ab' {} | project strlen(a)", "| extend a = strcat(a, a) ".repeat(60)),
+        format!("print a = dynamic([1]) {} | project a", "| extend a = pack_array(a, a) ".repeat(60)),
+        format!("print a = dynamic([1]) {} | project a", "| extend a = bag_pack('x', a, 'y', a) ".repeat(60)),
+        format!("{} print x = f40", (1..=40).fold("let f0 = dynamic([1,2,3,4]);".to_owned(), |text, n| {
+            format!("{text} let f{n} = array_concat(f{}, f{});", n - 1, n - 1)
+        })),
+        format!("{} t40 | count", (1..=40).fold("let t0 = T;".to_owned(), |text, n| {
+            format!("{text} let t{n} = t{} | join kind=inner t{} on name;", n - 1, n - 1)
+        })),
+        "range x from 1 to 1000000000000 step 1 | summarize make_list(x)".to_owned(),
+        "range x from 1 to 100000 step 1 | extend k = 1 | join kind=inner (range y from 1 to 100000 step 1 | extend k = 1) on k | summarize make_list(y)".to_owned(),
+        "range x from 1 to 100000 step 1 | extend l = range(1, 100000, 1) | mv-expand l | summarize make_set(strcat(l, x))".to_owned(),
+        "print x = repeat('abcdefghij', 1000000) | extend y = strcat_array(x, ',')".to_owned(),
+        format!("print x = {}1{}", "iff(true, ".repeat(3000), ", 2)".repeat(3000)),
+        "T | where name in (".repeat(5000),
+        "print x = toscalar(".repeat(5000),
+    ];
+    for query in refused {
+        let shown: String = query.chars().take(90).collect();
+        let began = std::time::Instant::now();
+        let answer =
+            std::thread::Builder::new().stack_size(64 << 20).spawn(move || tables::run_bounded(&query));
+        let answer = answer.expect("a thread").join().expect("no panic");
+        assert!(answer.is_err(), "{shown} has an answer");
+        // Generous: the point is that it ends.
+        assert!(began.elapsed().as_secs() < 60, "{shown} took {:?}", began.elapsed());
+    }
+}

@@ -166,6 +166,11 @@ impl Binder<'_, '_> {
             let mut plan = self.source(&pipeline.source, scope)?;
             for step in &pipeline.steps {
                 plan = self.step(plan, step, scope)?;
+                if plan.fields.len() > COLUMNS_MAX {
+                    let message =
+                        format!("Rows may have {COLUMNS_MAX} columns. Project fewer before joining.");
+                    return Err(QueryError::invalid(message));
+                }
             }
             Ok(plan)
         })
@@ -389,3 +394,4 @@ const DEFAULT_TABLE: &str = "resources";
 /// Expressions and operators in one plan.
 const NODES_MAX: usize = 100_000;
 const DEPTH_MAX: usize = 200;
+const COLUMNS_MAX: usize = 2000;

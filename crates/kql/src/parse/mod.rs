@@ -3,6 +3,8 @@
 mod expr;
 mod step;
 
+pub(crate) use step::STEPS;
+
 use crate::error::QueryError;
 use crate::lex::{Kind, Token, error_at, tokens};
 use crate::syntax::{
@@ -42,7 +44,7 @@ impl Parser<'_> {
         let mut lets = Vec::new();
         loop {
             while self.takes_mark(";") {}
-            if self.is_word("let") && matches!(self.ahead(2), Kind::Mark("=")) {
+            if self.begins_let() {
                 lets.push(self.statement()?);
             } else if self.is_word("set") && matches!(self.ahead(1), Kind::Word(_)) {
                 // Options of the request: none changes what is asked.
@@ -56,6 +58,10 @@ impl Parser<'_> {
         let body = self.pipeline()?;
         while self.takes_mark(";") {}
         Ok(Query { lets, body })
+    }
+
+    fn begins_let(&self) -> bool {
+        self.is_word("let") && matches!(self.ahead(1), Kind::Word(_) | Kind::Mark("["))
     }
 
     fn statement(&mut self) -> Result<Let, QueryError> {
@@ -150,7 +156,7 @@ impl Parser<'_> {
         }
         self.expect_mark("{")?;
         let mut lets = Vec::new();
-        while self.is_word("let") && matches!(self.ahead(2), Kind::Mark("=")) {
+        while self.begins_let() {
             lets.push(self.statement()?);
         }
         let body = self.let_value()?;
@@ -161,10 +167,8 @@ impl Parser<'_> {
 
     fn pipeline(&mut self) -> Result<Pipeline, QueryError> {
         self.deeper(|it| {
-            let begins_with_step = it.step_word().is_some_and(|(word, _)| {
-                // `union` is a source, and so is a table that is called like an operator.
-                word != "union" && !matches!(it.ahead(1), Kind::Mark("|") | Kind::End)
-            });
+            // `union` is a source.
+            let begins_with_step = it.step_word().is_some_and(|(word, _)| word != "union");
             let mut steps = Vec::new();
             let source = if begins_with_step {
                 it.step_into(&mut steps)?;

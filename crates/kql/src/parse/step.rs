@@ -341,7 +341,7 @@ const ON: &str = "join: write 'on column' or 'on $left.column == $right.column'.
 /// What `mvexpand` without a dash makes of one row at most.
 const LEGACY_EXPAND_ROWS: i64 = 128;
 
-const STEPS: [&str; 32] = [
+pub(crate) const STEPS: [&str; 32] = [
     "where",
     "filter",
     "extend",

@@ -106,3 +106,10 @@ pub(crate) fn ask(query: &str) -> String {
 pub(crate) fn error(query: &str) -> QueryError {
     run(query).expect_err(query)
 }
+
+/// As the door runs them: stopped after so many looks whether to go on.
+pub(crate) fn run_bounded(query: &str) -> Result<Answer, QueryError> {
+    let looks = std::sync::atomic::AtomicU32::new(0);
+    let stop = || looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) > 1000;
+    kql::run(query, &Tables, &Settings { now: NOW, memory_bytes_max: 64 << 20, stop: &stop })
+}
