@@ -15,22 +15,35 @@ pub(crate) fn equals_ignoring_case(one: &str, other: &str) -> bool {
 /// `contains`, `contains_cs`
 pub(crate) fn contains(hay: &str, needle: &str, is_cased: bool) -> bool {
     if is_cased {
-        return hay.contains(needle);
+        hay.contains(needle)
+    } else if needle.len() <= SHORT && hay.is_ascii() && needle.is_ascii() {
+        find_ascii(hay, needle).is_some()
+    } else {
+        lower(hay).contains(&*lower(needle))
     }
-    if hay.is_ascii() && needle.is_ascii() {
-        return find_ascii(hay.as_bytes(), needle.as_bytes(), 0).is_some();
-    }
-    hay.to_lowercase().contains(&needle.to_lowercase())
 }
 
 /// `startswith`
 pub(crate) fn starts_with(text: &str, start: &str, is_cased: bool) -> bool {
-    if is_cased { text.starts_with(start) } else { lower(text).starts_with(&*lower(start)) }
+    if is_cased {
+        return text.starts_with(start);
+    }
+    if text.is_ascii() && start.is_ascii() {
+        return text.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+    }
+    lower(text).starts_with(&*lower(start))
 }
 
 /// `endswith`
 pub(crate) fn ends_with(text: &str, end: &str, is_cased: bool) -> bool {
-    if is_cased { text.ends_with(end) } else { lower(text).ends_with(&*lower(end)) }
+    if is_cased {
+        return text.ends_with(end);
+    }
+    if text.is_ascii() && end.is_ascii() {
+        let from = text.len().checked_sub(end.len());
+        return from.and_then(|from| text.get(from..)).is_some_and(|it| it.eq_ignore_ascii_case(end));
+    }
+    lower(text).ends_with(&*lower(end))
 }
 
 /// `has`: the needle begins and ends where terms do. A term is a run of letters and digits.
@@ -52,43 +65,72 @@ fn has(text: &str, needle: &str, is_cased: bool, at_begin: bool, at_end: bool) -
     if needle.is_empty() {
         return true;
     }
-    let (text, needle) =
-        if is_cased { (Cow::Borrowed(text), Cow::Borrowed(needle)) } else { (lower(text), lower(needle)) };
+    if is_cased || (needle.len() <= SHORT && text.is_ascii() && needle.is_ascii()) {
+        let find = |rest: &str| if is_cased { rest.find(needle) } else { find_ascii(rest, needle) };
+        return bounded(text, needle, at_begin, at_end, find);
+    }
+    let (text, needle) = (lower(text), lower(needle));
+    bounded(&text, &needle, at_begin, at_end, |rest| rest.find(&*needle))
+}
+
+/// True if one of the places where the needle is found has no letter or digit before it that goes on into
+/// it, and none after it that it goes on into.
+fn bounded(
+    text: &str,
+    needle: &str,
+    at_begin: bool,
+    at_end: bool,
+    find: impl Fn(&str) -> Option<usize>,
+) -> bool {
+    let is_in_term = |character: Option<char>| character.is_some_and(char::is_alphanumeric);
+    let at_begin = at_begin && is_in_term(needle.chars().next());
+    let at_end = at_end && is_in_term(needle.chars().next_back());
+    let term = |text: &str| text.find(|it: char| !it.is_alphanumeric()).unwrap_or(text.len());
     let mut from = 0;
-    while let Some(at) = text.get(from..).and_then(|rest| rest.find(&*needle)) {
-        let (begin, end) = (from + at, from + at + needle.len());
-        let goes_on = |outside: Option<char>, inside: Option<char>| {
-            outside.is_some_and(char::is_alphanumeric) && inside.is_some_and(char::is_alphanumeric)
-        };
-        let before = text.get(..begin).and_then(|it| it.chars().next_back());
-        let after = text.get(end..).and_then(|it| it.chars().next());
-        let begins = !at_begin || !goes_on(before, needle.chars().next());
-        let ends = !at_end || !goes_on(after, needle.chars().next_back());
+    while let Some(at) = text.get(from..).and_then(&find) {
+        let begin = from + at;
+        let (before, found) = text.split_at(begin);
+        let after = found.get(needle.len()..).unwrap_or_default();
+        let begins = !at_begin || !is_in_term(before.chars().next_back());
+        let ends = !at_end || !is_in_term(after.chars().next());
         if begins && ends {
             return true;
         }
-        from = begin + text.get(begin..).and_then(|it| it.chars().next()).map_or(1, char::len_utf8);
+        // The next place that may be: behind the term that it begins in, or ends in. To look at every
+        // place between would take the product of both lengths.
+        let next = found.chars().next().map_or(1, char::len_utf8);
+        let next = if at_begin { next.max(term(found)) } else { next };
+        from = if ends { begin + next } else { (begin + next).max(begin + term(after)) };
+        while !text.is_char_boundary(from) {
+            from += 1;
+        }
     }
     false
 }
 
+/// In lower case, character by character; what is so already is not copied.
 fn lower(text: &str) -> Cow<'_, str> {
     if text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-        Cow::Owned(text.to_lowercase())
+        Cow::Owned(text.chars().flat_map(char::to_lowercase).collect())
     } else {
         Cow::Borrowed(text)
     }
 }
 
 /// Where the needle is in ASCII text, upper and lower case being one.
-fn find_ascii(hay: &[u8], needle: &[u8], from: usize) -> Option<usize> {
-    let Some((first, rest)) = needle.split_first() else { return Some(from) };
+fn find_ascii(hay: &str, needle: &str) -> Option<usize> {
+    let (hay, needle) = (hay.as_bytes(), needle.as_bytes());
+    let Some((first, rest)) = needle.split_first() else { return Some(0) };
     let (low, high) = (first.to_ascii_lowercase(), first.to_ascii_uppercase());
     let last = hay.len().checked_sub(needle.len())?;
-    (from..=last).find(|at| {
+    (0..=last).find(|at| {
         (hay[*at] == low || hay[*at] == high) && hay[at + 1..at + needle.len()].eq_ignore_ascii_case(rest)
     })
 }
+
+/// Longer needles are looked for in a copy in lower case, by an algorithm whose time does not grow with the
+/// needle.
+const SHORT: usize = 128;
 
 #[cfg(test)]
 mod tests {
