@@ -7,14 +7,14 @@ use crate::value::{TICKS_PER_DAY, TICKS_PER_SECOND};
 
 /// The ticks of a moment, or `None` outside the years 1 to 9999 that Kusto knows.
 pub(crate) fn ticks_of(moment: DateTime) -> Option<i64> {
-    let stamp = TimeZone::UTC.to_timestamp(moment).ok()?;
+    let stamp = TimeZone::UTC.to_timestamp(moment).ok().filter(|_| moment.year() >= 1)?;
     i64::try_from(stamp.as_nanosecond() / 100).ok()
 }
 
 /// The calendar's view of a moment in UTC; `None` outside the years that it knows.
 pub(crate) fn civil(ticks: i64) -> Option<DateTime> {
     let stamp = jiff::Timestamp::from_nanosecond(i128::from(ticks) * 100).ok()?;
-    Some(Offset::UTC.to_datetime(stamp))
+    Some(Offset::UTC.to_datetime(stamp)).filter(|moment| moment.year() >= 1)
 }
 
 /// `2020-06-28T10:10:00.1234567Z`.

@@ -61,10 +61,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         it[0].as_long().map_or(Value::Null, |it| Value::Long(!it))
     }),
     Function::new(&["binary_shift_left"], &[Long, Long], LONG, |_, it| {
-        longs(it, |number, by| Some(number.wrapping_shl(u32::try_from(by.rem_euclid(64)).ok()?)))
+        longs(it, |number, by| Some(number.wrapping_shl(u32::try_from(by).ok()? % 64)))
     }),
     Function::new(&["binary_shift_right"], &[Long, Long], LONG, |_, it| {
-        longs(it, |number, by| Some(number.wrapping_shr(u32::try_from(by.rem_euclid(64)).ok()?)))
+        longs(it, |number, by| Some(number.wrapping_shr(u32::try_from(by).ok()? % 64)))
     }),
     Function::new(&["bitset_count_ones"], &[Long], LONG, |_, it| {
         it[0].as_long().map_or(Value::Null, |it| Value::Long(i64::from(it.count_ones())))
@@ -96,10 +96,11 @@ fn longs(it: &[Value], compute: fn(i64, i64) -> Option<i64>) -> Value {
 fn round(_: &mut Scratch, it: &[Value]) -> Value {
     let digits = it.get(1).and_then(Value::as_long).unwrap_or(0).clamp(-15, 15);
     #[expect(clippy::cast_possible_truncation, reason = "clamped")]
-    let scale = 10_f64.powi(digits as i32);
+    let scale = 10_f64.powi(digits.abs() as i32);
     match &it[0] {
         Value::Real(number) => {
-            let rounded = (number * scale).round() / scale;
+            let rounded =
+                if digits < 0 { (number / scale).round() * scale } else { (number * scale).round() / scale };
             Value::Real(if rounded.is_finite() { rounded } else { *number })
         }
         Value::Long(number) if digits < 0 => {

@@ -2,7 +2,7 @@
 
 use jiff::civil::{Date, DateTime, Weekday};
 
-use super::Param::{DateTime as At, Long, Real, Text, TimeSpan};
+use super::Param::{DateTime as At, Long, Number, Real, Text, TimeSpan};
 use super::text::text;
 use super::{Function, Param, Returns, Scratch, convert};
 use crate::compute;
@@ -22,7 +22,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let (Value::DateTime(one), Value::DateTime(other)) = (&it[1], &it[2]) else { return Value::Null };
         difference(text(&it[0]), *one, *other).map_or(Value::Null, Value::Long)
     }),
-    Function::new(&["datetime_part", "getpart"], &[Text, At], LONG, |_, it| part(text(&it[0]), &it[1])),
+    Function::new(&["datetime_part", "datepart"], &[Text, At], LONG, |_, it| part(text(&it[0]), &it[1])),
     Function::new(&["startofday"], &[At], TIME, |_, it| start(it, "day", 0)).optional(&[Long]).keeps_name(),
     Function::new(&["startofweek"], &[At], TIME, |_, it| start(it, "week", 0)).optional(&[Long]).keeps_name(),
     Function::new(&["startofmonth"], &[At], TIME, |_, it| start(it, "month", 0))
@@ -53,10 +53,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new(&["make_datetime"], &[Long, Long, Long], TIME, make_datetime).optional(&[Long, Long, Real]),
     Function::new(&["make_timespan"], &[Real, Real], SPAN, |_, it| make_timespan(it)).optional(&[Real, Real]),
-    Function::new(&["unixtime_seconds_todatetime"], &[Real], TIME, |_, it| unix(&it[0], 1e7)),
-    Function::new(&["unixtime_milliseconds_todatetime"], &[Real], TIME, |_, it| unix(&it[0], 1e4)),
-    Function::new(&["unixtime_microseconds_todatetime"], &[Real], TIME, |_, it| unix(&it[0], 10.0)),
-    Function::new(&["unixtime_nanoseconds_todatetime"], &[Real], TIME, |_, it| unix(&it[0], 0.01)),
+    Function::new(&["unixtime_seconds_todatetime"], &[Number], TIME, |_, it| unix(&it[0], 10_000_000, 1)),
+    Function::new(&["unixtime_milliseconds_todatetime"], &[Number], TIME, |_, it| unix(&it[0], 10_000, 1)),
+    Function::new(&["unixtime_microseconds_todatetime"], &[Number], TIME, |_, it| unix(&it[0], 10, 1)),
+    Function::new(&["unixtime_nanoseconds_todatetime"], &[Number], TIME, |_, it| unix(&it[0], 1, 100)),
     Function::new(&["bin", "floor"], &[Param::Any], Returns::By(binned_type), bin)
         .optional(&[Param::Any])
         .keeps_name(),
@@ -110,10 +110,7 @@ fn add(part: &str, amount: i64, at: i64) -> Option<i64> {
     let months = amount.checked_mul(months(&part)?)?;
     let date = civil(at)?;
     let shifted = date.checked_add(jiff::Span::new().try_months(months).ok()?).ok()?;
-    Some(
-        ticks_of(shifted)?.checked_add(at.rem_euclid(TICKS_PER_SECOND))?
-            - i64::from(shifted.subsec_nanosecond() / 100),
-    )
+    ticks_of(shifted)
 }
 
 /// How many borders of the unit lie between the two.
@@ -206,15 +203,28 @@ fn make_timespan(it: &[Value]) -> Value {
         [days, hours, minutes, seconds] => [days, hours, minutes, seconds],
         _ => return Value::Null,
     };
+    let is_whole = |part: f64, end: f64| part.fract() == 0.0 && (0.0..end).contains(&part);
+    let are_right = is_whole(days, 1e7) && is_whole(hours, 24.0) && is_whole(minutes, 60.0);
+    if !are_right || !(0.0..60.0).contains(&seconds) {
+        return Value::Null;
+    }
     let ticks = (((days * 24.0 + hours) * 60.0 + minutes) * 60.0 + seconds) * 1e7;
     #[expect(clippy::cast_possible_truncation, reason = "checked to be within range")]
     if ticks.abs() < 9e18 { Value::TimeSpan(ticks.round() as i64) } else { Value::Null }
 }
 
-fn unix(number: &Value, ticks: f64) -> Value {
-    let scaled = number.as_number().unwrap_or(f64::NAN) * ticks;
-    #[expect(clippy::cast_possible_truncation, reason = "checked to be within range")]
-    moment((scaled.abs() < 9e18).then_some(scaled.round() as i64))
+/// So many units of so many ticks, or of a part of one, since 1970.
+fn unix(number: &Value, ticks: i64, parts: i64) -> Value {
+    let since = match number {
+        Value::Long(number) => number.checked_mul(ticks).map(|ticks| ticks.div_euclid(parts)),
+        other => {
+            #[expect(clippy::cast_precision_loss, reason = "small constants")]
+            let ticks = other.as_number().unwrap_or(f64::NAN) * ticks as f64 / parts as f64;
+            #[expect(clippy::cast_possible_truncation, reason = "checked to be within range")]
+            (ticks.abs() < 9e18).then_some(ticks.round() as i64)
+        }
+    };
+    moment(since)
 }
 
 fn binned_type(types: &[Type]) -> Type {
@@ -279,7 +289,7 @@ fn formatted(at: DateTime, format: &str) -> String {
         let digits = fraction.get(..count.min(7)).unwrap_or_default();
         let hour = at.hour();
         match (character, count) {
-            ('y', 1..=2) => made.push_str(&format!("{:02}", at.year().rem_euclid(100))),
+            ('y', 1..=2) => padded(&mut made, i64::from(at.year().rem_euclid(100)), count),
             ('y', _) => made.push_str(&format!("{:04}", at.year())),
             ('M', _) => padded(&mut made, i64::from(at.month()), count),
             ('d', _) => padded(&mut made, i64::from(at.day()), count),
