@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::column::{Batch, Column, Dictionary};
 use crate::compute;
 use crate::error::{Code, QueryError};
-use crate::function::{Scratch, convert, search};
+use crate::function::{Scratch, VALUE_BYTES_MAX, convert, search};
 use crate::plan::{Among, Argument, Bound, Memo, Node};
 use crate::syntax::{AmongKind, Operator, Test, TestKind};
 use crate::value::{Type, Value};
@@ -36,7 +36,8 @@ impl<'a> Context<'a> {
 
     /// To be asked between batches.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
-        if let Some(message) = self.failure.borrow_mut().take() {
+        let failure = self.failure.borrow_mut().take();
+        if let Some(message) = failure.or_else(|| self.scratch.borrow_mut().take_failure()) {
             return Err(QueryError::invalid(message));
         }
         if (self.stop)() {
@@ -74,14 +75,14 @@ impl<'a> Context<'a> {
     fn bounded(&self, value: Value) -> Value {
         let is_small = match &value {
             Value::String(text) => text.len() <= VALUE_BYTES_MAX,
-            Value::Array(_) | Value::Object(_) => fits(&value, &mut VALUE_BYTES_MAX.clone()),
+            Value::Array(_) | Value::Object(_) => fits(&value, &mut VALUE_BYTES_MAX.clone(), VALUE_DEPTH_MAX),
             _ => true,
         };
         if is_small {
             return value;
         }
         *self.failure.borrow_mut() = Some(format!(
-            "A value became larger than {} MiB, which is the most that one may have.",
+            "A value became larger than {} MiB, or nested deeper than {VALUE_DEPTH_MAX}: no value may be so.",
             VALUE_BYTES_MAX >> 20
         ));
         Value::Null
@@ -89,7 +90,8 @@ impl<'a> Context<'a> {
 }
 
 /// Counts down what a value takes, and stops at nothing: shared parts count as often as they are written.
-fn fits(value: &Value, left: &mut usize) -> bool {
+fn fits(value: &Value, left: &mut usize, depth_left: u32) -> bool {
+    let Some(depth_left) = depth_left.checked_sub(1) else { return false };
     let own = match value {
         Value::String(text) => text.len() + 24,
         _ => 24,
@@ -97,10 +99,10 @@ fn fits(value: &Value, left: &mut usize) -> bool {
     let Some(rest) = left.checked_sub(own) else { return false };
     *left = rest;
     match value {
-        Value::Array(items) => items.iter().all(|item| fits(item, left)),
+        Value::Array(items) => items.iter().all(|item| fits(item, left, depth_left)),
         Value::Object(members) => members.iter().all(|(name, value)| {
             *left = left.saturating_sub(name.len() + 16);
-            fits(value, left)
+            fits(value, left, depth_left)
         }),
         _ => true,
     }
@@ -370,5 +372,5 @@ pub(crate) fn has_members(kind: Type) -> bool {
     kind == Type::Dynamic
 }
 
-/// As much as Kusto lets one value have.
-const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Twice what a JSON text may be nested; whatever walks a value does so on the stack.
+const VALUE_DEPTH_MAX: u32 = 256;

@@ -574,6 +574,13 @@ fn return_type(function: &Function, arguments: &[Bound]) -> Type {
         Returns::Is(kind) => kind,
         Returns::First => types.first().copied().unwrap_or(Type::Dynamic),
         Returns::By(tell) => tell(&types),
+        Returns::Named(position) => match arguments.get(position) {
+            None => Type::String,
+            Some(name) => {
+                let name = name.as_const().and_then(Value::as_text);
+                name.and_then(Type::of).unwrap_or(Type::Dynamic)
+            }
+        },
         Returns::CommonFrom(from) => {
             let values = arguments.iter().enumerate().filter(|(position, it)| {
                 is_value(function, *position, arguments.len()) && !it.as_const().is_some_and(Value::is_null)

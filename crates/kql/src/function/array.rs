@@ -1,14 +1,12 @@
-//! Arrays and property bags.
+//! Arrays.
 
-use std::collections::HashSet;
-use std::sync::Arc;
-
-use super::Param::{Any, Bool, Dynamic, Long, Text};
-use super::text::{long, text};
-use super::{Function, Returns, Scratch};
+use super::Param::{Any, Dynamic, Long};
+use super::made::{MadeArray, weight};
+use super::text::long;
+use super::{Function, Returns, Scratch, VALUE_BYTES_MAX, convert};
 use crate::compute;
 use crate::syntax::Operator;
-use crate::value::{Bag, Type, Value};
+use crate::value::{TICKS_PER_DAY, Type, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["array_length", "arraylength"], &[Dynamic], LONG, |_, it| {
@@ -16,28 +14,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new(&["array_concat"], &[Dynamic], DYNAMIC, |_, it| {
         let all = it.iter().flat_map(|value| items(value).unwrap_or_default());
-        Value::array(all.cloned().collect())
+        all.cloned().collect::<MadeArray>().value()
     })
     .rest(Dynamic)
     .sees_null(),
     Function::new(&["array_slice"], &[Dynamic, Long, Long], DYNAMIC, |_, it| {
         let Some(items) = items(&it[0]) else { return Value::Null };
-        let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
-        let place = |at: &Value| {
-            let at = at.as_long().unwrap_or(0);
-            if at < 0 { at.saturating_add(count) } else { at }
-        };
-        let (from, to) = (place(&it[1]).max(0), place(&it[2]).min(count - 1));
-        let (from, to) = (usize::try_from(from).unwrap_or(usize::MAX), usize::try_from(to + 1).unwrap_or(0));
+        let at = |at: &Value| place(at.as_long().unwrap_or(0), items.len());
+        let from = usize::try_from(at(&it[1]).max(0)).unwrap_or(usize::MAX);
+        // The end belongs to the slice.
+        let to = usize::try_from(at(&it[2]).saturating_add(1)).unwrap_or(0).min(items.len());
         Value::array(items.get(from..to).unwrap_or_default().to_vec())
     }),
-    Function::new(&["array_index_of"], &[Dynamic, Any], LONG, |_, it| {
-        let found = items(&it[0]).and_then(|items| items.iter().position(|item| *item == it[1]));
-        found.map_or(Value::Long(-1), long)
-    })
-    .optional(&[Long, Long, Long]),
-    Function::new(&["array_sort_asc"], &[Dynamic], DYNAMIC, |_, it| sorted(&it[0], false)).optional(&[Bool]),
-    Function::new(&["array_sort_desc"], &[Dynamic], DYNAMIC, |_, it| sorted(&it[0], true)).optional(&[Bool]),
+    Function::new(&["array_index_of"], &[Dynamic, Any], LONG, index_of).optional(&[Long, Long, Long]),
+    Function::new(&["array_sort_asc"], &[Dynamic], DYNAMIC, |_, it| sorted(it, false)).rest(Any),
+    Function::new(&["array_sort_desc"], &[Dynamic], DYNAMIC, |_, it| sorted(it, true)).rest(Any),
     Function::new(&["array_reverse"], &[Dynamic], DYNAMIC, |_, it| {
         items(&it[0]).map_or(Value::Null, |items| Value::array(items.iter().rev().cloned().collect()))
     }),
@@ -50,15 +41,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["array_iff", "array_iif"], &[Dynamic, Any, Any], DYNAMIC, |_, it| {
         let Some(conditions) = items(&it[0]) else { return Value::Null };
         let chosen = conditions.iter().enumerate().map(|(at, condition)| {
-            let of = match condition.as_bool() {
-                Some(true) => &it[1],
-                Some(false) => &it[2],
-                None => return Value::Null,
+            let of = match condition {
+                Value::Bool(_) | Value::Long(_) | Value::Real(_) => match convert(condition, Type::Bool) {
+                    Value::Bool(true) => &it[1],
+                    _ => &it[2],
+                },
+                _ => return Value::Null,
             };
             items(of).map_or_else(|| of.clone(), |items| items.get(at).cloned().unwrap_or(Value::Null))
         });
         Value::array(chosen.collect())
-    }),
+    })
+    .sees_null(),
     Function::new(&["array_rotate_left"], &[Dynamic, Long], DYNAMIC, |_, it| rotated(it, 1)),
     Function::new(&["array_rotate_right"], &[Dynamic, Long], DYNAMIC, |_, it| rotated(it, -1)),
     Function::new(&["array_shift_left"], &[Dynamic, Long], DYNAMIC, |_, it| shifted(it, 1)).optional(&[Any]),
@@ -66,8 +60,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         .optional(&[Any]),
     Function::new(&["repeat"], &[Any, Long], DYNAMIC, |_, it| match it[1].as_long() {
         Some(times) if times >= 0 => {
-            let times = usize::try_from(times).unwrap_or(usize::MAX).min(ITEMS_MAX);
-            Value::array(vec![it[0].clone(); times])
+            // One more than a value may have is refused; more still would only take longer.
+            let most = VALUE_BYTES_MAX / weight(&it[0]) + 1;
+            Value::array(vec![it[0].clone(); usize::try_from(times).unwrap_or(usize::MAX).min(most)])
         }
         _ => Value::Null,
     }),
@@ -82,125 +77,72 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Value::array((0..longest).map(row).collect())
     })
     .rest(Dynamic),
-    Function::new(&["bag_keys"], &[Dynamic], DYNAMIC, |_, it| match &it[0] {
-        Value::Object(members) => {
-            Value::array(members.iter().map(|(name, _)| Value::String(Arc::clone(name))).collect())
-        }
-        _ => Value::Null,
-    }),
-    Function::new(&["bag_has_key"], &[Dynamic, Text], TRUTH, |_, it| match &it[0] {
-        Value::Object(_) => Value::Bool(it[0].member(text(&it[1])).is_some()),
-        _ => Value::Null,
-    }),
-    Function::new(&["bag_merge"], &[Dynamic], DYNAMIC, |_, it| {
-        let mut merged: Bag = Vec::new();
-        for (name, value) in it.iter().filter_map(members).flatten() {
-            // The first one counts.
-            if !merged.iter().any(|(known, _)| known == name) {
-                merged.push((Arc::clone(name), value.clone()));
-            }
-        }
-        Value::object(merged)
-    })
-    .rest(Dynamic)
-    .sees_null(),
-    Function::new(&["bag_remove_keys"], &[Dynamic, Dynamic], DYNAMIC, |_, it| {
-        let (Some(members), Some(keys)) = (members(&it[0]), items(&it[1])) else { return it[0].clone() };
-        let is_kept = |name: &Arc<str>| !keys.iter().any(|key| key.as_text() == Some(&**name));
-        Value::object(members.iter().filter(|(name, _)| is_kept(name)).cloned().collect())
-    }),
-    Function::new(&["bag_set_key"], &[Dynamic, Text, Any], DYNAMIC, |_, it| {
-        let Some(members) = members(&it[0]) else { return Value::Null };
-        let mut members = members.clone();
-        let name: Arc<str> = Arc::from(text(&it[1]));
-        match members.iter_mut().find(|(known, _)| *known == name) {
-            Some((_, value)) => *value = it[2].clone(),
-            None => members.push((name, it[2].clone())),
-        }
-        Value::object(members)
-    }),
-    Function::new(&["bag_pack", "pack", "pack_dictionary"], &[Any, Any], DYNAMIC, |_, it| {
-        let mut members: Bag = Vec::new();
-        for pair in it.chunks_exact(2) {
-            let name: Arc<str> = Arc::from(pair[0].to_text());
-            if !members.iter().any(|(known, _)| *known == name) {
-                members.push((name, pair[1].clone()));
-            }
-        }
-        Value::object(members)
-    })
-    .rest(Any)
-    .sees_null(),
     Function::new(&["pack_array"], &[Any], DYNAMIC, |_, it| Value::array(it.to_vec())).rest(Any).sees_null(),
-    Function::new(&["treepath"], &[Dynamic], DYNAMIC, |_, it| {
-        let mut paths = Vec::new();
-        tree_paths(&it[0], "", &mut paths);
-        Value::array(paths)
-    }),
-    Function::new(&["set_has_element"], &[Dynamic, Any], TRUTH, |_, it| match items(&it[0]) {
-        Some(items) => Value::Bool(items.contains(&it[1])),
-        None => Value::Null,
-    }),
-    Function::new(&["set_union"], &[Dynamic], DYNAMIC, |_, it| {
-        distinct(it.iter().flat_map(|value| items(value).unwrap_or_default()))
-    })
-    .rest(Dynamic)
-    .sees_null(),
-    Function::new(&["set_intersect"], &[Dynamic, Dynamic], DYNAMIC, |_, it| {
-        let sets: Vec<HashSet<&Value>> =
-            it.iter().map(|it| items(it).unwrap_or_default().iter().collect()).collect();
-        let first = items(&it[0]).unwrap_or_default().iter();
-        distinct(first.filter(|item| sets.iter().all(|set| set.contains(item))))
-    })
-    .rest(Dynamic),
-    Function::new(&["set_difference"], &[Dynamic, Dynamic], DYNAMIC, |_, it| {
-        let others: HashSet<&Value> = it[1..].iter().flat_map(|it| items(it).unwrap_or_default()).collect();
-        distinct(items(&it[0]).unwrap_or_default().iter().filter(|item| !others.contains(item)))
-    })
-    .rest(Dynamic),
-    Function::new(&["set_equals"], &[Dynamic, Dynamic], TRUTH, |_, it| {
-        let set = |value: &Value| items(value).unwrap_or_default().iter().cloned().collect::<HashSet<_>>();
-        Value::Bool(set(&it[0]) == set(&it[1]))
-    }),
-    Function::new(&["jaccard_index"], &[Dynamic, Dynamic], Returns::Is(Type::Real), |_, it| {
-        let set = |value: &Value| items(value).unwrap_or_default().iter().cloned().collect::<HashSet<_>>();
-        let (one, other) = (set(&it[0]), set(&it[1]));
-        let both = one.intersection(&other).count();
-        let all = one.len() + other.len() - both;
-        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
-        if all == 0 { Value::Null } else { Value::Real(both as f64 / all as f64) }
-    }),
-    Function::new(&["dynamic_to_json"], &[Dynamic], Returns::Is(Type::String), |_, it| {
-        Value::text(canonical(&it[0]))
-    }),
-    Function::new(&["extractjson", "extract_json"], &[Text, Text], Returns::Is(Type::String), extract_json)
-        .optional(&[Text]),
 ];
 
 /// The items, if it is an array.
-fn items(value: &Value) -> Option<&[Value]> {
+pub(super) fn items(value: &Value) -> Option<&[Value]> {
     if let Value::Array(items) = value { Some(items) } else { None }
 }
 
-fn members(value: &Value) -> Option<&Bag> {
-    if let Value::Object(members) = value { Some(members) } else { None }
-}
-
-fn distinct<'a>(all: impl Iterator<Item = &'a Value>) -> Value {
-    let mut known = HashSet::new();
-    Value::array(all.filter(|item| known.insert(*item)).cloned().collect())
-}
-
-/// Nulls go last, whichever the order.
-fn sorted(value: &Value, is_descending: bool) -> Value {
-    let Some(items) = items(value) else { return Value::Null };
-    let (nulls, mut others): (Vec<Value>, Vec<Value>) = items.iter().cloned().partition(Value::is_null);
-    others.sort();
-    if is_descending {
-        others.reverse();
+fn index_of(_: &mut Scratch, it: &[Value]) -> Value {
+    let Some(items) = items(&it[0]) else { return Value::Null };
+    let given = |at: usize| it.get(at).and_then(Value::as_long);
+    let (start, length) = (given(2).unwrap_or(0), given(3).unwrap_or(-1));
+    let Ok(occurrence) = usize::try_from(given(4).unwrap_or(1)) else { return Value::Null };
+    if length < -1 {
+        return Value::Null;
     }
-    others.extend(nulls);
-    Value::array(others)
+    let start = place(start, items.len()).max(0);
+    let skip = usize::try_from(start).unwrap_or(usize::MAX);
+    // -1 means all of them.
+    let take = usize::try_from(length).unwrap_or(usize::MAX);
+    let mut places = items.iter().enumerate().skip(skip).take(take).filter(|(_, item)| **item == it[1]);
+    let found = occurrence.checked_sub(1).and_then(|before| places.nth(before));
+    found.map_or(Value::Long(-1), |(at, _)| long(at))
+}
+
+/// A position that counts from the end if it is negative; still negative if it is before the first.
+fn place(at: i64, count: usize) -> i64 {
+    if at < 0 { at.saturating_add(i64::try_from(count).unwrap_or(i64::MAX)) } else { at }
+}
+
+/// The first array sorted, and the others in the same order; those of another length become null. Nulls go
+/// last, whichever the order, unless the last argument is `false`.
+fn sorted(it: &[Value], is_descending: bool) -> Value {
+    let (arrays, nulls_last) = match it.split_last() {
+        Some((Value::Bool(last), arrays)) => (arrays, *last),
+        _ => (it, true),
+    };
+    let Some(first) = arrays.first().and_then(items) else { return Value::Null };
+    let mut order: Vec<usize> = (0..first.len()).collect();
+    order.sort_by(|one, other| {
+        let (one, other) = (&first[*one], &first[*other]);
+        match (one.is_null(), other.is_null()) {
+            (true, false) if nulls_last => std::cmp::Ordering::Greater,
+            (false, true) if nulls_last => std::cmp::Ordering::Less,
+            (true, false) => std::cmp::Ordering::Less,
+            (false, true) => std::cmp::Ordering::Greater,
+            _ if is_descending => (sort_rank(other), other).cmp(&(sort_rank(one), one)),
+            _ => (sort_rank(one), one).cmp(&(sort_rank(other), other)),
+        }
+    });
+    let mut sorted = arrays.iter().map(|array| match items(array) {
+        Some(items) if items.len() == order.len() => {
+            Value::array(order.iter().map(|at| items[*at].clone()).collect())
+        }
+        _ => Value::Null,
+    });
+    if arrays.len() == 1 { sorted.next().unwrap_or(Value::Null) } else { Value::array(sorted.collect()) }
+}
+
+/// Numbers and times come before text, and text before the rest.
+fn sort_rank(value: &Value) -> u8 {
+    match value {
+        Value::Long(_) | Value::Real(_) | Value::DateTime(_) | Value::TimeSpan(_) => 0,
+        Value::String(_) => 1,
+        _ => 2,
+    }
 }
 
 fn rotated(it: &[Value], sign: i64) -> Value {
@@ -218,7 +160,8 @@ fn rotated(it: &[Value], sign: i64) -> Value {
 fn shifted(it: &[Value], sign: i64) -> Value {
     let (Some(items), Some(by)) = (items(&it[0]), it[1].as_long()) else { return Value::Null };
     let by = by.saturating_mul(sign);
-    let nothing = it.get(2).cloned().unwrap_or(Value::Null);
+    let is_text = !items.is_empty() && items.iter().all(|item| item.as_text().is_some());
+    let nothing = it.get(2).cloned().unwrap_or(if is_text { Value::text("") } else { Value::Null });
     let item = |at: usize| {
         let from = i64::try_from(at).unwrap_or(i64::MAX).saturating_add(by);
         usize::try_from(from)
@@ -232,17 +175,15 @@ fn shifted(it: &[Value], sign: i64) -> Value {
 
 fn array_split(_: &mut Scratch, it: &[Value]) -> Value {
     let Some(items) = items(&it[0]) else { return Value::Null };
-    let count = i64::try_from(items.len()).unwrap_or(i64::MAX);
     let places: Vec<Value> = match &it[1] {
         Value::Array(places) => places.to_vec(),
         one => vec![one.clone()],
     };
     let mut parts = Vec::new();
     let mut from = 0;
-    for place in places {
-        let at = place.as_long().unwrap_or(0);
-        let at = if at < 0 { at.saturating_add(count) } else { at }.clamp(0, count);
-        let to = usize::try_from(at).unwrap_or(0).max(from);
+    for index in places {
+        let at = place(index.as_long().unwrap_or(0), items.len()).max(0);
+        let to = usize::try_from(at).unwrap_or(usize::MAX).min(items.len()).max(from);
         parts.push(Value::array(items.get(from..to).unwrap_or_default().to_vec()));
         from = to;
     }
@@ -253,102 +194,25 @@ fn array_split(_: &mut Scratch, it: &[Value]) -> Value {
 fn range(_: &mut Scratch, it: &[Value]) -> Value {
     let step = match (it.get(2), &it[0]) {
         (Some(step), _) => step.clone(),
-        (None, Value::DateTime(_) | Value::TimeSpan(_)) => Value::TimeSpan(crate::value::TICKS_PER_DAY / 24),
+        (None, Value::DateTime(_) | Value::TimeSpan(_)) => Value::TimeSpan(TICKS_PER_DAY / 24),
         (None, _) => Value::Long(1),
     };
     let is_down = match &step {
         Value::Long(by) | Value::TimeSpan(by) => *by < 0,
         other => other.as_number().is_some_and(|by| by < 0.0),
     };
-    let mut values = Vec::new();
+    let mut values = MadeArray::default();
     let mut value = it[0].clone();
-    while values.len() < ITEMS_MAX
-        && !value.is_null()
-        && (if is_down { value >= it[1] } else { value <= it[1] })
-    {
+    while !values.is_full() && !value.is_null() && (if is_down { value >= it[1] } else { value <= it[1] }) {
         let next = compute::arithmetic(Operator::Add, &value, &step);
-        let is_stuck = next == value;
-        values.push(value);
-        if is_stuck {
+        // Without a step it would never end.
+        if next == value {
             return Value::Null;
         }
-        value = next;
+        values.push(std::mem::replace(&mut value, next));
     }
-    Value::array(values)
+    values.value()
 }
-
-fn tree_paths(value: &Value, path: &str, paths: &mut Vec<Value>) {
-    if paths.len() >= ITEMS_MAX || path.len() > PATH_BYTES_MAX {
-        return;
-    }
-    if !path.is_empty() {
-        paths.push(Value::text(path));
-    }
-    match value {
-        Value::Object(members) => {
-            for (name, value) in members.iter() {
-                tree_paths(value, &format!("{path}['{name}']"), paths);
-            }
-        }
-        Value::Array(items) => {
-            for item in items.iter().take(1) {
-                tree_paths(item, &format!("{path}[0]"), paths);
-            }
-        }
-        _ => {}
-    }
-}
-
-/// JSON with its members in order of their names.
-fn canonical(value: &Value) -> String {
-    match value {
-        Value::Object(members) => {
-            let mut members: Vec<&(Arc<str>, Value)> = members.iter().collect();
-            members.sort_by(|(one, _), (other, _)| one.cmp(other));
-            let member = |(name, value): &&(Arc<str>, Value)| {
-                format!("{}:{}", serde_json::Value::from(&**name), canonical(value))
-            };
-            format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(","))
-        }
-        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
-        other => other.to_json().to_string(),
-    }
-}
-
-/// `extractjson('$.a.b[0]', text)`
-fn extract_json(_: &mut Scratch, it: &[Value]) -> Value {
-    let path = text(&it[0]).trim_start_matches('$');
-    let Some(mut value) = Value::parse_json(text(&it[1])) else { return Value::Null };
-    let mut rest = path;
-    while !rest.is_empty() {
-        let (step, after) = if let Some(inside) = rest.strip_prefix('[') {
-            let Some((inside, after)) = inside.split_once(']') else { return Value::Null };
-            (inside.trim_matches(['\'', '"']), after)
-        } else {
-            let name = rest.trim_start_matches('.');
-            name.split_at(name.find(['.', '[']).unwrap_or(name.len()))
-        };
-        let at = match (&value, step.parse::<i64>()) {
-            (Value::Array(_), Ok(at)) => Value::Long(at),
-            _ => Value::text(step),
-        };
-        value = compute::index(&value, &at);
-        if step.is_empty() {
-            return Value::Null;
-        }
-        rest = after;
-    }
-    match it.get(2).and_then(|kind| Type::of(text(kind))) {
-        Some(kind) => super::convert(&value, kind),
-        None if value.is_null() => Value::Null,
-        None => Value::text(value.to_text()),
-    }
-}
-
-/// As many as `range` and its like make at most; Kusto's own limit.
-const ITEMS_MAX: usize = 1_048_576;
-const PATH_BYTES_MAX: usize = 4096;
 
 const LONG: Returns = Returns::Is(Type::Long);
-const TRUTH: Returns = Returns::Is(Type::Bool);
 const DYNAMIC: Returns = Returns::Is(Type::Dynamic);

@@ -3,14 +3,22 @@
 //! A function sees values that were brought to its parameters' types already (see [`Param`]), and is not
 //! called at all where an argument is null, unless it says that it [takes nulls](Function::sees_null).
 
+mod array;
+mod bag;
 mod condition;
 mod conversion;
-mod dynamic;
+mod made;
 mod net;
+mod notation;
 mod number;
 pub(crate) mod search;
+mod set;
 mod text;
 mod time;
+mod url;
+
+#[cfg(test)]
+mod tests;
 
 pub(crate) use conversion::convert;
 
@@ -50,6 +58,9 @@ pub(crate) enum Returns {
     CommonFrom(usize),
     /// As told by the types of the arguments.
     By(fn(&[Type]) -> Type),
+    /// The type whose name stands in this position (`typeof(long)`); text if nothing does, and `dynamic` if
+    /// the name differs from row to row.
+    Named(usize),
 }
 
 /// A scalar function.
@@ -125,38 +136,63 @@ pub(crate) fn find(name: &str) -> Option<&'static Function> {
 }
 
 const MODULES: &[&[Function]] = &[
+    array::FUNCTIONS,
+    bag::FUNCTIONS,
     condition::FUNCTIONS,
     conversion::FUNCTIONS,
-    dynamic::FUNCTIONS,
     net::FUNCTIONS,
+    notation::FUNCTIONS,
     number::FUNCTIONS,
+    set::FUNCTIONS,
     text::FUNCTIONS,
     time::FUNCTIONS,
+    url::FUNCTIONS,
 ];
 
 /// What functions use from row to row.
 pub(crate) struct Scratch {
     /// When the query began, in ticks since 1970.
     pub(crate) now: i64,
-    regexes: HashMap<Arc<str>, Option<Regex>>,
+    regexes: HashMap<Arc<str>, Option<Arc<Regex>>>,
+    failure: Option<String>,
 }
 
 impl Scratch {
     pub(crate) fn new(now: i64) -> Self {
-        Self { now, regexes: HashMap::new() }
+        Self { now, regexes: HashMap::new(), failure: None }
     }
 
-    /// The compiled pattern; `None` if it is none, or asks for what linear time cannot give.
-    pub(crate) fn regex(&mut self, pattern: &Arc<str>) -> Option<&Regex> {
-        if !self.regexes.contains_key(pattern) {
-            // Patterns that come from rows must not fill the memory.
-            if self.regexes.len() >= REGEXES_MAX {
-                self.regexes.clear();
-            }
-            self.regexes.insert(Arc::clone(pattern), crate::pattern::compile(pattern).ok());
+    /// The compiled pattern. If it is none, or asks for what linear time cannot give, the query fails.
+    pub(crate) fn regex(&mut self, pattern: &Arc<str>) -> Option<Arc<Regex>> {
+        if let Some(known) = self.regexes.get(pattern) {
+            return known.clone();
         }
-        self.regexes.get(pattern)?.as_ref()
+        // Patterns that come from rows must not fill the memory.
+        if self.regexes.len() >= REGEXES_MAX {
+            self.regexes.clear();
+        }
+        let compiled = match crate::pattern::compile(pattern) {
+            Ok(regex) => Some(Arc::new(regex)),
+            Err(error) => {
+                self.fail(error.to_string());
+                None
+            }
+        };
+        self.regexes.insert(Arc::clone(pattern), compiled.clone());
+        compiled
+    }
+
+    /// Lets the query fail, once the batch of rows is done. The first failure is the one that is told.
+    pub(crate) fn fail(&mut self, message: String) {
+        self.failure.get_or_insert(message);
+    }
+
+    /// Why the query fails, if it does.
+    pub(crate) fn take_failure(&mut self) -> Option<String> {
+        self.failure.take()
     }
 }
 
 const REGEXES_MAX: usize = 64;
+/// The most that one value may take: what is larger fails the query. Functions stop a little above it.
+pub(crate) const VALUE_BYTES_MAX: usize = 1024 * 1024;

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use sha2::{Digest as _, Sha256};
 
 use super::Param::{Any, Long, Text};
+use super::made::written;
 use super::text::text;
 use super::{Function, Returns};
 use crate::value::{Type, Value};
@@ -48,33 +49,42 @@ pub(super) const FUNCTIONS: &[Function] = &[
         _ => Value::Null,
     })
     .optional(&[Long]),
-    Function::new(&["format_ipv4"], &[Any], Returns::Is(Type::String), |_, it| {
-        let bits = it.get(1).and_then(Value::as_long).and_then(|bits| u32::try_from(bits).ok()).unwrap_or(32);
-        let address = match &it[0] {
-            Value::Long(number) => u32::try_from(*number).ok(),
-            other => network(&other.to_text()).map(|(address, _)| address),
-        };
-        match address {
-            Some(address) if bits <= 32 => Value::text(Ipv4Addr::from(masked(address, bits)).to_string()),
-            _ => Value::Null,
-        }
+    Function::new(&["format_ipv4"], &[Any], TEXT, |_, it| match formatted(it) {
+        Some((address, _)) => Value::text(address.to_string()),
+        None => Value::Null,
     })
     .optional(&[Long]),
-    Function::new(&["parse_ipv6"], &[Text], Returns::Is(Type::String), |_, it| {
-        let address = text(&it[0]).trim();
-        let parsed = address.parse::<Ipv6Addr>().ok();
-        let parsed = parsed.or_else(|| address.parse::<Ipv4Addr>().ok().map(|it| it.to_ipv6_mapped()));
-        match parsed {
-            Some(address) => {
-                let words: Vec<String> =
-                    address.segments().iter().map(|word| format!("{word:04x}")).collect();
-                Value::text(words.join(":"))
-            }
-            None => Value::Null,
+    Function::new(&["format_ipv4_mask"], &[Any], TEXT, |_, it| match formatted(it) {
+        Some((address, bits)) => Value::text(format!("{address}/{bits}")),
+        None => Value::Null,
+    })
+    .optional(&[Long]),
+    Function::new(&["parse_ipv6"], &[Text], TEXT, |_, it| match network6(text(&it[0])) {
+        Some((address, bits)) => canonical(masked6(address, bits)),
+        None => Value::Null,
+    }),
+    Function::new(&["parse_ipv6_mask"], &[Text, Long], TEXT, |_, it| {
+        match (network6(text(&it[0])), it[1].as_long().and_then(|bits| u32::try_from(bits).ok())) {
+            (Some((address, own)), Some(bits)) if bits <= 128 => canonical(masked6(address, bits.min(own))),
+            _ => Value::Null,
         }
     }),
-    Function::new(&["hash_sha256"], &[Any], Returns::Is(Type::String), |_, it| {
-        let digest = Sha256::digest(it[0].to_text());
+    Function::new(&["ipv6_compare"], &[Text, Text], LONG, |_, it| compared6(it)).optional(&[Long]),
+    Function::new(&["ipv6_is_match"], &[Text, Text], TRUTH, |_, it| match compared6(it) {
+        Value::Long(order) => Value::Bool(order == 0),
+        _ => Value::Null,
+    })
+    .optional(&[Long]),
+    Function::new(&["ipv6_is_in_range"], &[Text, Text], TRUTH, |_, it| {
+        match (network6(text(&it[0])), network6(text(&it[1]))) {
+            (Some((address, _)), Some((range, bits))) => {
+                Value::Bool(masked6(address, bits) == masked6(range, bits))
+            }
+            _ => Value::Null,
+        }
+    }),
+    Function::new(&["hash_sha256"], &[Any], TEXT, |_, it| {
+        let digest = Sha256::digest(&*written(&it[0]));
         Value::text(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
     }),
 ];
@@ -102,19 +112,62 @@ fn is_in(address: &str, range: &str) -> Value {
 
 /// By the shortest of the networks.
 fn compared(it: &[Value]) -> Value {
-    let bits = it.get(2).and_then(Value::as_long).and_then(|bits| u32::try_from(bits).ok()).unwrap_or(32);
-    match (network(text(&it[0])), network(text(&it[1]))) {
-        (Some((one, one_bits)), Some((other, other_bits))) => {
-            let bits = bits.min(one_bits).min(other_bits);
-            Value::Long(match masked(one, bits).cmp(&masked(other, bits)) {
-                std::cmp::Ordering::Less => -1,
-                std::cmp::Ordering::Equal => 0,
-                std::cmp::Ordering::Greater => 1,
-            })
-        }
-        _ => Value::Null,
-    }
+    let (Some(bits), Some((one, one_bits)), Some((other, other_bits))) =
+        (bits(it.get(2), 32), network(text(&it[0])), network(text(&it[1])))
+    else {
+        return Value::Null;
+    };
+    let bits = bits.min(one_bits).min(other_bits);
+    Value::Long(masked(one, bits).cmp(&masked(other, bits)) as i64)
 }
 
+/// How many bits count: all, if nothing is given; `None` if there are not so many.
+fn bits(given: Option<&Value>, all: u32) -> Option<u32> {
+    let Some(given) = given else { return Some(all) };
+    u32::try_from(given.as_long()?).ok().filter(|bits| *bits <= all)
+}
+
+/// The network of an address, text or number, and how long its prefix is.
+fn formatted(it: &[Value]) -> Option<(Ipv4Addr, u32)> {
+    let (address, own) = match &it[0] {
+        Value::Long(number) => (u32::try_from(*number).ok()?, 32),
+        other => network(&written(other))?,
+    };
+    let bits = bits(it.get(1), 32)?.min(own);
+    Some((Ipv4Addr::from(masked(address, bits)), bits))
+}
+
+/// As [`network`]; one of IPv4 is taken for what it is within IPv6.
+fn network6(text: &str) -> Option<(u128, u32)> {
+    if let Some((address, bits)) = network(text) {
+        return Some((u128::from(Ipv4Addr::from(address).to_ipv6_mapped()), bits + 96));
+    }
+    let (address, bits) = text.trim().split_once('/').unwrap_or((text.trim(), "128"));
+    let bits: u32 = bits.parse().ok().filter(|bits| *bits <= 128)?;
+    Some((u128::from(address.parse::<Ipv6Addr>().ok()?), bits))
+}
+
+fn masked6(address: u128, bits: u32) -> u128 {
+    let mask = u128::MAX.checked_shl(128 - bits.min(128)).unwrap_or(0);
+    address & mask
+}
+
+fn compared6(it: &[Value]) -> Value {
+    let (Some(bits), Some((one, one_bits)), Some((other, other_bits))) =
+        (bits(it.get(2), 128), network6(text(&it[0])), network6(text(&it[1])))
+    else {
+        return Value::Null;
+    };
+    let bits = bits.min(one_bits).min(other_bits);
+    Value::Long(masked6(one, bits).cmp(&masked6(other, bits)) as i64)
+}
+
+/// Eight groups of four digits.
+fn canonical(address: u128) -> Value {
+    let groups = Ipv6Addr::from(address).segments().map(|group| format!("{group:04x}"));
+    Value::text(groups.join(":"))
+}
+
+const TEXT: Returns = Returns::Is(Type::String);
 const LONG: Returns = Returns::Is(Type::Long);
 const TRUTH: Returns = Returns::Is(Type::Bool);

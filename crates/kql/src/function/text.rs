@@ -1,12 +1,14 @@
 //! Texts. Positions and lengths count characters, from 0.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::Param::{Any, Bool, Dynamic, Long, Text};
+use super::Param::{Any, Dynamic, Long, Text};
+use super::array::items;
+use super::made::{MadeArray, MadeText, written};
 use super::{Function, Returns, Scratch, convert};
 use crate::value::{Type, Value};
 
@@ -16,22 +18,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["strlen"], &[Text], LONG, |_, it| long(text(&it[0]).chars().count())),
     Function::new(&["string_size"], &[Text], LONG, |_, it| long(text(&it[0]).len())),
     Function::new(&["substring"], &[Text, Long], TEXT, substring).optional(&[Long]),
-    Function::new(&["strcat"], &[Any], TEXT, |_, it| {
-        Value::text(it.iter().map(Value::to_text).collect::<String>())
-    })
-    .rest(Any)
-    .sees_null(),
-    Function::new(&["strcat_delim"], &[Text, Any], TEXT, |_, it| {
-        let parts: Vec<String> = it[1..].iter().map(Value::to_text).collect();
-        Value::text(parts.join(text(&it[0])))
-    })
-    .rest(Any)
-    .sees_null(),
+    Function::new(&["strcat"], &[Any], TEXT, |_, it| joined("", it)).rest(Any).sees_null(),
+    Function::new(&["strcat_delim"], &[Text, Any], TEXT, |_, it| joined(text(&it[0]), &it[1..]))
+        .rest(Any)
+        .sees_null(),
     Function::new(&["strcat_array"], &[Dynamic, Text], TEXT, |_, it| match &it[0] {
-        Value::Array(items) => {
-            let parts: Vec<String> = items.iter().map(Value::to_text).collect();
-            Value::text(parts.join(text(&it[1])))
-        }
+        Value::Array(items) => joined(text(&it[1]), items.iter()),
         _ => Value::text(""),
     }),
     Function::new(&["split"], &[Text, Text], DYNAMIC, split).optional(&[Long]),
@@ -39,12 +31,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["trim_start"], &[Text, Text], TEXT, |scratch, it| trim(scratch, it, true, false)),
     Function::new(&["trim_end"], &[Text, Text], TEXT, |scratch, it| trim(scratch, it, false, true)),
     Function::new(&["replace_string"], &[Text, Text, Text], TEXT, |_, it| {
-        if text(&it[1]).is_empty() {
-            return it[0].clone();
-        }
-        bounded_replace(text(&it[0]), text(&it[1]), text(&it[2]))
+        replaced_texts(text(&it[0]), std::slice::from_ref(&it[1]), std::slice::from_ref(&it[2]))
     }),
-    Function::new(&["replace_strings"], &[Text, Dynamic, Dynamic], TEXT, replace_strings),
+    Function::new(&["replace_strings"], &[Text, Dynamic, Dynamic], TEXT, |_, it| {
+        let (Some(olds), Some(news)) = (items(&it[1]), items(&it[2])) else { return it[0].clone() };
+        replaced_texts(text(&it[0]), olds, news)
+    }),
     Function::new(&["replace_regex"], &[Text, Text, Text], TEXT, |scratch, it| {
         replaced(scratch, &it[0], &it[1], &it[2])
     }),
@@ -52,27 +44,29 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["replace"], &[Text, Text, Text], TEXT, |scratch, it| {
         replaced(scratch, &it[2], &it[0], &it[1])
     }),
-    Function::new(&["extract"], &[Text, Long, Text], Returns::By(extracted_type), extract).optional(&[Text]),
+    Function::new(&["extract"], &[Text, Long, Text], Returns::Named(3), extract).optional(&[Text]),
     Function::new(&["extract_all", "extractall"], &[Text, Any], DYNAMIC, extract_all).optional(&[Text]),
-    Function::new(&["indexof"], &[Text, Text], LONG, index_of).optional(&[Long, Long, Long]),
+    Function::new(&["indexof"], &[Text, Text], LONG, |_, it| {
+        place(it, |hay| hay.find(text(&it[1])).map(|at| at..at + text(&it[1]).len()))
+    })
+    .optional(&[Long, Long, Long]),
     Function::new(&["indexof_regex"], &[Text, Text], LONG, |scratch, it| {
-        let (Value::String(hay), Value::String(pattern)) = (&it[0], &it[1]) else { return Value::Null };
-        let hay = Arc::clone(hay);
-        match scratch.regex(pattern) {
-            Some(regex) => regex.find(&hay).map_or(Value::Long(-1), |found| {
-                long(hay.get(..found.start()).unwrap_or_default().chars().count())
-            }),
-            None => Value::Null,
+        // Other than `indexof` it does not count from the end.
+        let Value::String(pattern) = &it[1] else { return Value::Null };
+        if it.get(2).and_then(Value::as_long).is_some_and(|start| start < 0) {
+            return Value::Null;
         }
-    }),
+        let Some(regex) = scratch.regex(pattern) else { return Value::Null };
+        place(it, |hay| regex.find(hay).map(|found| found.range()))
+    })
+    .optional(&[Long, Long, Long]),
     Function::new(&["countof"], &[Text, Text], LONG, count_of).optional(&[Text]),
     Function::new(&["reverse"], &[Text], TEXT, |_, it| {
         Value::text(text(&it[0]).chars().rev().collect::<String>())
     }),
     Function::new(&["strrep"], &[Any, Long], TEXT, |_, it| {
-        let times = usize::try_from(it[1].as_long().unwrap_or(0)).unwrap_or(0).min(1024);
-        let delimiter = it.get(2).map(Value::to_text).unwrap_or_default();
-        Value::text(vec![it[0].to_text(); times].join(&delimiter))
+        let times = usize::try_from(it[1].as_long().unwrap_or(0)).unwrap_or(0).min(REPEATS_MAX);
+        joined(it.get(2).map_or("", text), std::iter::repeat_n(&Value::text(written(&it[0])), times))
     })
     .optional(&[Text]),
     Function::new(&["strcmp"], &[Text, Text], LONG, |_, it| {
@@ -95,50 +89,39 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["base64_encode_tostring", "base64_encodestring"], &[Text], TEXT, |_, it| {
         Value::text(STANDARD.encode(text(&it[0])))
     }),
+    Function::new(&["base64_encode_fromarray"], &[Dynamic], TEXT, |_, it| {
+        let byte = |it: &Value| it.as_long().and_then(|it| u8::try_from(it).ok());
+        let bytes: Option<Vec<u8>> = items(&it[0]).and_then(|items| items.iter().map(byte).collect());
+        bytes.map_or(Value::Null, |bytes| Value::text(STANDARD.encode(bytes)))
+    }),
+    Function::new(&["base64_decode_toarray"], &[Text], DYNAMIC, |_, it| {
+        match STANDARD.decode(text(&it[0])) {
+            Ok(bytes) => {
+                bytes.into_iter().map(|byte| Value::Long(i64::from(byte))).collect::<MadeArray>().value()
+            }
+            Err(_) => Value::Null,
+        }
+    }),
     Function::new(&["base64_decode_tostring", "base64_decodestring"], &[Text], TEXT, |_, it| {
         let bytes = STANDARD.decode(text(&it[0])).ok();
         bytes.and_then(|bytes| String::from_utf8(bytes).ok()).map_or(Value::text(""), Value::text)
     }),
-    Function::new(&["url_encode", "url_encode_component"], &[Text], TEXT, |_, it| {
-        Value::text(utf8_percent_encode(text(&it[0]), URL_UNSAFE).to_string())
-    }),
-    Function::new(&["url_decode"], &[Text], TEXT, |_, it| {
-        Value::text(percent_decode_str(text(&it[0])).decode_utf8_lossy())
-    }),
-    Function::new(&["parse_csv"], &[Text], DYNAMIC, |_, it| parse_csv(text(&it[0]))),
-    Function::new(&["parse_url"], &[Text], DYNAMIC, |_, it| parse_url(text(&it[0]))),
-    Function::new(&["parse_urlquery"], &[Text], DYNAMIC, |_, it| {
-        let query = text(&it[0]).trim_start_matches('?');
-        Value::object(vec![(Arc::from("Query Parameters"), query_parameters(query))])
-    }),
-    Function::new(&["parse_path"], &[Text], DYNAMIC, |_, it| parse_path(text(&it[0]))),
-    Function::new(&["parse_version"], &[Text], Returns::Is(Type::Decimal), |_, it| {
-        parse_version(text(&it[0]))
-    }),
-    Function::new(&["format_bytes"], &[Any], TEXT, format_bytes).optional(&[Long, Text]),
     Function::new(&["to_utf8", "unicode_codepoints_from_string"], &[Text], DYNAMIC, |_, it| {
-        Value::array(text(&it[0]).chars().map(|it| Value::Long(i64::from(u32::from(it)))).collect())
+        let points = text(&it[0]).chars().map(|it| Value::Long(i64::from(u32::from(it))));
+        points.collect::<MadeArray>().value()
     }),
     Function::new(&["make_string", "unicode_codepoints_to_string"], &[Any], TEXT, |_, it| {
-        let mut made = String::new();
+        let mut made = MadeText::default();
         for value in it {
             let points =
                 if let Value::Array(items) = value { items.as_slice() } else { std::slice::from_ref(value) };
             let point =
                 |it: &Value| it.as_long().and_then(|it| u32::try_from(it).ok()).and_then(char::from_u32);
-            made.extend(points.iter().filter_map(point));
+            points.iter().filter_map(point).for_each(|point| made.push_char(point));
         }
-        Value::text(made)
+        made.value()
     })
     .rest(Any),
-    Function::new(&["string_contains_any"], &[Text, Dynamic], TRUTH, |_, it| match &it[1] {
-        Value::Array(needles) => {
-            let is_there = |needle: &Value| super::search::contains(text(&it[0]), &needle.to_text(), false);
-            Value::Bool(needles.iter().any(is_there))
-        }
-        _ => Value::Null,
-    })
-    .optional(&[Bool]),
 ];
 
 /// The text of a value that is one by its type.
@@ -169,32 +152,31 @@ fn substring(_: &mut Scratch, it: &[Value]) -> Value {
 
 fn split(_: &mut Scratch, it: &[Value]) -> Value {
     let (text, delimiter) = (text(&it[0]), text(&it[1]));
-    let parts: Vec<Value> = if delimiter.is_empty() {
-        text.chars().map(|it| Value::text(it.to_string())).collect()
-    } else {
-        text.split(delimiter).map(Value::text).collect()
-    };
+    let mut characters = text.chars().map(|it| Value::text(it.encode_utf8(&mut [0; 4])));
+    let mut words = text.split(delimiter).map(Value::text);
+    let parts: &mut dyn Iterator<Item = Value> =
+        if delimiter.is_empty() { &mut characters } else { &mut words };
     match it.get(2).and_then(Value::as_long) {
-        None => Value::array(parts),
+        None => parts.collect::<MadeArray>().value(),
         Some(at) => {
-            let at = usize::try_from(at).ok().and_then(|at| parts.get(at)).cloned();
-            Value::array(at.into_iter().collect())
+            let part = usize::try_from(at).ok().and_then(|at| parts.nth(at));
+            Value::array(part.into_iter().collect())
         }
     }
 }
 
-/// Cuts what the pattern matches from the ends.
+/// Cuts what the pattern matches from the ends, as often as it does.
 fn trim(scratch: &mut Scratch, it: &[Value], at_start: bool, at_end: bool) -> Value {
     let pattern = text(&it[0]);
     let mut text = text(&it[1]).to_owned();
     if at_start {
-        let pattern: Arc<str> = Arc::from(format!("^(?:{pattern})"));
+        let pattern: Arc<str> = Arc::from(format!("^(?:{pattern})+"));
         let Some(regex) = scratch.regex(&pattern) else { return Value::text("") };
         let end = regex.find(&text).map_or(0, |found| found.end());
         text.drain(..end);
     }
     if at_end {
-        let pattern: Arc<str> = Arc::from(format!("(?:{pattern})$"));
+        let pattern: Arc<str> = Arc::from(format!("(?:{pattern})+$"));
         let Some(regex) = scratch.regex(&pattern) else { return Value::text("") };
         if let Some(found) = regex.find(&text) {
             text.truncate(found.start());
@@ -203,83 +185,119 @@ fn trim(scratch: &mut Scratch, it: &[Value], at_start: bool, at_end: bool) -> Va
     Value::text(text)
 }
 
-fn replaced(scratch: &mut Scratch, hay: &Value, pattern: &Value, rewrite: &Value) -> Value {
-    let (Value::String(hay), Value::String(pattern)) = (hay, pattern) else { return Value::Null };
-    let rewrite = text(rewrite);
-    // Kusto's `\1` is our `${1}`, and a `$` means itself.
-    let mut ours = String::new();
-    let mut characters = rewrite.chars();
+fn joined<'a>(delimiter: &str, parts: impl IntoIterator<Item = &'a Value>) -> Value {
+    let mut made = MadeText::default();
+    for (at, part) in parts.into_iter().enumerate() {
+        if at > 0 {
+            made.push(delimiter);
+        }
+        made.push(&written(part));
+        if made.is_full() {
+            break;
+        }
+    }
+    made.value()
+}
+
+/// What stands in the place of a match: text as it is, and what groups matched.
+enum Rewrite {
+    Text(String),
+    Group(usize),
+}
+
+/// `\1` is what the first group matched.
+fn rewrites(text: &str) -> Vec<Rewrite> {
+    let mut parts = Vec::new();
+    let mut plain = String::new();
+    let mut characters = text.chars();
     while let Some(character) = characters.next() {
         match character {
-            '$' => ours.push_str("$$"),
             '\\' => match characters.next() {
-                Some(digit) if digit.is_ascii_digit() => {
-                    ours.push_str("${");
-                    ours.push(digit);
-                    ours.push('}');
-                }
-                Some(other) => ours.push(other),
-                None => ours.push('\\'),
+                Some(next) => match next.to_digit(10) {
+                    Some(group) => {
+                        parts.push(Rewrite::Text(std::mem::take(&mut plain)));
+                        parts.push(Rewrite::Group(usize::try_from(group).unwrap_or(0)));
+                    }
+                    None => plain.push(next),
+                },
+                None => plain.push('\\'),
             },
-            other => ours.push(other),
+            other => plain.push(other),
         }
     }
-    let hay = Arc::clone(hay);
+    parts.push(Rewrite::Text(plain));
+    parts
+}
+
+fn replaced(scratch: &mut Scratch, hay: &Value, pattern: &Value, rewrite: &Value) -> Value {
+    let (Value::String(hay), Value::String(pattern)) = (hay, pattern) else { return Value::Null };
     let Some(regex) = scratch.regex(pattern) else { return Value::Null };
-    let mut made = String::new();
+    let rewrites = rewrites(text(rewrite));
+    let mut made = MadeText::default();
     let mut last = 0;
-    for captures in regex.captures_iter(&hay) {
+    for captures in regex.captures_iter(hay) {
         let Some(whole) = captures.get(0) else { continue };
-        made.push_str(hay.get(last..whole.start()).unwrap_or_default());
-        captures.expand(&ours, &mut made);
+        made.push(hay.get(last..whole.start()).unwrap_or_default());
+        for part in &rewrites {
+            match part {
+                Rewrite::Text(text) => made.push(text),
+                Rewrite::Group(at) => made.push(captures.get(*at).map_or("", |group| group.as_str())),
+            }
+        }
         last = whole.end();
-        if made.len() > REPLACED_BYTES_MAX {
+        if made.is_full() {
             break;
         }
     }
-    made.push_str(hay.get(last..).unwrap_or_default());
-    Value::text(made)
+    made.push(hay.get(last..).unwrap_or_default());
+    made.value()
 }
 
-/// Stops soon after what any value may have: whoever called refuses it then.
-fn bounded_replace(hay: &str, old: &str, new: &str) -> Value {
-    let mut made = String::with_capacity(hay.len());
-    let mut rest = hay;
-    while let Some((before, after)) = rest.split_once(old) {
-        made.push_str(before);
-        made.push_str(new);
-        rest = after;
-        if made.len() > REPLACED_BYTES_MAX {
-            break;
+/// Each old text by its new one. What was replaced is not looked at again, and where two old texts overlap
+/// the earlier in the list counts. What is to be replaced by something else than text stays.
+fn replaced_texts(hay: &str, olds: &[Value], news: &[Value]) -> Value {
+    // `Err` is what was replaced already.
+    let mut parts: Vec<Result<&str, &str>> = vec![Ok(hay)];
+    for (old, new) in olds.iter().zip(news) {
+        let Some(old) = old.as_text().filter(|old| !old.is_empty()) else { continue };
+        let new = new.as_text().unwrap_or(old);
+        if !parts.iter().any(|part| part.is_ok_and(|part| part.contains(old))) {
+            continue;
         }
-    }
-    made.push_str(rest);
-    Value::text(made)
-}
-
-fn replace_strings(_: &mut Scratch, it: &[Value]) -> Value {
-    let (Value::Array(olds), Value::Array(news)) = (&it[1], &it[2]) else { return it[0].clone() };
-    let mut value = it[0].clone();
-    for (at, old) in olds.iter().enumerate() {
-        let new = news.get(at).map(Value::to_text).unwrap_or_default();
-        let old = old.to_text();
-        if !old.is_empty() {
-            value = bounded_replace(text(&value), &old, &new);
+        let mut next = Vec::with_capacity(parts.len());
+        for part in parts {
+            match part {
+                Err(_) => next.push(part),
+                Ok(text) => {
+                    for (at, piece) in text.split(old).enumerate() {
+                        if at > 0 {
+                            next.push(Err(new));
+                        }
+                        if !piece.is_empty() {
+                            next.push(Ok(piece));
+                        }
+                    }
+                }
+            }
         }
+        parts = next;
     }
-    value
-}
-
-fn extracted_type(_: &[Type]) -> Type {
-    Type::String
+    let mut made = MadeText::default();
+    for Ok(text) | Err(text) in parts {
+        made.push(text);
+    }
+    made.value()
 }
 
 fn extract(scratch: &mut Scratch, it: &[Value]) -> Value {
-    let (Value::String(pattern), Value::String(hay)) = (&it[0], &it[2]) else { return Value::Null };
-    let hay = Arc::clone(hay);
+    let (Value::String(pattern), hay) = (&it[0], text(&it[2])) else { return Value::Null };
     let group = usize::try_from(it[1].as_long().unwrap_or(0)).unwrap_or(usize::MAX);
     let Some(regex) = scratch.regex(pattern) else { return Value::Null };
-    let found = regex.captures(&hay).and_then(|captures| captures.get(group));
+    // Where the groups are costs more to find out than where the whole is.
+    let found = match group {
+        0 => regex.find(hay),
+        group => regex.captures(hay).and_then(|captures| captures.get(group)),
+    };
     let found = found.map_or(Value::Null, |found| Value::text(found.as_str()));
     match it.get(3).and_then(|kind| Type::of(text(kind))) {
         Some(kind) => convert(&found, kind),
@@ -287,16 +305,15 @@ fn extract(scratch: &mut Scratch, it: &[Value]) -> Value {
     }
 }
 
+/// `extract_all(pattern, [groups,] text)`
 fn extract_all(scratch: &mut Scratch, it: &[Value]) -> Value {
-    // `extract_all(pattern, [groups,] text)`
     let (groups, hay) = match it {
-        [_, Value::Array(groups), Value::String(hay)] => (Some(Arc::clone(groups)), Arc::clone(hay)),
-        [_, Value::String(hay)] => (None, Arc::clone(hay)),
-        _ => return Value::Null,
+        [_, groups, hay] => (items(groups), text(hay)),
+        _ => (None, it[1].as_text().unwrap_or_default()),
     };
     let Value::String(pattern) = &it[0] else { return Value::Null };
     let Some(regex) = scratch.regex(pattern) else { return Value::Null };
-    let wanted: Vec<usize> = match &groups {
+    let wanted: Vec<usize> = match groups {
         Some(groups) => {
             let group = |it: &Value| match it {
                 Value::Long(at) => usize::try_from(*at).ok(),
@@ -305,181 +322,107 @@ fn extract_all(scratch: &mut Scratch, it: &[Value]) -> Value {
             };
             groups.iter().filter_map(group).collect()
         }
+        // A pattern without groups is meant as a whole.
+        None if regex.captures_len() == 1 => vec![0],
         None => (1..regex.captures_len()).collect(),
     };
-    let mut all = Vec::new();
-    for captures in regex.captures_iter(&hay).take(ITEMS_MAX) {
-        let group = |at: &usize| Value::text(captures.get(*at).map_or("", |found| found.as_str()));
-        let mut found: Vec<Value> = wanted.iter().map(group).collect();
-        all.push(if found.len() == 1 { found.remove(0) } else { Value::array(found) });
-    }
-    if all.is_empty() { Value::Null } else { Value::array(all) }
+    let matches = regex.captures_iter(hay).map(|captures| {
+        let mut found = wanted.iter().map(|at| Value::text(captures.get(*at).map_or("", |it| it.as_str())));
+        if wanted.len() == 1 {
+            found.next().unwrap_or(Value::Null)
+        } else {
+            found.collect::<MadeArray>().value()
+        }
+    });
+    let all: MadeArray = matches.collect();
+    if all.is_empty() { Value::Null } else { all.value() }
 }
 
-fn index_of(_: &mut Scratch, it: &[Value]) -> Value {
-    let (hay, needle) = (text(&it[0]), text(&it[1]));
+/// The position of the nth match within so many characters from a start; from the end, if that is negative.
+/// The characters are counted anew after each match, as Kusto does.
+fn place(it: &[Value], find: impl Fn(&str) -> Option<std::ops::Range<usize>>) -> Value {
+    let hay = text(&it[0]);
     let given = |at: usize| it.get(at).and_then(Value::as_long);
-    let count = i64::try_from(hay.chars().count()).unwrap_or(i64::MAX);
-    let start = match given(2).unwrap_or(0) {
-        start if start < 0 => (count + start).max(0),
-        start => start,
+    let (start, length) = (given(2).unwrap_or(0), given(3).unwrap_or(-1));
+    let Ok(occurrence) = usize::try_from(given(4).unwrap_or(1)) else { return Value::Null };
+    if length < -1 {
+        return Value::Null;
+    }
+    // -1 means all of them.
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    // Where characters begin, and the end.
+    let places: Vec<usize> = hay.char_indices().map(|(at, _)| at).chain([hay.len()]).collect();
+    let count = places.len() - 1;
+    let mut from = match usize::try_from(start) {
+        Ok(start) => start,
+        Err(_) => count.saturating_sub(usize::try_from(start.unsigned_abs()).unwrap_or(usize::MAX)),
     };
-    let length = given(3).filter(|length| *length >= 0);
-    let occurrence = given(4).unwrap_or(1);
-    if start > count || occurrence < 1 {
-        return Value::Long(-1);
-    }
-    let skip = usize::try_from(start).unwrap_or(usize::MAX);
-    let take = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
-    let part: String = hay.chars().skip(skip).take(take).collect();
-    let nth = usize::try_from(occurrence - 1).unwrap_or(usize::MAX);
-    match part.match_indices(needle).nth(nth) {
-        Some((at, _)) => {
-            let before = part.get(..at).unwrap_or_default().chars().count();
-            i64::try_from(before).map_or(Value::Null, |before| Value::Long(before + start))
+    for nth in 1..=occurrence {
+        let (Some(begin), Some(end)) = (places.get(from), places.get(from.saturating_add(length).min(count)))
+        else {
+            break;
+        };
+        let Some(found) = hay.get(*begin..*end).and_then(&find) else { break };
+        let character = |byte: usize| places.partition_point(|at| *at < begin + byte);
+        if nth == occurrence {
+            return long(character(found.start));
         }
-        None => Value::Long(-1),
+        from = character(found.end).max(character(found.start) + 1);
     }
+    Value::Long(-1)
 }
 
 fn count_of(scratch: &mut Scratch, it: &[Value]) -> Value {
-    let (Value::String(hay), Value::String(needle)) = (&it[0], &it[1]) else { return Value::Null };
-    if it.get(2).map(text) == Some("regex") {
-        let hay = Arc::clone(hay);
-        return scratch.regex(needle).map_or(Value::Null, |regex| long(regex.find_iter(&hay).count()));
+    let (hay, Value::String(needle)) = (text(&it[0]), &it[1]) else { return Value::Null };
+    match it.get(2).map_or("normal", text).to_ascii_lowercase().as_str() {
+        "regex" => scratch.regex(needle).map_or(Value::Null, |regex| long(regex.find_iter(hay).count())),
+        _ => long(overlapping(hay.as_bytes(), needle.as_bytes())),
     }
-    if needle.is_empty() {
-        return Value::Long(0);
-    }
-    // These may overlap.
-    let count =
-        hay.char_indices().filter(|(at, _)| hay.get(*at..).is_some_and(|it| it.starts_with(&**needle)));
-    long(count.count())
 }
 
+/// How often the needle begins in the hay, in time that grows with both but not with their product (Knuth,
+/// Morris, Pratt).
+fn overlapping(hay: &[u8], needle: &[u8]) -> usize {
+    if needle.is_empty() || needle.len() > hay.len() {
+        return 0;
+    }
+    // For each length of a beginning of the needle, how much of its end is a beginning, too.
+    let mut borders = vec![0; needle.len()];
+    let mut border = 0;
+    for at in 1..needle.len() {
+        while border > 0 && needle[at] != needle[border] {
+            border = borders[border - 1];
+        }
+        border += usize::from(needle[at] == needle[border]);
+        borders[at] = border;
+    }
+    let (mut count, mut matched) = (0, 0);
+    for byte in hay {
+        while matched > 0 && *byte != needle[matched] {
+            matched = borders[matched - 1];
+        }
+        matched += usize::from(*byte == needle[matched]);
+        if matched == needle.len() {
+            count += 1;
+            matched = borders[matched - 1];
+        }
+    }
+    count
+}
+
+/// Each character of the first text by the one in the same place of the second, or by its last.
 fn translate(_: &mut Scratch, it: &[Value]) -> Value {
-    let from: Vec<char> = text(&it[0]).chars().collect();
     let to: Vec<char> = text(&it[1]).chars().collect();
-    let translated =
-        text(&it[2]).chars().filter_map(|character| match from.iter().position(|it| *it == character) {
-            None => Some(character),
-            Some(at) => to.get(at).or(to.last()).copied(),
-        });
+    let mut by: HashMap<char, Option<char>> = HashMap::new();
+    for (at, character) in text(&it[0]).chars().enumerate() {
+        by.entry(character).or_insert_with(|| to.get(at).or(to.last()).copied());
+    }
+    let translated = text(&it[2]).chars().filter_map(|it| by.get(&it).copied().unwrap_or(Some(it)));
     Value::text(translated.collect::<String>())
 }
 
-/// The fields of one line.
-fn parse_csv(line: &str) -> Value {
-    let mut fields = Vec::new();
-    let mut field = String::new();
-    let mut is_quoted = false;
-    let mut characters = line.chars().peekable();
-    while let Some(character) = characters.next() {
-        match character {
-            '"' if is_quoted && characters.peek() == Some(&'"') => {
-                field.push('"');
-                characters.next();
-            }
-            '"' => is_quoted = !is_quoted,
-            ',' if !is_quoted => fields.push(Value::text(std::mem::take(&mut field))),
-            '\r' | '\n' if !is_quoted => break,
-            other => field.push(other),
-        }
-    }
-    fields.push(Value::text(field));
-    Value::array(fields)
-}
-
-fn query_parameters(query: &str) -> Value {
-    let decode = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-    let pairs = query.split('&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        (Arc::from(decode(name)), Value::text(decode(value)))
-    });
-    Value::object(pairs.collect())
-}
-
-fn parse_url(url: &str) -> Value {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
-    let (rest, fragment) = rest.split_once('#').unwrap_or((rest, ""));
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-    let (user, host) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (user, password) = user.split_once(':').unwrap_or((user, ""));
-    let (host, port) = host.rsplit_once(':').unwrap_or((host, ""));
-    let member = |name: &str, value: &str| (Arc::from(name), Value::text(value));
-    Value::object(vec![
-        member("Scheme", scheme),
-        member("Host", host),
-        member("Port", port),
-        member("Path", path),
-        member("Username", user),
-        member("Password", password),
-        (Arc::from("Query Parameters"), query_parameters(query)),
-        member("Fragment", fragment),
-    ])
-}
-
-fn parse_path(path: &str) -> Value {
-    let (scheme, rest) = path.split_once("://").map_or(("", path), |(scheme, rest)| (scheme, rest));
-    let at = rest.rfind(['/', '\\']);
-    let (folder, file) = at.map_or(("", rest), |at| {
-        (rest.get(..at).unwrap_or_default(), rest.get(at + 1..).unwrap_or_default())
-    });
-    let extension = file.rsplit_once('.').map_or("", |(_, extension)| extension);
-    let name = folder.rsplit(['/', '\\']).next().unwrap_or_default();
-    let root =
-        if scheme.is_empty() { rest.get(..2).filter(|it| it.ends_with(':')).unwrap_or_default() } else { "" };
-    let member = |name: &str, value: &str| (Arc::from(name), Value::text(value));
-    Value::object(vec![
-        member("Scheme", scheme),
-        member("RootPath", root),
-        member("DirectoryPath", folder),
-        member("DirectoryName", name),
-        member("Filename", file),
-        member("Extension", extension),
-        member("AlternateDataStreamName", ""),
-    ])
-}
-
-/// A number that orders as versions of up to four parts do.
-fn parse_version(version: &str) -> Value {
-    let mut parts = [0_u32; 4];
-    let words: Vec<&str> = version.trim().split('.').collect();
-    if words.len() > 4 {
-        return Value::Null;
-    }
-    for (slot, word) in parts.iter_mut().zip(&words) {
-        match word.parse::<u32>() {
-            Ok(number) if number < 100_000_000 => *slot = number,
-            _ => return Value::Null,
-        }
-    }
-    Value::Real(parts.iter().fold(0.0, |sum, part| sum * 1e8 + f64::from(*part)))
-}
-
-fn format_bytes(_: &mut Scratch, it: &[Value]) -> Value {
-    let Some(bytes) = convert(&it[0], Type::Real).as_number() else { return Value::text("") };
-    let units = ["Bytes", "KB", "MB", "GB", "TB", "PB", "EB"];
-    let wanted = it.get(2).map(text).and_then(|unit| units.iter().position(|it| *it == unit));
-    let mut scaled = bytes;
-    let mut unit = 0;
-    while wanted.map_or(scaled.abs() >= 1024.0 && unit + 1 < units.len(), |wanted| unit < wanted) {
-        scaled /= 1024.0;
-        unit += 1;
-    }
-    let digits = usize::try_from(it.get(1).and_then(Value::as_long).unwrap_or(0).clamp(0, 10)).unwrap_or(0);
-    let number = format!("{scaled:.digits$}");
-    let number =
-        if number.contains('.') { number.trim_end_matches('0').trim_end_matches('.') } else { &number };
-    Value::text(format!("{number} {}", units[unit]))
-}
-
-/// What a URL's component may not have as it is.
-const URL_UNSAFE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
-/// A little more than any value may have.
-const REPLACED_BYTES_MAX: usize = 2 * 1024 * 1024;
-const ITEMS_MAX: usize = 65_536;
+/// Kusto's own limit.
+const REPEATS_MAX: usize = 1024;
 
 const TEXT: Returns = Returns::Is(Type::String);
 const LONG: Returns = Returns::Is(Type::Long);
