@@ -1,10 +1,11 @@
 //! Figures as ratios to a peer or to a limit of this machine, measured in the same run.
 //!
-//! `cargo xtask bench [verdict] [scan] [registry]`: all sections if none is named. Start it on a
+//! `cargo xtask bench [verdict] [scan] [registry] [query]`: all sections if none is named. Start it on a
 //! quiet machine. Peers that are not installed are left out, and named.
 #![expect(clippy::print_stdout, clippy::unwrap_used, reason = "a program that measures or stops")]
 
 mod figures;
+mod query;
 mod registry;
 mod scan;
 mod verdict;
@@ -26,6 +27,9 @@ async fn main() {
     }
     if wants("registry") {
         registry::run(&lazaret).await;
+    }
+    if wants("query") {
+        query::run(&lazaret).await;
     }
 }
 
