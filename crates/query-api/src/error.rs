@@ -74,6 +74,7 @@ impl GraphError {
         }
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+            crate::quota::write(response.headers_mut(), 0, seconds);
         }
         response
     }

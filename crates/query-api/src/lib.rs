@@ -166,9 +166,23 @@ impl Graph {
         })
     }
 
-    /// The subscriptions that are asked about must be known to the caller.
+    /// The subscriptions and management groups that are asked about must be known to the caller.
     async fn view(&self, caller: &Caller, asked: &Asked) -> Result<View, GraphError> {
-        let wanted = asked.subscriptions()?;
+        let tenant = self.inner.tables.tenant();
+        let mut wanted = asked.subscriptions()?;
+        if let Some(group) = asked.unknown_groups(tenant).next()
+            && !asked.options.allow_partial_scopes
+        {
+            let message = format!(
+                "The management group '{group}' does not exist. There is one, the tenant's root, '{tenant}'. Leave it \
+                 out, or allow partial scopes."
+            );
+            return Err(GraphError::bad("AccessDenied", message));
+        }
+        if asked.is_beside_the_root(tenant) {
+            // Of those groups nothing is known: what else was named is all there is.
+            wanted.get_or_insert_default();
+        }
         let view = self.inner.tables.view(Viewer::Caller(caller.clone()), wanted.clone()).await?;
         for subscription in wanted.iter().flatten() {
             if !view.knows(*subscription) && !asked.options.allow_partial_scopes {
@@ -226,7 +240,7 @@ impl Graph {
         let view = Arc::new(self.view(&caller, &asked).await?);
         let answer = self.run(asked.query.clone(), view).await??;
         let typed = [(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present"))];
-        Ok((StatusCode::OK, typed, csv(&answer)).into_response())
+        Ok((StatusCode::OK, typed, csv::body(answer)).into_response())
     }
 
     /// Runs a query on a thread of its own. When whoever asked is gone, it ends soon.

@@ -51,16 +51,17 @@ impl Quota {
 
 impl Left {
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        let resets = format!("00:00:{:02}", (self.resets_after_ms + 999) / 1000);
-        headers
-            .insert(HeaderName::from_static("x-ms-user-quota-remaining"), HeaderValue::from(self.requests));
-        headers.insert(
-            HeaderName::from_static("x-ms-ratelimit-remaining-tenant-resource-requests"),
-            HeaderValue::from(self.requests),
-        );
-        if let Ok(resets) = HeaderValue::from_str(&resets) {
-            headers.insert(HeaderName::from_static("x-ms-user-quota-resets-after"), resets);
-        }
+        write(headers, self.requests, (self.resets_after_ms + 999) / 1000);
+    }
+}
+
+/// Says how many requests are left, and in how many seconds there are more.
+pub(crate) fn write(headers: &mut HeaderMap, requests: u32, resets_after_s: i64) {
+    for name in ["x-ms-user-quota-remaining", "x-ms-ratelimit-remaining-tenant-resource-requests"] {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from(requests));
+    }
+    if let Ok(resets) = HeaderValue::from_str(&format!("00:00:{resets_after_s:02}")) {
+        headers.insert(HeaderName::from_static("x-ms-user-quota-resets-after"), resets);
     }
 }
 

@@ -18,9 +18,9 @@ pub(crate) struct Asked {
     subscriptions: Option<Vec<String>>,
     #[serde(default)]
     management_groups: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) options: Options,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) facets: Vec<Facet>,
     /// Not sent: versions of old have another default.
     #[serde(skip)]
@@ -38,8 +38,15 @@ pub(crate) struct Options {
     skip_token: Option<String>,
     #[serde(default)]
     result_format: Option<Format>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) allow_partial_scopes: bool,
+}
+
+/// Clients write `null` for what they have nothing to say of.
+fn or_default<'de, D: serde::Deserializer<'de>, T: Default + Deserialize<'de>>(
+    from: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -55,7 +62,7 @@ pub(crate) enum Format {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Facet {
     pub(crate) expression: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub(crate) options: FacetOptions,
 }
 
@@ -104,6 +111,20 @@ impl Asked {
             })
         };
         wanted.iter().map(id).collect::<Result<_, _>>().map(Some)
+    }
+
+    /// The management groups that are asked about, without the one that there is: the tenant's root. It is
+    /// named by the tenant's id.
+    pub(crate) fn unknown_groups(&self, tenant: Uuid) -> impl Iterator<Item = &str> {
+        let is_root = move |group: &&str| Uuid::parse_str(group).is_ok_and(|group| group == tenant);
+        let groups = self.management_groups.iter().flatten().map(String::as_str);
+        groups.filter(move |group| !is_root(group))
+    }
+
+    /// True if management groups limit what is asked about, and the root is none of them.
+    pub(crate) fn is_beside_the_root(&self, tenant: Uuid) -> bool {
+        let groups = self.management_groups.as_deref().unwrap_or_default();
+        !groups.is_empty() && self.unknown_groups(tenant).count() == groups.len()
     }
 
     pub(crate) fn top(&self) -> Option<usize> {
@@ -164,7 +185,11 @@ impl Page {
                 let message = format!("$top must be from 1 to {ROWS_MAX}, not {top}.");
                 return Err(GraphError::bad("InvalidTop", message));
             }
-            None => token.as_ref().map_or(usize::try_from(ROWS_MAX).unwrap_or(1000), |token| token.top),
+            // A token is no secret: what it says is checked like what the request says.
+            None => {
+                let most = usize::try_from(ROWS_MAX).unwrap_or(1000);
+                token.as_ref().map_or(most, |token| token.top.clamp(1, most))
+            }
         };
         let skip = match options.skip {
             Some(skip) if skip >= 0 => usize::try_from(skip).ok(),
@@ -178,7 +203,7 @@ impl Page {
         let is_limited = is_limited(&asked.query);
         let skip = if is_limited { 0 } else { skip.or(token.as_ref().map(|token| token.skip)).unwrap_or(0) };
         let format = options.result_format.unwrap_or(asked.default_format);
-        Ok(Self { skip, top: top.max(1), format, is_limited, token })
+        Ok(Self { skip, top, format, is_limited, token })
     }
 }
 
@@ -230,3 +255,58 @@ const LAST_WITH_TABLES: &str = "2019-04-01";
 const ROWS_MAX: i64 = 1000;
 const SUBSCRIPTIONS_MAX: usize = 10_000;
 const FACETS_MAX: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn asked(document: &serde_json::Value) -> Asked {
+        Asked::parse(document.to_string().as_bytes(), "2021-03-01").expect("parses")
+    }
+
+    #[test]
+    fn null_is_nothing_to_say() {
+        let asked = asked(&json!({
+            "query": "resources", "subscriptions": null, "managementGroups": null, "facets": null,
+            "options": { "$top": null, "$skip": null, "$skipToken": null, "resultFormat": null, "allowPartialScopes": null },
+        }));
+        let page = Page::of(&asked).expect("a page");
+        assert_eq!((page.skip, page.top, page.format), (0, 1000, Format::ObjectArray));
+    }
+
+    #[test]
+    fn a_token_that_somebody_made_gives_no_larger_page() {
+        let made = SkipToken { answer: Uuid::nil(), skip: usize::MAX, top: usize::MAX };
+        let asked = asked(&json!({ "query": "resources", "options": { "$skipToken": made.text() } }));
+        let page = Page::of(&asked).expect("a page");
+        assert_eq!((page.skip, page.top), (usize::MAX, 1000));
+    }
+
+    #[test]
+    fn tables_were_the_default_of_the_first_versions() {
+        let body = br#"{"query":"resources"}"#;
+        for (version, format) in [
+            ("2018-09-01", Format::Table),
+            ("2019-04-01", Format::Table),
+            ("2020-04-01", Format::ObjectArray),
+            ("2024-04-01", Format::ObjectArray),
+        ] {
+            let asked = Asked::parse(body, version).expect("parses");
+            assert_eq!(Page::of(&asked).expect("a page").format, format, "{version}");
+        }
+    }
+
+    #[test]
+    fn the_tenant_is_the_only_management_group() {
+        let tenant = Uuid::from_u128(7);
+        let of =
+            |groups: serde_json::Value| asked(&json!({ "query": "resources", "managementGroups": groups }));
+        assert!(!of(json!([tenant])).is_beside_the_root(tenant));
+        assert!(!of(json!([tenant, "mg1"])).is_beside_the_root(tenant));
+        assert!(of(json!(["mg1"])).is_beside_the_root(tenant));
+        assert!(!of(json!([])).is_beside_the_root(tenant));
+        assert_eq!(of(json!([tenant, "mg1"])).unknown_groups(tenant).collect::<Vec<_>>(), ["mg1"]);
+    }
+}

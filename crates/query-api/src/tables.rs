@@ -69,6 +69,12 @@ impl Tables {
         Self { inner: Arc::new(Inner { metastore, tenant, login_server, names, version, refreshing }) }
     }
 
+    /// The tenant whose tables they are.
+    #[must_use]
+    pub fn tenant(&self) -> Uuid {
+        self.inner.tenant
+    }
+
     /// The rows as they are now: what changed since the last time is read, and nothing else.
     ///
     /// # Errors

@@ -1,0 +1,52 @@
+//! Resource Graph by Azure's own Python SDK, unmodified, over TLS. `LAZARET_PYTHON` names a Python that has it.
+
+use std::path::Path;
+use std::process::Command;
+
+use testkit::{Image, Server, ServerOptions, debian, dpkg, image};
+
+const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
+const PACKAGES: &str = "azure-identity azure-mgmt-resourcegraph requests";
+
+fn made(package: &str) -> Image {
+    let (release, status) = (debian("12", "bookworm"), dpkg(&[(package, "1.0-1")]));
+    image().layer(&[(release.0, &release.1), (status.0, &status.1)])
+}
+
+#[tokio::test]
+async fn azures_resource_graph_sdk_works_unmodified() {
+    let python = std::env::var("LAZARET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let imports = "import azure.identity, azure.mgmt.resourcegraph, requests";
+    let has_them =
+        Command::new(&python).args(["-c", imports]).output().is_ok_and(|output| output.status.success());
+    if !has_them {
+        let how = format!(
+            "{python} lacks it (in a venv: pip install {PACKAGES}; then LAZARET_PYTHON=VENV/bin/python)"
+        );
+        testkit::left_out("Azure's SDK for Resource Graph", &how);
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    let tracker = folder.path().join("tracker.json");
+    let text = r#"{"zlib":{"CVE-2024-1":{"releases":{"bookworm":{"status":"resolved","fixed_version":"2.0","urgency":"high"}}}}}"#;
+    std::fs::write(&tracker, text).expect("writes");
+    assert!(server.command(&["feeds", "import", tracker.to_str().expect("text")]).status.success());
+    for (repository, package) in [("app/bad", "zlib"), ("app/good", "bash")] {
+        server.client().push(repository, "1", &made(package)).await.expect("pushes");
+        assert!(server.command(&["scan", &format!("{repository}:1")]).status.success());
+    }
+    let endpoints = server.client().json("/metadata/endpoints?api-version=2022-09-01").await;
+    let principals = server.command(&["principal", "list", "--format=json"]);
+    let principals: serde_json::Value = serde_json::from_slice(&principals.stdout).expect("a list");
+    let output = Command::new(python)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure_graph.py"))
+        .arg(format!("https://{}", server.tls_address))
+        .arg(endpoints["authentication"]["tenant"].as_str().expect("text"))
+        .arg(principals[0]["id"].as_str().expect("text"))
+        .arg(server.password())
+        .env("REQUESTS_CA_BUNDLE", server.data().join("ca.pem"))
+        .output()
+        .expect("python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
