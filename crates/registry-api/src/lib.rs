@@ -15,6 +15,7 @@ mod listing;
 mod manifests;
 mod query;
 mod range;
+mod rate;
 mod route;
 mod routes;
 mod token;
@@ -35,6 +36,8 @@ use axum::routing::{any, get, post};
 use futures_util::StreamExt as _;
 use metastore::RegistryId;
 use registry::{Owner, Registry};
+
+pub use rate::RateLimit;
 
 use access::Needed;
 pub use directory::Directory;
@@ -127,6 +130,12 @@ impl Api {
         let target = route::parse(parts.uri.path());
         let challenger = access::Challenger::new(scheme, parts)?;
         let caller = self.identify(&challenger, &parts.headers).await?;
+        if let Some(limit) = parts.extensions.get::<RateLimit>()
+            && !caller.is_nobody()
+        {
+            let too_many = |wait_s| ApiError::too_many("more requests a minute than you may send", wait_s);
+            limit.take(&caller.principal()).map_err(too_many)?;
+        }
         let target = match target {
             Ok(target) => target,
             // Who is not known is not told what is a valid name here.

@@ -42,7 +42,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
 
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
-    let router = house.router(&settings, &tenancy).await?;
+    let router = with_rate_limit(house.router(&settings, &tenancy).await?, settings.requests_per_minute);
     tasks.spawn(plain.serve(with_scheme(router.clone(), "http"), stop.clone()));
     tasks.spawn(secure.serve(with_scheme(router, "https"), stop.clone()));
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
@@ -261,6 +261,14 @@ pub(crate) fn jail() -> Result<Jail, Failure> {
 fn worker_program() -> Result<PathBuf, Failure> {
     let link = PathBuf::from("/proc/self/exe");
     if link.exists() { Ok(link) } else { Ok(std::env::current_exe()?) }
+}
+
+/// One for both listeners.
+fn with_rate_limit(router: Router, per_minute: u32) -> Router {
+    match registry_api::RateLimit::per_minute(per_minute) {
+        Some(limit) => router.layer(Extension(limit)),
+        None => router,
+    }
 }
 
 fn with_scheme(router: Router, scheme: &'static str) -> Router {

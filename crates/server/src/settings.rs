@@ -53,6 +53,9 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "LAZARET_SPARSE_INDEXES")]
     #[serde(default)]
     sparse_indexes: bool,
+    /// Requests that one principal may send to the registry a minute; 0 allows any number [default: 0].
+    #[arg(long, env = "LAZARET_REQUESTS_PER_MINUTE", value_name = "COUNT")]
+    requests_per_minute: Option<u32>,
     /// What one image digest costs in a month in which it is judged [default: 0].
     #[arg(long, env = "LAZARET_PRICE_PER_IMAGE", value_name = "AMOUNT")]
     #[serde(default, deserialize_with = "parsed")]
@@ -138,6 +141,7 @@ pub(crate) struct Settings {
     pub(crate) shrink_max_percent: u8,
     pub(crate) stale_after_days: u32,
     pub(crate) sparse_indexes: bool,
+    pub(crate) requests_per_minute: u32,
     pub(crate) rates: RateCard,
     pub(crate) display_names: DisplayNames,
     pub(crate) login_server: String,
@@ -187,6 +191,7 @@ impl ServeOptions {
             shrink_max_percent,
             stale_after_days: self.stale_after_days.or(file.stale_after_days).unwrap_or(STALE_AFTER_DAYS),
             sparse_indexes: self.sparse_indexes || file.sparse_indexes,
+            requests_per_minute: self.requests_per_minute.or(file.requests_per_minute).unwrap_or(0),
             rates: RateCard {
                 per_image: self.price_per_image.or(file.price_per_image).unwrap_or_default(),
                 currency: self.currency.or(file.currency).unwrap_or_default(),

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use auth::{Auth, SigningKey, hash_secret, roles};
 use axum::Router;
@@ -23,7 +24,9 @@ pub(crate) struct House {
     pub(crate) auth: Auth,
     pub(crate) metastore: Metastore,
     pub(crate) resource: String,
-    _folder: tempfile::TempDir,
+    pub(crate) registry: Registry,
+    now_ms: Arc<AtomicI64>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 struct Nobody;
@@ -59,13 +62,7 @@ pub(crate) async fn house() -> House {
         let role = RoleAssignment { id, principal: id, role, scope: scope.to_owned() };
         assert!(metastore.create_principal(principal, role, 0).await.unwrap());
     }
-    let blobs = BlobStore::open(&folder.path().join("blobs"), blobstore::Durability::Unflushed).unwrap();
-    let clock: registry::Clock = Arc::new(|| 1_800_000_000_000);
-    let registry = Registry::new(metastore.clone(), blobs, Arc::new(Nobody), Arc::new(|| ()), clock.clone());
-    let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), tenant, clock);
-    let directory = registry_api::Directory::new(metastore.clone(), "registry.test");
-    let router = registry_api::router(registry, auth.clone(), directory);
-    House { router, auth, metastore, resource, _folder: folder }
+    House::over(Arc::new(folder), metastore, Arc::new(AtomicI64::new(1_800_000_000_000))).await
 }
 
 /// What came back.
@@ -98,6 +95,51 @@ impl Answer {
 }
 
 impl House {
+    async fn over(folder: Arc<tempfile::TempDir>, metastore: Metastore, now_ms: Arc<AtomicI64>) -> Self {
+        let served = metastore.registries().await.unwrap().remove(0);
+        let blobs = BlobStore::open(&folder.path().join("blobs"), blobstore::Durability::Unflushed).unwrap();
+        let clock: registry::Clock = {
+            let now_ms = Arc::clone(&now_ms);
+            Arc::new(move || now_ms.load(Ordering::Relaxed))
+        };
+        let registry =
+            Registry::new(metastore.clone(), blobs, Arc::new(Nobody), Arc::new(|| ()), clock.clone());
+        let auth =
+            Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), Uuid::from_u128(1), clock);
+        let directory = registry_api::Directory::new(metastore.clone(), "registry.test");
+        let router = registry_api::router(registry.clone(), auth.clone(), directory);
+        Self { router, auth, metastore, resource: served.resource_id(), registry, now_ms, folder }
+    }
+
+    /// What a new process finds: the stores, and nothing that was in memory.
+    pub(crate) async fn restart(self) -> Self {
+        Self::over(self.folder, self.metastore, self.now_ms).await
+    }
+
+    /// With so many requests a minute for each principal.
+    pub(crate) fn limited(mut self, requests: u32) -> Self {
+        let limit = registry_api::RateLimit::per_minute(requests).unwrap();
+        self.router = self.router.layer(axum::Extension(limit));
+        self
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn turn_clock(&self, by_ms: i64) {
+        self.now_ms.fetch_add(by_ms, Ordering::Relaxed);
+    }
+
+    /// Tags a manifest that is there, past the door.
+    pub(crate) async fn tag(&self, repository: &str, manifest: &Value, tags: Vec<oci::Tag>) {
+        let served = self.metastore.registries().await.unwrap().remove(0);
+        let pushed = (&MediaType::new(MediaType::OCI_MANIFEST), manifest.to_string().into_bytes());
+        let reference = oci::Reference::Digest(digest_of(manifest));
+        let repository = repository.parse().unwrap();
+        self.registry.put_manifest(served.id, &repository, &reference, tags, pushed, "").await.unwrap();
+    }
+
     /// Sends a request as it is.
     pub(crate) async fn send(
         &self,

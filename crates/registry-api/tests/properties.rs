@@ -1,0 +1,238 @@
+//! What holds for any sequence of requests: paging, and the upload state machine against a model.
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod house;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use house::{House, digest_of, house, image};
+use oci::Digest;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+
+/// Runs a property over one house: cases are kept apart by their repositories.
+fn holds<S: Strategy>(
+    cases: u32,
+    strategy: &S,
+    property: impl Fn(&House, &tokio::runtime::Runtime, S::Value),
+) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let house = runtime.block_on(house());
+    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });
+    runner
+        .run(strategy, |value| {
+            property(&house, &runtime, value);
+            Ok(())
+        })
+        .unwrap_or_else(|error| panic!("{error}"));
+}
+
+#[test]
+fn any_sequence_of_page_sizes_shows_every_tag_and_repository_once() {
+    let tags = prop::collection::btree_set("[a-zA-Z0-9_][a-zA-Z0-9._-]{0,5}", 1..40);
+    let sizes = prop::collection::vec(1..9_usize, 1..6);
+    let case = std::cell::Cell::new(0);
+    holds(20, &(tags, sizes), |house, runtime, (tags, sizes)| {
+        case.set(case.get() + 1);
+        let repository = format!("paging/r{}", case.get());
+        runtime.block_on(async {
+            house.push_blob(&repository, b"config").await;
+            let manifest = image(b"config", &[]);
+            house.push_manifest(&repository, &digest_of(&manifest).to_string(), &manifest).await.is(201);
+            let named = tags.iter().map(|tag| tag.parse().unwrap()).collect();
+            house.tag(&repository, &manifest, named).await;
+            let path = format!("/v2/{repository}/tags/list");
+            assert_eq!(paged(house, &path, "tags", &sizes).await, Vec::from_iter(tags));
+            let repositories = paged(house, "/v2/_catalog", "repositories", &sizes).await;
+            let wanted: BTreeSet<String> =
+                (1..=case.get()).map(|number| format!("paging/r{number}")).collect();
+            assert_eq!(repositories, Vec::from_iter(wanted));
+        });
+    });
+}
+
+/// Everything, in pages of these sizes in turn.
+async fn paged(house: &House, path: &str, key: &str, sizes: &[usize]) -> Vec<String> {
+    let (mut seen, mut last) = (Vec::new(), String::new());
+    for size in sizes.iter().cycle() {
+        let page = house.get(&format!("{path}?n={size}{last}")).await.is(200);
+        let listed = page.json()[key].as_array().unwrap().clone();
+        assert!(listed.len() <= *size);
+        let has_more = !page.header("link").is_empty();
+        assert!(!has_more || listed.len() == *size, "a page that has a next one is full");
+        seen.extend(listed.iter().map(|item| item.as_str().unwrap().to_owned()));
+        if !has_more {
+            break;
+        }
+        last = format!("&last={}", seen.last().unwrap());
+    }
+    seen
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Post,
+    /// Which bytes, and where they say that they belong, relative to where they do.
+    Patch(Vec<u8>, Option<i8>),
+    /// The same, and whether the digest is right.
+    Put(Vec<u8>, Option<i8>, bool),
+    Get,
+    Delete,
+    /// Of what the earlier steps have stored, or of what is nowhere.
+    Mount(bool),
+    /// Eleven minutes pass: the session is kept by its row alone.
+    Idle,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let bytes = || prop::collection::vec(any::<u8>(), 0..20);
+    let shift = || prop::option::of(prop_oneof![3 => Just(0_i8), 1 => -2..3_i8]);
+    let step = prop_oneof![
+        3 => Just(Step::Post),
+        6 => (bytes(), shift()).prop_map(|(bytes, shift)| Step::Patch(bytes, shift)),
+        3 => (bytes(), shift(), any::<bool>()).prop_map(|(bytes, shift, is_right)| Step::Put(bytes, shift, is_right)),
+        2 => Just(Step::Get),
+        1 => Just(Step::Delete),
+        1 => any::<bool>().prop_map(Step::Mount),
+        1 => Just(Step::Idle),
+    ];
+    prop::collection::vec(step, 1..30)
+}
+
+/// What the specification says that there is.
+#[derive(Default)]
+struct Model {
+    location: String,
+    /// The bytes of the session, if it is open.
+    session: Option<Vec<u8>>,
+    blobs: BTreeMap<String, Vec<u8>>,
+}
+
+#[test]
+fn uploads_do_what_the_model_does() {
+    let case = std::cell::Cell::new(0);
+    holds(40, &steps(), |house, runtime, steps| {
+        case.set(case.get() + 1);
+        let repository = format!("model/r{}", case.get());
+        runtime.block_on(async {
+            let mut model =
+                Model { location: format!("/v2/{repository}/blobs/uploads/none"), ..Model::default() };
+            for step in steps {
+                model.take(house, &repository, step).await;
+            }
+            for (digest, bytes) in &model.blobs {
+                assert_eq!(&house.get(&format!("/v2/{repository}/blobs/{digest}")).await.is(200).body, bytes);
+            }
+        });
+    });
+}
+
+impl Model {
+    async fn take(&mut self, house: &House, repository: &str, step: Step) {
+        match step {
+            Step::Post => {
+                self.location = house.open(repository).await;
+                self.session = Some(Vec::new());
+            }
+            Step::Patch(bytes, shift) => {
+                let wanted = self.appended(&bytes, shift, 202);
+                let headers = self.range(&bytes, shift);
+                let answer =
+                    house.ask("PATCH", &self.location, &pairs(headers.as_deref()), &bytes).await.is(wanted);
+                if wanted == 202 {
+                    self.session.as_mut().unwrap().extend_from_slice(&bytes);
+                }
+                if wanted != 404 {
+                    assert_eq!(answer.header("range"), self.stands());
+                }
+            }
+            Step::Put(bytes, shift, is_right) => self.close(house, repository, bytes, shift, is_right).await,
+            Step::Get => {
+                let wanted = if self.session.is_some() { 204 } else { 404 };
+                let answer = house.get(&self.location).await.is(wanted);
+                if wanted == 204 {
+                    assert_eq!(answer.header("range"), self.stands());
+                }
+            }
+            Step::Delete => {
+                let wanted = if self.session.take().is_some() { 204 } else { 404 };
+                house.ask("DELETE", &self.location, &[], b"").await.is(wanted);
+            }
+            Step::Mount(is_there) => {
+                let there = self.blobs.keys().next().filter(|_| is_there).cloned();
+                let digest =
+                    there.clone().unwrap_or_else(|| Digest::sha256(repository.as_bytes()).to_string());
+                let path =
+                    format!("/v2/{repository}-mounted/blobs/uploads/?mount={digest}&from={repository}");
+                let answer =
+                    house.ask("POST", &path, &[], b"").await.is(if there.is_some() { 201 } else { 202 });
+                if there.is_none() {
+                    house.ask("DELETE", answer.header("location"), &[], b"").await.is(204);
+                }
+            }
+            Step::Idle => {
+                house.turn_clock(700_000);
+                house.registry.expire_uploads().await.unwrap();
+            }
+        }
+    }
+
+    async fn close(
+        &mut self,
+        house: &House,
+        repository: &str,
+        bytes: Vec<u8>,
+        shift: Option<i8>,
+        is_right: bool,
+    ) {
+        let whole = [self.session.clone().unwrap_or_default(), bytes.clone()].concat();
+        let digest = if is_right {
+            Digest::sha256(&whole)
+        } else {
+            Digest::sha256(b"something else, longer than any")
+        };
+        let wanted = match self.appended(&bytes, shift, 201) {
+            201 if !is_right => 400,
+            wanted => wanted,
+        };
+        let headers = self.range(&bytes, shift);
+        let path = format!("{}?digest={digest}", self.location);
+        let answer = house.ask("PUT", &path, &pairs(headers.as_deref()), &bytes).await.is(wanted);
+        match wanted {
+            201 => {
+                assert_eq!(answer.header("location"), format!("/v2/{repository}/blobs/{digest}"));
+                self.session = None;
+                self.blobs.insert(digest.to_string(), whole);
+            }
+            400 => self.session = None,
+            _ => {}
+        }
+    }
+
+    /// What appending must answer.
+    fn appended(&self, bytes: &[u8], shift: Option<i8>, good: u16) -> u16 {
+        match (&self.session, shift) {
+            (None, _) => 404,
+            (Some(session), Some(shift)) if !bytes.is_empty() && self.first(shift) != session.len() => 416,
+            _ => good,
+        }
+    }
+
+    fn first(&self, shift: i8) -> usize {
+        self.session.as_ref().map_or(0, Vec::len).saturating_add_signed(isize::from(shift))
+    }
+
+    /// No range can say that it has no bytes.
+    fn range(&self, bytes: &[u8], shift: Option<i8>) -> Option<String> {
+        let first = self.first(shift.filter(|_| !bytes.is_empty())?);
+        Some(format!("{first}-{}", first + bytes.len() - 1))
+    }
+
+    fn stands(&self) -> String {
+        format!("0-{}", self.session.as_ref().map_or(0, Vec::len).max(1) - 1)
+    }
+}
+
+fn pairs(range: Option<&str>) -> Vec<(&'static str, &str)> {
+    range.into_iter().map(|range| ("content-range", range)).collect()
+}

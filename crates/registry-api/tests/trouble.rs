@@ -1,0 +1,220 @@
+//! What clients and machines do to a registry, over the real stores in this process: each test's name
+//! is the trouble and its outcome.
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod house;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use futures_util::stream;
+use house::{basic, digest_of, house, image};
+use oci::Digest;
+use serde_json::{Value, json};
+
+const A: &str = "team/app";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_pushes_of_one_blob_at_once_both_succeed_and_one_copy_stays() {
+    let house = Arc::new(house().await);
+    let bytes: Vec<u8> = (0..1_000_000_u32).map(|number| number.to_le_bytes()[0]).collect();
+    let digest = Digest::sha256(&bytes);
+    let (first, second) = (house.open(A).await, house.open(A).await);
+    // Byte for byte beside each other, and closed at once.
+    for piece in bytes.chunks(250_000) {
+        for location in [&first, &second] {
+            house.ask("PATCH", location, &[], piece).await.is(202);
+        }
+    }
+    let (first, second) = (format!("{first}?digest={digest}"), format!("{second}?digest={digest}"));
+    let (one, other) = tokio::join!(house.ask("PUT", &first, &[], b""), house.ask("PUT", &second, &[], b""));
+    one.is(201);
+    other.is(201);
+    assert_eq!(house.get(&format!("/v2/{A}/blobs/{digest}")).await.is(200).body, bytes);
+    let left = std::fs::read_dir(house.folder().join("blobs/uploads")).unwrap().count();
+    assert_eq!(left, 0, "no half file stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_tag_by_50_writers_names_one_of_them_and_every_manifest_stays() {
+    let house = Arc::new(house().await);
+    house.push_blob(A, b"config").await;
+    house.push_blob(A, b"layer").await;
+    let manifests: Vec<Value> = (0..50)
+        .map(|number| {
+            let mut manifest = image(b"config", &[b"layer"]);
+            manifest["annotations"] = json!({ "writer": number.to_string() });
+            manifest
+        })
+        .collect();
+    let writers: Vec<_> = manifests
+        .iter()
+        .map(|manifest| {
+            let (house, manifest) = (Arc::clone(&house), manifest.clone());
+            tokio::spawn(async move { house.push_manifest(A, "latest", &manifest).await.status })
+        })
+        .collect();
+    for writer in writers {
+        assert_eq!(writer.await.unwrap(), 201);
+    }
+    let digests: BTreeSet<String> =
+        manifests.iter().map(|manifest| digest_of(manifest).to_string()).collect();
+    let tagged = house.get(&format!("/v2/{A}/manifests/latest")).await.is(200);
+    assert!(digests.contains(tagged.header("docker-content-digest")));
+    for digest in &digests {
+        house.head(&format!("/v2/{A}/manifests/{digest}")).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn an_upload_session_is_unknown_to_another_identity_and_another_repository() {
+    let house = house().await;
+    let location = house.open(A).await;
+    house.ask("PATCH", &location, &[], b"mine").await.is(202);
+    let digest = Digest::sha256(b"mine");
+    let elsewhere = location.replace(A, "team/other");
+    for (who, path) in [("pusher", &location), ("admin", &elsewhere)] {
+        let authorization = basic(who, "secret");
+        let with = [("authorization", authorization.as_str())];
+        for (method, path) in [
+            ("GET", path.clone()),
+            ("PATCH", path.clone()),
+            ("PUT", format!("{path}?digest={digest}")),
+            ("DELETE", path.clone()),
+        ] {
+            let answer = house.send(method, &path, &with, "").await.is(404);
+            assert_eq!(answer.code(), "BLOB_UPLOAD_UNKNOWN", "{who} {method}");
+        }
+    }
+    house.ask("PUT", &format!("{location}?digest={digest}"), &[], b"").await.is(201);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_is_cut_off_and_its_session_survives() {
+    let house = house().await;
+    let location = house.open(A).await;
+    let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"some "))]);
+    let silent = Body::from_stream(futures_util::StreamExt::chain(first, stream::pending()));
+    let authorization = basic("admin", "secret");
+    let with = [("authorization", authorization.as_str())];
+    // The clock of the runtime goes on by itself when all else waits.
+    let cut = house.send("PATCH", &location, &with, silent).await.is(400);
+    assert_eq!(cut.code(), "BLOB_UPLOAD_INVALID");
+    assert_eq!(house.get(&location).await.is(204).header("range"), "0-4");
+    let digest = Digest::sha256(b"some more");
+    house.chunk(&location, "5-8", b"more").await.is(202);
+    house.ask("PUT", &format!("{location}?digest={digest}"), &[], b"").await.is(201);
+}
+
+#[tokio::test]
+async fn a_hundred_thousand_tags_are_listed_by_pages_each_once() {
+    const COUNT: usize = 100_000;
+    let house = house().await;
+    house.push_blob(A, b"config").await;
+    let manifest = image(b"config", &[]);
+    house.push_manifest(A, &digest_of(&manifest).to_string(), &manifest).await.is(201);
+    let tags: Vec<oci::Tag> = (0..COUNT).map(|number| format!("t{number:06}").parse().unwrap()).collect();
+    house.tag(A, &manifest, tags).await;
+    let (mut path, mut listed, mut pages) = (format!("/v2/{A}/tags/list"), Vec::with_capacity(COUNT), 0);
+    while !path.is_empty() {
+        let page = house.get(&path).await.is(200);
+        let document = page.json();
+        listed
+            .extend(document["tags"].as_array().unwrap().iter().map(|tag| tag.as_str().unwrap().to_owned()));
+        path = page.header("link").split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+        pages += 1;
+    }
+    assert_eq!((listed.len(), pages), (COUNT, 10));
+    assert!(listed.windows(2).all(|pair| pair[0] < pair[1]), "in byte order, each once");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_ends_no_upload_under_way_and_a_day_back_does_no_harm() {
+    let house = house().await;
+    let location = house.open(A).await;
+    house.ask("PATCH", &location, &[], b"before ").await.is(202);
+    house.turn_clock(-86_400_000);
+    house.registry.expire_uploads().await.unwrap();
+    house.ask("PATCH", &location, &[], b"after").await.is(202);
+    house.turn_clock(2 * 86_400_000);
+    // Between two chunks, a day ahead: touched now, it is not idle.
+    house.ask("PATCH", &location, &[], b"!").await.is(202);
+    assert_eq!(house.registry.expire_uploads().await.unwrap(), 0);
+    let digest = Digest::sha256(b"before after!");
+    house.ask("PUT", &format!("{location}?digest={digest}"), &[], b"").await.is(201);
+    let idle = house.open(A).await;
+    house.turn_clock(2 * 86_400_000);
+    assert_eq!(house.registry.expire_uploads().await.unwrap(), 1);
+    house.get(&idle).await.is(404);
+}
+
+#[tokio::test]
+async fn a_torn_upload_file_is_found_and_its_session_ends() {
+    let house = house().await;
+    let location = house.open(A).await;
+    house.ask("PATCH", &location, &[], b"whole").await.is(202);
+    // A power cut lost bytes that were not yet promised: the process begins anew.
+    let id = location.rsplit('/').next().unwrap();
+    let file =
+        std::fs::File::options().write(true).open(house.folder().join("blobs/uploads").join(id)).unwrap();
+    file.set_len(2).unwrap();
+    let house = house.restart().await;
+    assert_eq!(house.get(&location).await.is(404).code(), "BLOB_UPLOAD_UNKNOWN");
+    house.push_blob(A, b"whole").await;
+}
+
+#[tokio::test]
+async fn a_file_with_more_than_was_recorded_is_cut_to_what_was() {
+    let house = house().await;
+    let location = house.open(A).await;
+    house.ask("PATCH", &location, &[], b"whole").await.is(202);
+    let id = location.rsplit('/').next().unwrap();
+    let path = house.folder().join("blobs/uploads").join(id);
+    std::fs::write(&path, b"whole and torn").unwrap();
+    let house = house.restart().await;
+    assert_eq!(house.get(&location).await.is(204).header("range"), "0-4");
+    let digest = Digest::sha256(b"whole");
+    house.ask("PUT", &format!("{location}?digest={digest}"), &[], b"").await.is(201);
+}
+
+#[tokio::test]
+async fn a_blob_whose_file_lost_bytes_is_not_served_and_a_flipped_bit_is_named_by_fsck_and_seen_by_clients() {
+    let house = house().await;
+    let (torn, flipped) = (vec![7_u8; 300_000], vec![8_u8; 300_000]);
+    let [torn_digest, flipped_digest] = [house.push_blob(A, &torn).await, house.push_blob(A, &flipped).await];
+    let path = |digest: &Digest| {
+        house.folder().join("blobs/blobs/sha256").join(&digest.hex()[..2]).join(digest.hex())
+    };
+    std::fs::write(path(&torn_digest), &torn[..1000]).unwrap();
+    std::fs::write(path(&flipped_digest), [&[9_u8][..], &flipped[1..]].concat()).unwrap();
+    for digest in [&torn_digest, &flipped_digest] {
+        let answer = house.get(&format!("/v2/{A}/blobs/{digest}")).await;
+        assert!(answer.status == 500 || Digest::sha256(&answer.body) != *digest);
+    }
+    house.get(&format!("/v2/{A}/blobs/{torn_digest}")).await.is(500);
+    let checked = house.registry.check().await.unwrap();
+    assert_eq!(BTreeSet::from_iter(&checked.damaged), BTreeSet::from([&torn_digest, &flipped_digest]));
+    // Repaired: a client that pushes again is told to send the bytes, and they are right.
+    house.registry.forget_lost(&checked).await.unwrap();
+    for (digest, bytes) in [(&torn_digest, &torn), (&flipped_digest, &flipped)] {
+        house.head(&format!("/v2/{A}/blobs/{digest}")).await.is(404);
+        house.push_blob(A, bytes).await;
+        assert_eq!(&house.get(&format!("/v2/{A}/blobs/{digest}")).await.is(200).body, bytes);
+    }
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_again() {
+    let house = house().await.limited(3);
+    for _ in 0..3 {
+        house.get("/v2/").await.is(200);
+    }
+    let refused = house.get("/v2/").await.is(429);
+    assert_eq!(refused.code(), "TOOMANYREQUESTS");
+    let seconds: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+    let other = basic("puller", "secret");
+    house.send("GET", "/v2/", &[("authorization", &other)], "").await.is(200);
+    house.send("GET", "/v2/", &[], "").await.is(401);
+}
