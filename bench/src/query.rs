@@ -262,6 +262,7 @@ fn manifest(number: usize) -> (Vec<u8>, Digest) {
 async fn fill_one(store: &Metastore, registry: RegistryId, number: usize) {
     let (bytes, digest) = manifest(number);
     let put = PutManifest {
+        is_sparse: false,
         registry,
         repository: format!("bench/app{}", number % 200).parse().unwrap(),
         digest: digest.clone(),

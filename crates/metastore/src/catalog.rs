@@ -3,10 +3,11 @@
 use oci::{Digest, MediaType, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
+use crate::attributes::check_repository_deletable;
 use crate::image::tags_of;
 use crate::manifest::parse_manifest;
 use crate::repository::{parse_digest, repository_id};
-use crate::{Error, Metastore, RegistryId, StoredManifest};
+use crate::{Attributes, DeleteError, Error, Metastore, RegistryId, StoredManifest};
 
 /// A repository in figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct RepositoryRow {
     pub manifests: u64,
     /// How many tags it has.
     pub tags: u64,
+    /// What may be done with it.
+    pub attributes: Attributes,
 }
 
 /// A manifest of a repository.
@@ -34,6 +37,8 @@ pub struct ManifestRow {
     pub pushed_ms: i64,
     /// Its tags, in byte order.
     pub tags: Vec<Tag>,
+    /// What may be done with it.
+    pub attributes: Attributes,
 }
 
 /// A tag of a repository.
@@ -45,6 +50,8 @@ pub struct TagRow {
     pub digest: Digest,
     /// When it was last moved.
     pub updated_ms: i64,
+    /// What may be done with it.
+    pub attributes: Attributes,
 }
 
 /// In which order a list goes.
@@ -85,7 +92,8 @@ impl Metastore {
                             coalesce((SELECT max(pushed_ms) FROM manifest WHERE repository_id = repository.id), 0),
                             coalesce((SELECT max(updated_ms) FROM tag WHERE repository_id = repository.id), 0)),
                         (SELECT count(*) FROM manifest WHERE repository_id = repository.id),
-                        (SELECT count(*) FROM tag WHERE repository_id = repository.id)
+                        (SELECT count(*) FROM tag WHERE repository_id = repository.id),
+                        locks
                  FROM repository WHERE registry_id = ?1 AND name = ?2",
             )?;
             let row = statement.query_row(params![registry.0, repository.as_str()], |row| {
@@ -94,6 +102,7 @@ impl Metastore {
                     updated_ms: row.get(1)?,
                     manifests: row.get(2)?,
                     tags: row.get(3)?,
+                    attributes: Attributes::from_locks(row.get(4)?),
                 })
             });
             Ok(row.optional()?)
@@ -220,7 +229,7 @@ impl Metastore {
             let mut found = statement.query(params![after.unwrap_or(0), bounded(limit)])?;
             let mut manifests = Vec::new();
             while let Some(row) = found.next()? {
-                let stored = parse_manifest((row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?))?;
+                let stored = parse_manifest((row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, true))?;
                 manifests.push((row.get(0)?, parse_name(&row.get::<_, String>(1)?)?, stored));
             }
             Ok(manifests)
@@ -262,15 +271,16 @@ impl Metastore {
     /// none of that name.
     ///
     /// # Errors
-    /// [`Error`] if the store fails.
+    /// [`DeleteError`].
     pub async fn delete_repository(
         &self,
         registry: RegistryId,
         repository: &Repository,
-    ) -> Result<Option<DeletedRepository>, Error> {
+    ) -> Result<Option<DeletedRepository>, DeleteError> {
         let repository = repository.clone();
         self.write(move |rows| {
             let Some(id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
+            check_repository_deletable(rows, id, &repository)?;
             let deleted = DeletedRepository {
                 manifests: texts(rows, "SELECT digest FROM manifest WHERE repository_id = ?1", id)?
                     .iter()
@@ -310,6 +320,7 @@ fn manifest_row(rows: &Connection, repository_id: i64, row: &Row<'_>) -> Result<
         media_type: MediaType::new(&row.get::<_, String>(1)?),
         bytes: row.get(2)?,
         pushed_ms: row.get(3)?,
+        attributes: Attributes::from_locks(row.get(4)?),
     })
 }
 
@@ -319,11 +330,12 @@ fn tag_row(row: &Row<'_>) -> Result<TagRow, Error> {
         name: name.parse().map_err(|_| Error::Damaged { what: "tag" })?,
         digest: parse_digest(&row.get::<_, String>(1)?)?,
         updated_ms: row.get(2)?,
+        attributes: Attributes::from_locks(row.get(3)?),
     })
 }
 
-const MANIFEST_COLUMNS: &str = "digest, media_type, bytes, pushed_ms";
-const TAG_COLUMNS: &str = "name, digest, updated_ms";
+const MANIFEST_COLUMNS: &str = "digest, media_type, bytes, pushed_ms, locks";
+const TAG_COLUMNS: &str = "name, digest, updated_ms, locks";
 
 /// A list by key or by time, from a key on.
 struct Page {
@@ -353,7 +365,7 @@ impl Page {
             ),
         };
         format!(
-            "SELECT {columns} FROM {table} WHERE repository_id = ?1 AND (?2 = '' OR {condition}) ORDER BY {order} LIMIT ?3"
+            "SELECT {columns} FROM {table} WHERE repository_id = ?1 AND locks & 4 = 0 AND (?2 = '' OR {condition}) ORDER BY {order} LIMIT ?3"
         )
     }
 }

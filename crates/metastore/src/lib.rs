@@ -7,6 +7,7 @@
 //! Times are arguments, in milliseconds since 1970 (UTC).
 
 mod assessed;
+mod attributes;
 mod catalog;
 mod change;
 mod cluster;
@@ -19,6 +20,7 @@ mod plan;
 mod principal;
 mod registries;
 mod repository;
+mod retention;
 mod saved_query;
 mod sqlite;
 mod tenancy;
@@ -26,6 +28,7 @@ mod upload;
 mod usage;
 
 pub use assessed::{ResultCursor, ResultPage, StateCounts};
+pub use attributes::{Attributes, AttributesChange, DeleteError, Locked};
 pub use catalog::{DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
 pub use change::{Changes, ImageKey};
 pub use cluster::{Cluster, ReportedImage, RunningImage};
@@ -38,6 +41,7 @@ pub use plan::{Plan, PlanSetting, Tier};
 pub use principal::{AssignRole, KeepRole, Principal, RoleAssignment};
 pub use registries::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry};
 pub use repository::{BlobUse, LinkedBlob, UnlinkBlob};
+pub use retention::{Pull, Removal, RetentionRule};
 pub use saved_query::SavedQuery;
 pub use sqlite::{Durability, Metastore};
 pub use tenancy::{Registry, RegistryId, ResourceGroup, Subscription};

@@ -5,9 +5,13 @@ use std::collections::BTreeMap;
 use oci::{Digest, MediaType, Reference, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::attributes::{
+    check_manifest_deletable, check_repository_writable, check_tag_deletable, check_tag_movable,
+};
 use crate::job::enqueue;
 use crate::repository::{ensure_repository, parse_digest, repository_id};
-use crate::{Error, JobKind, Metastore, RegistryId};
+use crate::retention::{note_untagged, remove_tag};
+use crate::{DeleteError, Error, JobKind, Locked, Metastore, RegistryId};
 
 /// What a manifest is, as far as scanning cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -83,6 +87,9 @@ pub enum PutManifestError {
         /// What is missing.
         missing: Vec<Digest>,
     },
+    /// An attribute forbids it.
+    #[error(transparent)]
+    Locked(#[from] Locked),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] Error),
@@ -105,6 +112,8 @@ pub struct StoredManifest {
     pub kind: ManifestKind,
     /// Its exact bytes.
     pub bytes: Vec<u8>,
+    /// False: an attribute of the repository, the manifest or the tag that was asked for forbids pulls.
+    pub is_readable: bool,
 }
 
 /// A manifest that points at another as its subject.
@@ -133,6 +142,7 @@ impl Metastore {
     pub async fn put_manifest(&self, put: PutManifest) -> Result<(), PutManifestError> {
         self.write(move |rows| {
             let repository_id = ensure_repository(rows, put.registry, &put.repository, put.now_ms)?;
+            check_repository_writable(rows, repository_id, &put.repository)??;
             let missing = missing_content(rows, repository_id, &put)?;
             if !missing.is_empty() {
                 return Err(PutManifestError::ContentUnknown { missing });
@@ -174,6 +184,10 @@ impl Metastore {
                 .execute(params![repository_id, digest, put.now_ms, put.pushed_by])?;
             }
             for tag in &put.tags {
+                if check_tag_movable(rows, repository_id, (&put.repository, tag), &digest)?? {
+                    continue;
+                }
+                note_untagged(rows, repository_id, tag, &digest, put.now_ms)?;
                 rows.prepare_cached(
                     "INSERT INTO tag (repository_id, name, digest, updated_ms) VALUES (?1, ?2, ?3, ?4)
                      ON CONFLICT DO UPDATE SET digest = excluded.digest, updated_ms = excluded.updated_ms",
@@ -207,8 +221,12 @@ impl Metastore {
                     "manifest.digest = (SELECT digest FROM tag WHERE repository_id = ?1 AND name = ?2)"
                 }
             };
+            // A tag's name is never a digest.
             let sql = format!(
-                "SELECT digest, media_type, kind, bytes FROM manifest WHERE repository_id = ?1 AND {by}"
+                "SELECT digest, media_type, kind, bytes,
+                        (locks | (SELECT locks FROM repository WHERE id = ?1)
+                         | coalesce((SELECT locks FROM tag WHERE repository_id = ?1 AND name = ?2), 0)) & 8 = 0
+                 FROM manifest WHERE repository_id = ?1 AND {by}"
             );
             let found = rows
                 .prepare_cached(&sql)?
@@ -228,7 +246,7 @@ impl Metastore {
         self.read(move |rows| {
             let found = rows
                 .prepare_cached(
-                    "SELECT digest, media_type, kind, bytes FROM manifest WHERE digest = ?1 LIMIT 1",
+                    "SELECT digest, media_type, kind, bytes, TRUE FROM manifest WHERE digest = ?1 LIMIT 1",
                 )?
                 .query_row([digest], stored_manifest)
                 .optional()?;
@@ -241,16 +259,18 @@ impl Metastore {
     /// verdict and findings go too. `false`: the repository does not hold it.
     ///
     /// # Errors
-    /// [`Error`] if the store fails.
+    /// [`DeleteError`].
     pub async fn delete_manifest(
         &self,
         registry: RegistryId,
         repository: &Repository,
         digest: &Digest,
-    ) -> Result<bool, Error> {
-        let (repository, digest) = (repository.clone(), digest.to_string());
+    ) -> Result<bool, DeleteError> {
+        let (repository, digest) = (repository.clone(), digest.clone());
         self.write(move |rows| {
             let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(false) };
+            check_manifest_deletable(rows, repository_id, &repository, &digest)?;
+            let digest = digest.to_string();
             let gone = rows
                 .prepare_cached("DELETE FROM manifest WHERE repository_id = ?1 AND digest = ?2")?
                 .execute(params![repository_id, digest])?;
@@ -266,20 +286,19 @@ impl Metastore {
     /// Removes a tag; its manifest and other tags stay. `false`: there was none.
     ///
     /// # Errors
-    /// [`Error`] if the store fails.
+    /// [`DeleteError`].
     pub async fn delete_tag(
         &self,
         registry: RegistryId,
         repository: &Repository,
         tag: &Tag,
-    ) -> Result<bool, Error> {
+        now_ms: i64,
+    ) -> Result<bool, DeleteError> {
         let (repository, tag) = (repository.clone(), tag.clone());
         self.write(move |rows| {
             let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(false) };
-            let gone = rows
-                .prepare_cached("DELETE FROM tag WHERE repository_id = ?1 AND name = ?2")?
-                .execute(params![repository_id, tag.as_str()])?;
-            Ok(gone == 1)
+            check_tag_deletable(rows, repository_id, &repository, &tag)?;
+            Ok(remove_tag(rows, repository_id, &tag, now_ms)?)
         })
         .await
     }
@@ -299,7 +318,7 @@ impl Metastore {
         self.read(move |rows| {
             let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
             let mut statement = rows.prepare_cached(
-                "SELECT name FROM tag WHERE repository_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
+                "SELECT name FROM tag WHERE repository_id = ?1 AND name > ?2 AND locks & 4 = 0 ORDER BY name LIMIT ?3",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let names = statement
@@ -331,7 +350,7 @@ impl Metastore {
             };
             let mut statement = rows.prepare_cached(
                 "SELECT digest, media_type, length(bytes), artifact_type, annotations FROM manifest
-                 WHERE repository_id = ?1 AND subject = ?2 ORDER BY digest",
+                 WHERE repository_id = ?1 AND subject = ?2 AND locks & 4 = 0 ORDER BY digest",
             )?;
             let found = statement.query_map(params![repository_id, subject], |row| {
                 Ok((
@@ -388,19 +407,20 @@ fn plan_is_on(rows: &Connection, registry: RegistryId) -> Result<bool, Error> {
         .exists([registry.0])?)
 }
 
-pub(crate) type RawManifest = (String, String, String, Vec<u8>);
+pub(crate) type RawManifest = (String, String, String, Vec<u8>, bool);
 
 fn stored_manifest(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawManifest> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
 }
 
 pub(crate) fn parse_manifest(
-    (digest, media_type, kind, bytes): RawManifest,
+    (digest, media_type, kind, bytes, is_readable): RawManifest,
 ) -> Result<StoredManifest, Error> {
     Ok(StoredManifest {
         digest: parse_digest(&digest)?,
         media_type: MediaType::new(&media_type),
         kind: ManifestKind::from_name(&kind)?,
         bytes,
+        is_readable,
     })
 }

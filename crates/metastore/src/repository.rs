@@ -27,6 +27,8 @@ pub struct LinkedBlob {
     pub linked_ms: i64,
     /// Whether a manifest of the repository needs it.
     pub is_needed: bool,
+    /// False: an attribute of the repository forbids pulls.
+    pub is_readable: bool,
 }
 
 /// A blob that is in the blob store, and whether any repository links it.
@@ -56,7 +58,8 @@ impl Metastore {
             let mut statement = rows.prepare_cached(
                 "SELECT blob.size, link.linked_ms,
                         EXISTS (SELECT 1 FROM manifest_reference AS needed
-                                WHERE needed.repository_id = link.repository_id AND needed.target = link.digest)
+                                WHERE needed.repository_id = link.repository_id AND needed.target = link.digest),
+                        repository.locks & 8 = 0
                  FROM repository
                  JOIN repository_blob AS link ON link.repository_id = repository.id
                  JOIN blob ON blob.digest = link.digest
@@ -64,7 +67,12 @@ impl Metastore {
             )?;
             Ok(statement
                 .query_row(params![registry.0, repository.as_str(), digest], |row| {
-                    Ok(LinkedBlob { size: row.get(0)?, linked_ms: row.get(1)?, is_needed: row.get(2)? })
+                    Ok(LinkedBlob {
+                        size: row.get(0)?,
+                        linked_ms: row.get(1)?,
+                        is_needed: row.get(2)?,
+                        is_readable: row.get(3)?,
+                    })
                 })
                 .optional()?)
         })
@@ -340,7 +348,8 @@ impl Metastore {
     ) -> Result<Vec<Repository>, Error> {
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
-                "SELECT name FROM repository WHERE registry_id = ?1 AND name > ?2 ORDER BY name LIMIT ?3",
+                "SELECT name FROM repository
+                 WHERE registry_id = ?1 AND name > ?2 AND locks & 4 = 0 ORDER BY name LIMIT ?3",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let names = statement

@@ -79,7 +79,13 @@ impl Needed {
                 (None, &[("GET", Access::Catalog), ("HEAD", Access::Catalog)])
             }
             Target::AcrRepository(name) | Target::AcrManifest(name, _) | Target::AcrTag(name, _) => {
-                (Some(name), &[("GET", Access::Pull), ("HEAD", Access::Pull), ("DELETE", Access::Delete)])
+                let methods = &[
+                    ("GET", Access::Pull),
+                    ("HEAD", Access::Pull),
+                    ("PATCH", Access::Push),
+                    ("DELETE", Access::Delete),
+                ];
+                (Some(name), methods)
             }
             Target::Tags(name)
             | Target::Referrers(name, _)

@@ -1,12 +1,13 @@
 //! Azure Container Registry's data plane beside `/v2/`: what `azure-containerregistry` and
-//! `az acr repository` read and delete. Attributes are shown, and cannot be changed.
+//! `az acr repository` read, lock and delete.
 
 use auth::Access;
+use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::LINK;
 use axum::response::{IntoResponse as _, Response};
-use metastore::{ManifestRow, Order, TagRow};
-use oci::{Content, Digest, ImageConfig, Manifest, Repository, Tag};
+use metastore::{Attributes, AttributesChange, ManifestRow, Order, TagRow};
+use oci::{Content, Digest, ImageConfig, Manifest, Reference, Repository, Tag};
 use serde_json::{Value, json};
 
 use crate::Api;
@@ -40,15 +41,19 @@ impl Api {
             "lastUpdateTime": time(row.updated_ms),
             "manifestCount": row.manifests,
             "tagCount": row.tags,
-            "changeableAttributes": attributes(),
+            "changeableAttributes": attributes(row.attributes),
         });
         Ok(axum::Json(document).into_response())
     }
 
     /// With all its manifests and tags.
     pub(crate) async fn acr_delete_repository(&self, repository: &Repository) -> Result<Response, ApiError> {
-        let deleted =
-            self.registry.delete_repository(self.id, repository).await?.ok_or_else(|| unknown(repository))?;
+        let deleted = self
+            .registry
+            .delete_repository(self.id, repository)
+            .await
+            .map_err(|error| ApiError::from(error).in_acr())?;
+        let deleted = deleted.ok_or_else(|| unknown(repository))?;
         let document = json!({ "manifestsDeleted": deleted.manifests, "tagsDeleted": deleted.tags });
         Ok((StatusCode::ACCEPTED, axum::Json(document)).into_response())
     }
@@ -122,6 +127,29 @@ impl Api {
         Ok(axum::Json(document).into_response())
     }
 
+    /// Locks and unlocks a repository, or what `reference` names in it, and shows it.
+    pub(crate) async fn acr_change(
+        &self,
+        host: &str,
+        repository: &Repository,
+        reference: Option<&str>,
+        request: Request,
+    ) -> Result<Response, ApiError> {
+        let change = requested(request).await?;
+        let parsed: Option<Reference> = reference
+            .map(|text| {
+                let unknown = || ApiError::not_found("MANIFEST_UNKNOWN", format!("there is no {text} here"));
+                text.parse().map_err(|_: oci::InvalidReference| unknown())
+            })
+            .transpose()?;
+        self.registry.change_attributes(self.id, repository, parsed.clone(), change).await?;
+        match (parsed, reference) {
+            (Some(Reference::Digest(_)), Some(digest)) => self.acr_manifest(host, repository, digest).await,
+            (Some(Reference::Tag(_)), Some(tag)) => self.acr_tag(host, repository, tag).await,
+            _ => self.acr_repository(host, repository).await,
+        }
+    }
+
     async fn manifest_attributes(
         &self,
         repository: &Repository,
@@ -134,7 +162,7 @@ impl Api {
             "lastUpdateTime": time(row.pushed_ms),
             "mediaType": row.media_type.as_str(),
             "tags": row.tags,
-            "changeableAttributes": attributes(),
+            "changeableAttributes": attributes(row.attributes),
         });
         // What is stored was valid once; what it lists is said as far as it is there.
         if let Ok(manifest) = Manifest::parse(&row.media_type, row.bytes.clone())
@@ -144,7 +172,11 @@ impl Api {
             attributes["imageSize"] = size.into();
             attributes["configMediaType"] = config.media_type.as_str().into();
             if config.media_type.is_image_config() && config.size <= CONFIG_BYTES_MAX {
-                let blob = self.registry.blob(self.id, repository, &config.digest).await?;
+                let blob = match self.registry.blob(self.id, repository, &config.digest).await {
+                    // Its properties are shown, and nothing of what it holds.
+                    Err(registry::StoreError::Locked(_)) => None,
+                    blob => blob?,
+                };
                 if let Some(config) = blob.and_then(|blob| ImageConfig::parse(&blob.whole()).ok()) {
                     attributes["os"] = config.os.into();
                     attributes["architecture"] = config.architecture.into();
@@ -188,12 +220,39 @@ fn tag_attributes(row: &TagRow) -> Value {
         "createdTime": time(row.updated_ms),
         "lastUpdateTime": time(row.updated_ms),
         "signed": false,
-        "changeableAttributes": attributes(),
+        "changeableAttributes": attributes(row.attributes),
     })
 }
 
-fn attributes() -> Value {
-    json!({ "deleteEnabled": true, "writeEnabled": true, "readEnabled": true, "listEnabled": true })
+fn attributes(attributes: Attributes) -> Value {
+    json!({
+        "deleteEnabled": attributes.delete_enabled,
+        "writeEnabled": attributes.write_enabled,
+        "readEnabled": attributes.read_enabled,
+        "listEnabled": attributes.list_enabled,
+    })
+}
+
+/// What a `PATCH` asks for; members that are not attributes are left alone.
+async fn requested(request: Request) -> Result<AttributesChange, ApiError> {
+    let bad = |message: &str| ApiError::bad("UNSUPPORTED", message);
+    let body = axum::body::to_bytes(request.into_body(), PATCH_BYTES_MAX).await;
+    let body = body.map_err(|_| bad("the attributes are too large, or their body broke off"))?;
+    let body: Value = serde_json::from_slice(&body).map_err(|_| bad("the attributes are no JSON"))?;
+    let flag = |name: &str| match body.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(value)) => Ok(Some(*value)),
+        Some(_) => Err(bad(&format!("{name} must be true or false"))),
+    };
+    if !body.is_object() {
+        return Err(bad("the attributes must be an object"));
+    }
+    Ok(AttributesChange {
+        delete_enabled: flag("deleteEnabled")?,
+        write_enabled: flag("writeEnabled")?,
+        list_enabled: flag("listEnabled")?,
+        read_enabled: flag("readEnabled")?,
+    })
 }
 
 fn order(parameters: &Parameters) -> Order {
@@ -239,4 +298,5 @@ fn time(ms: i64) -> String {
 }
 
 const PAGE_MAX: usize = 100;
+const PATCH_BYTES_MAX: usize = 64 << 10;
 const CONFIG_BYTES_MAX: u64 = 8 << 20;

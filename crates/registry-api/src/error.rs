@@ -29,6 +29,14 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, code, message)
     }
 
+    /// As Azure's registry answers what an attribute forbids, where its own clients ask.
+    pub(crate) fn in_acr(self) -> Self {
+        if self.code == "DENIED" && self.status == StatusCode::FORBIDDEN {
+            return Self { status: StatusCode::METHOD_NOT_ALLOWED, code: "UNSUPPORTED", ..self };
+        }
+        self
+    }
+
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -64,7 +72,10 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        Self::internal(&error)
+        match error {
+            StoreError::Locked(locked) => Self::new(StatusCode::FORBIDDEN, "DENIED", locked.to_string()),
+            error => Self::internal(&error),
+        }
     }
 }
 

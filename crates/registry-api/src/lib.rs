@@ -163,14 +163,17 @@ impl Api {
             Target::AcrTags(repository) => self.acr_tags(&host, &repository, &parameters).await,
             Target::AcrRepository(repository) => match method {
                 Method::DELETE => self.acr_delete_repository(&repository).await,
+                Method::PATCH => self.acr_change(&host, &repository, None, request).await,
                 _ => self.acr_repository(&host, &repository).await,
             },
             Target::AcrManifest(repository, digest) => match method {
-                Method::DELETE => self.delete_manifest(&repository, &digest).await,
+                Method::DELETE => self.delete_manifest(&repository, &digest).await.map_err(ApiError::in_acr),
+                Method::PATCH => self.acr_change(&host, &repository, Some(&digest), request).await,
                 _ => self.acr_manifest(&host, &repository, &digest).await,
             },
             Target::AcrTag(repository, tag) => match method {
-                Method::DELETE => self.delete_manifest(&repository, &tag).await,
+                Method::DELETE => self.delete_manifest(&repository, &tag).await.map_err(ApiError::in_acr),
+                Method::PATCH => self.acr_change(&host, &repository, Some(&tag), request).await,
                 _ => self.acr_tag(&host, &repository, &tag).await,
             },
             Target::Manifest(repository, reference) => match method {

@@ -26,6 +26,7 @@ impl Api {
         let reference = existing(reference)?;
         let stored = self.registry.manifest(self.id, repository, &reference).await?;
         let stored = stored.ok_or_else(|| unknown(&reference))?;
+        self.registry.note_pull(self.id, repository, &stored.digest);
         let caching = match reference {
             Reference::Digest(_) => IMMUTABLE,
             Reference::Tag(_) => HeaderValue::from_static("no-cache"),

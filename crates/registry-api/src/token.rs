@@ -149,10 +149,12 @@ impl Api {
                             Access::Delete | Access::Catalog => "delete",
                         };
                         // Clients that want to delete ask for `*`.
-                        let is_metadata = *access == Access::Pull;
-                        actions.split(',').any(|action| {
-                            action == word || action == "*" || (is_metadata && action == "metadata_read")
-                        })
+                        let metadata = match access {
+                            Access::Pull => "metadata_read",
+                            Access::Push => "metadata_write",
+                            Access::Delete | Access::Catalog => "delete",
+                        };
+                        actions.split(',').any(|action| [word, metadata, "*"].contains(&action))
                     };
                     let all = [Access::Pull, Access::Push, Access::Delete];
                     all.into_iter().filter(asked).filter(|access| self.may(caller, name, *access)).collect()

@@ -131,7 +131,7 @@ async fn tags_manifests_and_repositories_are_deleted_with_what_is_theirs() {
     let manifest = digest_of(&image(b"config", &[]));
     house.ask("DELETE", &format!("/acr/v1/b/_manifests/{manifest}"), &[], b"").await.is(202);
     house.get("/v2/b/manifests/1").await.is(404);
-    house.ask("PATCH", "/acr/v1/b", &[], b"{}").await.is(405);
+    house.ask("POST", "/acr/v1/b", &[], b"{}").await.is(405);
 }
 
 /// Azure's clients send each body once without credentials.
@@ -147,4 +147,71 @@ async fn a_refused_body_is_read_to_its_end() {
     let body = axum::body::Body::from_stream(futures_util::stream::iter(pieces));
     house.send("PATCH", "/v2/a/blobs/uploads/x", &[], body).await.is(401);
     assert_eq!(sent.load(std::sync::atomic::Ordering::Relaxed), 64);
+}
+
+#[tokio::test]
+async fn a_lock_refuses_what_it_forbids_until_it_is_lifted() {
+    let house = house().await;
+    house.push_blob("a", b"config").await;
+    let (first, second) = (image(b"config", &[]), {
+        let mut other = image(b"config", &[]);
+        other["annotations"] = json!({ "number": "2" });
+        other
+    });
+    house.push_manifest("a", "1", &first).await.is(201);
+    let digest = digest_of(&first).to_string();
+    let (tag, manifest, repository) =
+        ("/acr/v1/a/_tags/1".to_owned(), format!("/acr/v1/a/_manifests/{digest}"), "/acr/v1/a".to_owned());
+    let patch = async |path: &str, body: &str| house.ask("PATCH", path, &[], body.as_bytes()).await;
+
+    // A tag that may not be written is neither moved nor deleted, by whichever way.
+    let shown = patch(&tag, r#"{"writeEnabled":false}"#).await.is(200).json();
+    assert_eq!(shown["tag"]["changeableAttributes"]["writeEnabled"], false);
+    assert_eq!(shown["tag"]["changeableAttributes"]["deleteEnabled"], true);
+    let refused = house.push_manifest("a", "1", &second).await.is(403);
+    assert_eq!(refused.code(), "DENIED");
+    let message = refused.json()["errors"][0]["message"].as_str().unwrap().to_owned();
+    assert!(message.contains("tag a:1") && message.contains("writeEnabled"), "{message}");
+    house.get(&format!("/v2/a/manifests/{}", digest_of(&second))).await.is(404);
+    house.push_manifest("a", "1", &first).await.is(201);
+    house.ask("DELETE", "/v2/a/manifests/1", &[], b"").await.is(403);
+    house.ask("DELETE", &format!("/v2/a/manifests/{digest}"), &[], b"").await.is(403);
+    for path in [&tag, &manifest, &repository] {
+        assert_eq!(house.ask("DELETE", path, &[], b"").await.is(405).code(), "UNSUPPORTED");
+    }
+    patch(&tag, r#"{"writeEnabled":true}"#).await.is(200);
+
+    // What may not be listed or read.
+    patch(&tag, r#"{"listEnabled":false}"#).await.is(200);
+    assert_eq!(house.get("/v2/a/tags/list").await.is(200).json()["tags"], json!([]));
+    house.get("/v2/a/manifests/1").await.is(200);
+    patch(&tag, r#"{"listEnabled":true,"readEnabled":false}"#).await.is(200);
+    house.get("/v2/a/manifests/1").await.is(403);
+    house.get(&format!("/v2/a/manifests/{digest}")).await.is(200);
+    patch(&manifest, r#"{"readEnabled":false,"deleteEnabled":false}"#).await.is(200);
+    assert_eq!(house.get(&format!("/v2/a/manifests/{digest}")).await.is(403).code(), "DENIED");
+    house.ask("DELETE", &manifest, &[], b"").await.is(405);
+    patch(&manifest, r#"{"readEnabled":true,"deleteEnabled":true}"#).await.is(200);
+    patch(&tag, r#"{"readEnabled":true}"#).await.is(200);
+
+    // The repository's own.
+    let shown = patch(&repository, r#"{"writeEnabled":false,"listEnabled":false,"readEnabled":false}"#).await;
+    assert_eq!(shown.is(200).json()["changeableAttributes"]["writeEnabled"], false);
+    house.push_manifest("a", "new", &second).await.is(403);
+    house.get("/v2/a/manifests/1").await.is(403);
+    house.get(&format!("/v2/a/blobs/{}", Digest::sha256(b"config"))).await.is(403);
+    assert_eq!(house.get("/v2/_catalog").await.json()["repositories"], json!([]));
+    house.ask("DELETE", &tag, &[], b"").await.is(405);
+    patch(&repository, r#"{"writeEnabled":true,"listEnabled":true,"readEnabled":true}"#).await.is(200);
+    house.ask("DELETE", &repository, &[], b"").await.is(202);
+
+    for (path, body, status) in [
+        (&tag, "{}", 404),
+        (&repository, "{}", 404),
+        (&tag, "[]", 400),
+        (&tag, "nonsense", 400),
+        (&tag, r#"{"writeEnabled":1}"#, 400),
+    ] {
+        patch(path, body).await.is(status);
+    }
 }

@@ -1,6 +1,7 @@
 //! Manifests kept in memory: what tools ask for all day.
 //!
-//! Only this process changes manifests and tags while it serves. A reader that missed takes note of
+//! Only this process pushes while it serves; what the command line changes is noticed within a
+//! second. A reader that missed takes note of
 //! the generation before it asks the store, and puts its answer here only if no change was committed
 //! since: an answer can be old when it is given, never afterwards.
 
@@ -26,6 +27,8 @@ struct Inner {
     generation: u64,
     repositories: HashMap<Key, HashMap<Reference, Arc<StoredManifest>>>,
     bytes: usize,
+    /// What the store last said of changes by other programs.
+    elsewhere: i64,
 }
 
 /// When a reader began.
@@ -64,6 +67,18 @@ impl ManifestCache {
         inner.repositories.entry(key).or_default().insert(reference, Arc::clone(manifest));
     }
 
+    /// Forgets everything if another program has changed the rows since this was last called.
+    pub(crate) fn changed_elsewhere(&self, seen: i64) {
+        if self.inner.read().elsewhere == seen {
+            return;
+        }
+        let mut inner = self.inner.write();
+        inner.elsewhere = seen;
+        inner.generation += 1;
+        inner.repositories.clear();
+        inner.bytes = 0;
+    }
+
     /// Forgets a repository: a change of it has been committed.
     pub(crate) fn changed(&self, key: &Key) {
         let mut inner = self.inner.write();
@@ -95,6 +110,7 @@ mod tests {
             media_type: MediaType::new(MediaType::OCI_MANIFEST),
             kind: ManifestKind::Image,
             bytes: vec![0; len],
+            is_readable: true,
         })
     }
 

@@ -1,5 +1,6 @@
 //! What can go wrong, by what a caller can do about it.
 
+use metastore::{DeleteError, Locked};
 use oci::{Digest, InvalidManifest};
 
 /// The stores failed; it is not the caller's doing.
@@ -17,6 +18,18 @@ pub enum StoreError {
         /// Which blob.
         digest: Digest,
     },
+    /// An attribute forbids it: the one refusal that is the caller's to act on.
+    #[error(transparent)]
+    Locked(#[from] Locked),
+}
+
+impl From<DeleteError> for StoreError {
+    fn from(error: DeleteError) -> Self {
+        match error {
+            DeleteError::Locked(locked) => Self::Locked(locked),
+            DeleteError::Store(error) => Self::Metastore(error),
+        }
+    }
 }
 
 /// Why an upload could not begin, go on or end.

@@ -9,6 +9,7 @@ mod collect;
 mod error;
 mod manifests;
 mod observer;
+mod retention;
 mod sessions;
 mod sweep;
 mod uploads;
@@ -26,13 +27,14 @@ use std::sync::Arc;
 
 use blobstore::{Blob, BlobStore};
 use metastore::{
-    DeletedRepository, ManifestRow, Metastore, Order, Referrer, RegistryId, RepositoryRow, StoredManifest,
-    TagRow, UnlinkBlob,
+    Attributes, AttributesChange, DeletedRepository, ManifestRow, Metastore, Order, Referrer, RegistryId,
+    RepositoryRow, StoredManifest, TagRow, UnlinkBlob,
 };
 use oci::{Digest, Reference, Repository, Tag};
 
 use cache::ManifestCache;
 use collect::{LEASE_MS, Turns};
+use retention::Pulls;
 use sessions::Sessions;
 
 /// The time, in milliseconds since 1970 (UTC).
@@ -51,6 +53,7 @@ pub struct Registry {
     manifests: Arc<ManifestCache>,
     turns: Arc<Turns>,
     sparse_indexes: bool,
+    pulls: Arc<Pulls>,
 }
 
 impl Registry {
@@ -74,6 +77,7 @@ impl Registry {
             manifests: Arc::default(),
             turns: Arc::default(),
             sparse_indexes: false,
+            pulls: Arc::default(),
         }
     }
 
@@ -97,6 +101,9 @@ impl Registry {
         let Some(linked) = self.metastore.linked_blob(registry, repository, digest).await? else {
             return Ok(None);
         };
+        if !linked.is_readable {
+            return Err(unreadable(format!("the repository {repository}")));
+        }
         // Rehashing each read would cost more than the read. A torn file shows by its length; a flipped
         // bit is found by every client, which hashes what it gets, and by `fsck`.
         if let Some(blob) = self.blobs.open_blob(digest).await?
@@ -200,7 +207,7 @@ impl Registry {
     /// The manifest that the reference names.
     ///
     /// # Errors
-    /// [`StoreError`] if the store fails.
+    /// [`StoreError`] if the store fails, or an attribute forbids pulls.
     pub async fn manifest(
         &self,
         registry: RegistryId,
@@ -209,14 +216,14 @@ impl Registry {
     ) -> Result<Option<Arc<StoredManifest>>, StoreError> {
         let key = (registry, repository.clone());
         let began = match self.manifests.get(&key, reference) {
-            Ok(manifest) => return Ok(Some(manifest)),
+            Ok(manifest) => return readable(repository, reference, manifest).map(Some),
             Err(began) => began,
         };
         let stored = self.metastore.manifest(registry, repository, reference).await?.map(Arc::new);
         if let Some(stored) = &stored {
             self.manifests.put(key, reference.clone(), stored, began);
         }
-        Ok(stored)
+        stored.map(|stored| readable(repository, reference, stored)).transpose()
     }
 
     /// Removes a manifest with all its tags, or a tag alone. `false`: there was none.
@@ -230,13 +237,14 @@ impl Registry {
         reference: &Reference,
     ) -> Result<bool, StoreError> {
         let (metastore, name, reference) = (self.metastore.clone(), repository.clone(), reference.clone());
+        let now_ms = (self.clock)();
         let deleting = async move {
-            match reference {
-                Reference::Digest(digest) => metastore.delete_manifest(registry, &name, &digest).await,
-                Reference::Tag(tag) => metastore.delete_tag(registry, &name, &tag).await,
-            }
+            Ok(match reference {
+                Reference::Digest(digest) => metastore.delete_manifest(registry, &name, &digest).await?,
+                Reference::Tag(tag) => metastore.delete_tag(registry, &name, &tag, now_ms).await?,
+            })
         };
-        Ok(self.change(registry, repository, deleting).await?)
+        self.change(registry, repository, deleting).await
     }
 
     /// The tags after `after`, in byte order, `limit` at most; `None`: no such repository.
@@ -346,8 +354,38 @@ impl Registry {
         repository: &Repository,
     ) -> Result<Option<DeletedRepository>, StoreError> {
         let (metastore, name) = (self.metastore.clone(), repository.clone());
-        let deleting = async move { metastore.delete_repository(registry, &name).await };
-        Ok(self.change(registry, repository, deleting).await?)
+        let deleting = async move { Ok(metastore.delete_repository(registry, &name).await?) };
+        self.change(registry, repository, deleting).await
+    }
+
+    /// Changes the attributes of a repository, or of what `reference` names in it, and returns what
+    /// they are then. `None`: there is no such thing.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn change_attributes(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        reference: Option<Reference>,
+        change: AttributesChange,
+    ) -> Result<Option<Attributes>, StoreError> {
+        let (metastore, name) = (self.metastore.clone(), repository.clone());
+        let changing = async move {
+            Ok(metastore.change_attributes(registry, &name, reference.as_ref(), change).await?)
+        };
+        self.change(registry, repository, changing).await
+    }
+
+    /// Forgets what is kept in memory if another program (the command line) has changed the rows. The
+    /// server asks every second.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn notice_changes(&self) -> Result<(), StoreError> {
+        let seen = self.metastore.foreign_changes().await?;
+        self.manifests.changed_elsewhere(seen);
+        Ok(())
     }
 
     /// The manifests that name `subject`; none if the repository or the subject is unknown.
@@ -362,4 +400,19 @@ impl Registry {
     ) -> Result<Vec<Referrer>, StoreError> {
         Ok(self.metastore.referrers(registry, repository, subject).await?)
     }
+}
+
+fn readable(
+    repository: &Repository,
+    reference: &Reference,
+    manifest: Arc<StoredManifest>,
+) -> Result<Arc<StoredManifest>, StoreError> {
+    if manifest.is_readable {
+        return Ok(manifest);
+    }
+    Err(unreadable(format!("{reference} in the repository {repository}")))
+}
+
+fn unreadable(what: String) -> StoreError {
+    StoreError::Locked(metastore::Locked { what, flag: "readEnabled" })
 }

@@ -69,6 +69,9 @@ impl Registry {
             metastore::PutManifestError::ContentUnknown { missing } => {
                 PutManifestError::ContentUnknown { missing }
             }
+            metastore::PutManifestError::Locked(locked) => {
+                PutManifestError::Store(StoreError::Locked(locked))
+            }
             metastore::PutManifestError::Store(error) => {
                 PutManifestError::Store(StoreError::Metastore(error))
             }

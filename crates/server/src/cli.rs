@@ -35,6 +35,14 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Read everything that is stored, and say what is lost or damaged. Fails if something is.
     Fsck(FsckArgs),
+    /// Protect repositories, manifests and tags from deletion, overwriting, listing or pulling.
+    #[command(subcommand)]
+    Lock(LockCommand),
+    /// Say what is removed by itself: old tags, images that nobody pulls, manifests without a tag.
+    #[command(subcommand)]
+    Retention(RetentionCommand),
+    /// Remove now what the retention rules say; with --dry-run, only show it and why.
+    Purge(PurgeArgs),
     /// Make, list and remove those who may log in: people, services, CI jobs.
     #[command(subcommand)]
     Principal(PrincipalCommand),
@@ -381,6 +389,103 @@ pub(crate) struct SourceArgs {
     /// The folder that holds Alpine's secdb, `vN.NN/main.json` and so on beneath it.
     #[arg(long, env = "LAZARET_ALPINE_URL", value_name = "URL", default_value = feeds::ALPINE_URL)]
     pub(crate) alpine_url: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LockCommand {
+    /// Show what is allowed.
+    Show {
+        /// `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
+        target: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Forbid something, or allow it again. A running server follows within a second.
+    Set {
+        /// `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
+        target: String,
+        #[command(flatten)]
+        attributes: AttributeArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// The attributes by their Azure names; what is not named stays.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct AttributeArgs {
+    /// Whether it can be deleted.
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) delete_enabled: Option<bool>,
+    /// Whether it can be pushed to, moved or deleted.
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) write_enabled: Option<bool>,
+    /// Whether lists show it.
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) list_enabled: Option<bool>,
+    /// Whether it can be pulled.
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) read_enabled: Option<bool>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RetentionCommand {
+    /// List the rules.
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Make or replace a rule. A tag goes if every condition on tags that is given holds.
+    Set {
+        /// The rule's name.
+        name: String,
+        #[command(flatten)]
+        rule: RetentionSetArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Remove a rule.
+    Remove {
+        /// The rule's name.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RetentionSetArgs {
+    /// The repositories it is for; `*` stands for any characters.
+    #[arg(long, value_name = "PATTERN", default_value = "*")]
+    pub(crate) repositories: String,
+    /// The tags it is for; `*` stands for any characters.
+    #[arg(long, value_name = "PATTERN", default_value = "*")]
+    pub(crate) tags: String,
+    /// Keep the newest of these tags in each repository.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) keep_newest: Option<u32>,
+    /// Tags go that were last moved this long ago.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) older_than_days: Option<u32>,
+    /// Tags go whose image was neither pushed nor pulled for this long.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) not_pulled_days: Option<u32>,
+    /// Manifests go that have been without a tag this long.
+    #[arg(long, value_name = "DAYS")]
+    pub(crate) untagged_days: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PurgeArgs {
+    /// Remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) format: Format,
 }
 
 /// How answers are printed.

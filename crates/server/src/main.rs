@@ -9,11 +9,13 @@ mod first_start;
 mod fsck_command;
 mod image_command;
 mod listen;
+mod lock_command;
 mod output;
 mod plan_command;
 mod principal_command;
 mod query_command;
 mod registry_command;
+mod retention_command;
 mod scan_command;
 mod serve;
 mod settings;
@@ -60,6 +62,11 @@ fn main() -> ExitCode {
             Command::Query(arguments) => query_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Usage(arguments) => usage_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Fsck(arguments) => fsck_command::run(arguments).await,
+            Command::Lock(command) => lock_command::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Retention(command) => retention_command::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Purge(arguments) => {
+                retention_command::purge(arguments).await.map(|()| ExitCode::SUCCESS)
+            }
             Command::Principal(command) => {
                 principal_command::principal(command).await.map(|()| ExitCode::SUCCESS)
             }

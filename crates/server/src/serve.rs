@@ -53,6 +53,8 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
         let stop = stop_jobs.clone();
         async move { jobs.run(scanner, workers, stop).await }
     });
+    tasks.spawn(record_pulls(house.registry.clone(), stop.clone()));
+    tasks.spawn(notice_changes(house.registry.clone(), stop.clone()));
     tasks.spawn(house.keep_fresh(settings.clone(), stop.clone()));
 
     told_to_stop().await?;
@@ -197,6 +199,9 @@ impl House {
             }
             if now >= collection_due {
                 collection_due = now + COLLECT_EVERY;
+                if let Err(error) = self.registry.purge().await {
+                    tracing::error!(error = %error, "the retention rules could not be carried out");
+                }
                 match self.registry.collect().await {
                     Ok(collected) => tracing::info!(?collected, "gave back what nothing needs"),
                     Err(error) => tracing::error!(error = %error, "space could not be given back"),
@@ -229,6 +234,35 @@ impl House {
                  there is a network and run `lazaret feeds import PATH...`"
             ),
             Err(error) => tracing::error!(error = %error, "the advisory snapshot could not be looked up"),
+        }
+    }
+}
+
+/// What the command line changes beside us must not be answered from memory.
+async fn notice_changes(registry: RegistryEngine, stop: CancellationToken) {
+    loop {
+        if let Err(error) = registry.notice_changes().await {
+            tracing::error!(error = %error, "changes by other programs could not be looked for");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(NOTICE_EVERY) => {}
+        }
+    }
+}
+
+/// When images were last pulled, written now and then and at the end.
+async fn record_pulls(registry: RegistryEngine, stop: CancellationToken) {
+    loop {
+        let is_last = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(RECORD_PULLS_EVERY) => false,
+        };
+        if let Err(error) = registry.record_pulls().await {
+            tracing::error!(error = %error, "the last pulls could not be recorded");
+        }
+        if is_last {
+            return;
         }
     }
 }
@@ -320,6 +354,12 @@ async fn told_to_stop() -> Result<(), Failure> {
 pub(crate) const WORKER: &str = "jailed-extractor";
 
 const DAY_MS: i64 = 86_400_000;
+
+/// As long as what the command line changed may still be answered from memory.
+const NOTICE_EVERY: Duration = Duration::from_secs(1);
+
+/// What a crash may forget.
+const RECORD_PULLS_EVERY: Duration = Duration::from_secs(60);
 
 /// A look at every link there is.
 const COLLECT_EVERY: Duration = Duration::from_secs(3600);

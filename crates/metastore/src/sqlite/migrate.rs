@@ -29,4 +29,6 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0004_change.sql"),
     include_str!("../../migrations/0005_saved_query.sql"),
     include_str!("../../migrations/0006_registries.sql"),
+    include_str!("../../migrations/0007_locks.sql"),
+    include_str!("../../migrations/0008_retention.sql"),
 ];

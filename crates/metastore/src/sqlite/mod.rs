@@ -56,6 +56,15 @@ impl Metastore {
         done.await.map_err(|_| Error::Closed)?
     }
 
+    /// A number that changes whenever another program has changed the database. All of this one's
+    /// changes go through one connection, which does not count its own.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn foreign_changes(&self) -> Result<i64, Error> {
+        self.write(|rows| Ok(rows.pragma_query_value(None, "data_version", |row| row.get(0))?)).await
+    }
+
     /// Runs `work` in a transaction of the writer. If it errs, nothing of it stays; if it succeeds,
     /// the answer comes after the commit.
     pub(crate) async fn write<T, E>(

@@ -1,0 +1,129 @@
+//! `lazaret retention` and `lazaret purge`: what is removed by itself, and what that would be now.
+
+use metastore::{Metastore, Registry, RetentionRule};
+use serde_json::json;
+
+use crate::cli::{Format, PurgeArgs, RetentionCommand, RetentionSetArgs};
+use crate::data::DataFolder;
+use crate::output::say;
+use crate::table::table;
+use crate::{Failure, now_ms};
+
+pub(crate) async fn run(command: RetentionCommand) -> Result<(), Failure> {
+    let (RetentionCommand::List { data, .. }
+    | RetentionCommand::Set { data, .. }
+    | RetentionCommand::Remove { data, .. }) = &command;
+    let metastore = DataFolder::existing(&data.path)?.metastore()?;
+    let registry = metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?;
+    match command {
+        RetentionCommand::List { format, .. } => list(&metastore, &registry, format).await,
+        RetentionCommand::Set { name, rule, .. } => {
+            let rule = checked(name, rule)?;
+            say!("rule {} is set; `lazaret purge --dry-run` shows what it removes", rule.name);
+            Ok(metastore.put_retention_rule(registry.id, rule).await?)
+        }
+        RetentionCommand::Remove { name, .. } => {
+            if metastore.delete_retention_rule(registry.id, &name).await? {
+                say!("rule {name} is removed");
+                return Ok(());
+            }
+            Err(format!("there is no rule {name}: `lazaret retention list` shows them").into())
+        }
+    }
+}
+
+/// Removes what the rules say, or only says it. A running server does the same every hour.
+pub(crate) async fn purge(arguments: PurgeArgs) -> Result<(), Failure> {
+    let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
+    let mut documents = Vec::new();
+    let mut rows = table(&["REPOSITORY", "REMOVED", "RULE", "REASON"]);
+    for registry in metastore.registries().await? {
+        for repository in metastore.every_repository(registry.id).await? {
+            let removals = if arguments.dry_run {
+                metastore.planned_removals(registry.id, &repository, now_ms()).await?
+            } else {
+                metastore.purge(registry.id, &repository, now_ms()).await?
+            };
+            for removal in removals {
+                documents.push(json!({
+                    "repository": repository,
+                    "reference": removal.reference.to_string(),
+                    "rule": removal.rule,
+                    "reason": removal.reason,
+                }));
+                rows.add_row([
+                    repository.to_string(),
+                    removal.reference.to_string(),
+                    removal.rule,
+                    removal.reason,
+                ]);
+            }
+        }
+    }
+    match (arguments.format, documents.len()) {
+        (Format::Json, _) => say!("{}", serde_json::to_string_pretty(&documents)?),
+        (Format::Table, 0) => say!("no rule removes anything now"),
+        (Format::Table, _) => say!("{rows}"),
+    }
+    Ok(())
+}
+
+fn checked(name: String, arguments: RetentionSetArgs) -> Result<RetentionRule, Failure> {
+    let RetentionSetArgs { repositories, tags, keep_newest, older_than_days, not_pulled_days, untagged_days } =
+        arguments;
+    let conditions = [keep_newest, older_than_days, not_pulled_days, untagged_days];
+    if conditions.iter().all(Option::is_none) {
+        return Err(
+            "a rule needs a condition: --keep-newest, --older-than-days, --not-pulled-days or --untagged-days"
+                .into(),
+        );
+    }
+    if [&name, &repositories, &tags].iter().any(|text| text.is_empty() || text.len() > TEXT_MAX) {
+        return Err(format!("names and patterns have 1 to {TEXT_MAX} bytes").into());
+    }
+    Ok(RetentionRule {
+        name,
+        repositories,
+        tags,
+        keep_newest,
+        older_than_days,
+        not_pulled_days,
+        untagged_days,
+    })
+}
+
+async fn list(metastore: &Metastore, registry: &Registry, format: Format) -> Result<(), Failure> {
+    let rules = metastore.retention_rules(registry.id).await?;
+    let mut documents = Vec::new();
+    let mut rows =
+        table(&["RULE", "REPOSITORIES", "TAGS", "KEEP NEWEST", "OLDER THAN", "NOT PULLED", "UNTAGGED"]);
+    for rule in rules {
+        documents.push(json!({
+            "name": rule.name,
+            "repositories": rule.repositories,
+            "tags": rule.tags,
+            "keepNewest": rule.keep_newest,
+            "olderThanDays": rule.older_than_days,
+            "notPulledDays": rule.not_pulled_days,
+            "untaggedDays": rule.untagged_days,
+        }));
+        let shown = |value: Option<u32>| value.map_or_else(|| "-".to_owned(), |value| value.to_string());
+        rows.add_row([
+            rule.name,
+            rule.repositories,
+            rule.tags,
+            shown(rule.keep_newest),
+            shown(rule.older_than_days),
+            shown(rule.not_pulled_days),
+            shown(rule.untagged_days),
+        ]);
+    }
+    match format {
+        Format::Json => say!("{}", serde_json::to_string_pretty(&documents)?),
+        Format::Table => say!("{rows}"),
+    }
+    Ok(())
+}
+
+/// As long as a repository's name may be.
+const TEXT_MAX: usize = 255;

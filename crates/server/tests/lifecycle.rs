@@ -1,0 +1,39 @@
+//! What is set by the command line holds in the running server.
+
+use std::time::{Duration, Instant};
+
+use testkit::{Server, ServerOptions, image};
+
+const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_set_beside_the_server_holds_in_it_and_after_a_crash() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    let client = server.client();
+    let (first, second) = (image().layer(&[("a", "1")]), image().layer(&[("a", "2")]));
+    client.push("app", "1", &first).await.expect("pushes");
+    // Now it is in the server's memory.
+    assert_eq!(client.get("/v2/app/manifests/1").await.expect("answers").status(), 200);
+
+    let set = |flag: &str| {
+        let output = server.command(&["lock", "set", "app:1", flag]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    set("--read-enabled=false");
+    let began = Instant::now();
+    while client.get("/v2/app/manifests/1").await.expect("answers").status() != 403 {
+        assert!(began.elapsed() < Duration::from_secs(20), "it still answers from memory");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    set("--read-enabled=true");
+    set("--write-enabled=false");
+    assert!(client.push("app", "1", &second).await.is_err(), "a locked tag does not move");
+
+    let server = Server::start(server.kill());
+    let client = server.client();
+    assert!(client.push("app", "1", &second).await.is_err(), "a lock survives a crash");
+    let held = client.get("/v2/app/manifests/1").await.expect("answers");
+    assert_eq!(held.bytes().await.expect("a body"), first.manifest());
+    assert!(!server.command(&["lock", "show", "app:absent"]).status.success());
+}
