@@ -14,7 +14,8 @@ CREATE TRIGGER change_manifest_insert AFTER INSERT ON manifest BEGIN
   DELETE FROM change WHERE repository_id = new.repository_id AND digest = new.digest;
   INSERT INTO change (repository_id, digest) VALUES (new.repository_id, new.digest);
 END;
-CREATE TRIGGER change_manifest_update AFTER UPDATE ON manifest BEGIN
+-- When it was last pulled is no matter here.
+CREATE TRIGGER change_manifest_update AFTER UPDATE OF kind, media_type, pushed_ms ON manifest BEGIN
   DELETE FROM change WHERE repository_id = new.repository_id AND digest = new.digest;
   INSERT INTO change (repository_id, digest) VALUES (new.repository_id, new.digest);
 END;

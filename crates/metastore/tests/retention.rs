@@ -38,6 +38,7 @@ impl Rows {
         let digest = Digest::sha256(text.as_bytes());
         self.names.borrow_mut().insert(digest.to_string(), text);
         let mut put = PutManifest {
+            is_sparse: false,
             registry: self.registry,
             repository: app(),
             digest,
