@@ -36,6 +36,11 @@ enum Op {
     Join(&'static str),
     Union,
     Expand,
+    /// `mv-apply e = d.l on (summarize z = sum(e))`
+    Apply,
+    Lookup,
+    Rename(usize),
+    KeepOnly(Vec<usize>),
     Parse,
 }
 
@@ -77,6 +82,10 @@ fn op() -> impl Strategy<Value = Op> {
         kind.prop_map(Op::Join),
         Just(Op::Union),
         Just(Op::Expand),
+        Just(Op::Apply),
+        Just(Op::Lookup),
+        (0_usize..8).prop_map(Op::Rename),
+        places().prop_map(Op::KeepOnly),
         Just(Op::Parse),
     ]
 }
@@ -366,6 +375,58 @@ fn applied(op: &Op, rows: &Rows, right: &Rows, all: &Rows) -> Option<(String, Ro
             let names: Vec<String> = out.columns.iter().map(|(name, _)| name.clone()).collect();
             out.keep(&names);
             "mv-expand e = d.l".to_owned()
+        }
+        Op::Apply => {
+            if rows.kind("d") != Type::Dynamic || !rows.has("d") {
+                return None;
+            }
+            let sum = |row: &Row| match get(row, "d").member("l") {
+                Some(Value::Array(items)) if items.is_empty() => None,
+                Some(Value::Array(items)) => Some(items.iter().filter_map(Value::as_long).sum()),
+                // Nothing makes one row of nothing, whose sum is nought.
+                _ => Some(0),
+            };
+            out.rows.retain(|row| sum(row).is_some());
+            out.set("z", Type::Long, |row| Value::Long(sum(row).expect("kept")));
+            "mv-apply e = d.l to typeof(long) on (summarize z = sum(e))".to_owned()
+        }
+        Op::Lookup => {
+            if !is_number("k") || rows.has("u") || rows.columns.len() > 12 {
+                return None;
+            }
+            out = joined("leftouter", rows, right);
+            let names: Vec<String> =
+                rows.columns.iter().map(|(name, _)| name.clone()).chain(["u".to_owned()]).collect();
+            out.keep(&names);
+            "lookup (U) on k".to_owned()
+        }
+        Op::Rename(place) => {
+            let old = rows.columns[place % rows.columns.len()].0.clone();
+            if rows.has("r") {
+                return None;
+            }
+            for (name, _) in out.columns.iter_mut() {
+                if *name == old {
+                    "r".clone_into(name);
+                }
+            }
+            for (name, _) in out.rows.iter_mut().flatten() {
+                if *name == old {
+                    "r".clone_into(name);
+                }
+            }
+            format!("project-rename r = {old}")
+        }
+        Op::KeepOnly(places) => {
+            let names = rows.chosen(places);
+            let kept: Vec<String> = rows
+                .columns
+                .iter()
+                .map(|(name, _)| name.clone())
+                .filter(|name| names.contains(name))
+                .collect();
+            out.keep(&kept);
+            format!("project-keep {}", names.join(", "))
         }
         Op::Parse => {
             if rows.kind("s") != Type::String || !rows.has("s") {

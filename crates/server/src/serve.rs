@@ -13,6 +13,7 @@ use query_api::{Graph, Tables};
 use registry::Registry as RegistryEngine;
 use sandbox::{Jail, JailLimits};
 use scanner::{Advisories, LayerReader, ReaderLimits, Scanner, UploadReader};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::data::DataFolder;
@@ -38,6 +39,8 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     let tenancy = first_start(&data, &metastore, now_ms()).await?;
     let house = House::build(&data, &settings, metastore, &tenancy).await?;
     house.recover(&data).await?;
+    // Before anybody is told that it serves: who stops it then is heard.
+    let told = Told::listen()?;
     say_hello(&settings, &plain, &secure, &tenancy);
 
     let stop = CancellationToken::new();
@@ -57,7 +60,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     tasks.spawn(notice_changes(house.registry.clone(), stop.clone()));
     tasks.spawn(house.keep_fresh(settings.clone(), stop.clone()));
 
-    told_to_stop().await?;
+    told.to_stop().await;
     tracing::info!("stopping: requests under way may end");
     stop.cancel();
     while tasks.join_next().await.is_some() {}
@@ -340,14 +343,23 @@ fn say_hello(settings: &Settings, plain: &Listener, secure: &Listener, tenancy: 
     say!("  lazaret image show app/web:1 --data {data}");
 }
 
-async fn told_to_stop() -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+/// The signals by which the server is told to stop, caught from here on.
+struct Told {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Told {
+    fn listen() -> Result<Self, Failure> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
-    Ok(())
+
+    async fn to_stop(mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// The hidden argument by which this program starts itself as the jailed extractor.
