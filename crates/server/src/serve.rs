@@ -60,7 +60,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     tasks.spawn(notice_changes(house.registry.clone(), stop.clone()));
     tasks.spawn(house.keep_fresh(settings.clone(), stop.clone()));
 
-    told.to_stop().await;
+    told.wait().await;
     tracing::info!("stopping: requests under way may end");
     stop.cancel();
     while tasks.join_next().await.is_some() {}
@@ -354,7 +354,7 @@ impl Told {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
-    async fn to_stop(mut self) {
+    async fn wait(mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
