@@ -319,7 +319,7 @@ async fn the_registrys_assessment_follows_its_images() {
     assert!(listed["value"][0]["properties"]["metadata"].is_null());
     let expanded = house.get("admin", &format!("{one}&%24expand=metadata")).await.is(200).body;
     assert_eq!(expanded["properties"]["metadata"]["severity"], "High");
-    house.metastore.delete_manifest(house.registry, &"a".parse().unwrap(), &bad).await.unwrap();
+    house.metastore.delete_manifest(house.registry, &"a".parse().unwrap(), &bad, 1).await.unwrap();
     assert_eq!(status().await["code"], "Healthy", "nothing to fix is left");
 }
 

@@ -117,10 +117,14 @@ impl Jobs {
         let Some(delay_ms) = delay_ms(job.attempts) else {
             return match work.give_up(job, &error).await {
                 Ok(()) => self.metastore.complete_job(job.id, (self.clock)()).await,
-                Err(error) => self.metastore.retry_job(job.id, error, (self.clock)() + LAST_DELAY_MS).await,
+                Err(error) => {
+                    let now_ms = (self.clock)();
+                    self.metastore.retry_job(job.id, error, now_ms + LAST_DELAY_MS, now_ms).await
+                }
             };
         };
-        self.metastore.retry_job(job.id, error, (self.clock)() + delay_ms).await
+        let now_ms = (self.clock)();
+        self.metastore.retry_job(job.id, error, now_ms + delay_ms, now_ms).await
     }
 
     /// Runs the work and prolongs the lease for as long as it takes.

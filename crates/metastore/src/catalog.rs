@@ -1,13 +1,16 @@
 //! What a repository holds, as lists for people and tools.
 
+use std::sync::Arc;
+
 use oci::{Digest, MediaType, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::attributes::check_repository_deletable;
+use crate::event::Outbox;
 use crate::image::tags_of;
 use crate::manifest::parse_manifest;
 use crate::repository::{parse_digest, repository_id};
-use crate::{Attributes, DeleteError, Error, Metastore, RegistryId, StoredManifest};
+use crate::{Attributes, DeleteError, Error, EventAction, Metastore, RegistryId, StoredManifest};
 
 /// A repository in figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -276,8 +279,9 @@ impl Metastore {
         &self,
         registry: RegistryId,
         repository: &Repository,
+        now_ms: i64,
     ) -> Result<Option<DeletedRepository>, DeleteError> {
-        let repository = repository.clone();
+        let (repository, origin) = (repository.clone(), Arc::clone(&self.origin));
         self.write(move |rows| {
             let Some(id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
             check_repository_deletable(rows, id, &repository)?;
@@ -291,6 +295,11 @@ impl Metastore {
                     .map(|name| name.parse().map_err(|_| Error::Damaged { what: "tag" }))
                     .collect::<Result<_, _>>()?,
             };
+            if let Some(outbox) = Outbox::open(rows, registry.0, &[EventAction::Delete], &origin, now_ms)? {
+                for digest in &deleted.manifests {
+                    outbox.deleted(id, &repository, digest)?;
+                }
+            }
             rows.execute("DELETE FROM manifest WHERE repository_id = ?1", [id])?;
             for digest in &deleted.manifests {
                 rows.prepare_cached(

@@ -1,5 +1,7 @@
 //! Inventories, verdicts and findings: what is known of images.
 
+use std::sync::Arc;
+
 use assessment::{Cause, Finding, ImageState, Verdict};
 use inventory::{EXTRACTOR, ImageInventory, LayerInventory};
 use oci::{Digest, Reference, Repository, Tag};
@@ -9,6 +11,7 @@ use crate::feed::SNAPSHOT;
 use crate::repository::parse_digest;
 use crate::tenancy::setting;
 use crate::usage::{Judged, meter};
+use crate::watched::Watched;
 use crate::{Error, Metastore, RegistryId};
 
 /// A verdict to be stored, with what it rests on.
@@ -184,6 +187,7 @@ impl Metastore {
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn put_verdict(&self, write: VerdictWrite) -> Result<bool, Error> {
+        let origin = Arc::clone(&self.origin);
         self.write(move |rows| {
             let current = setting(rows, SNAPSHOT)?;
             let snapshot = write.snapshot.as_ref().map(ToString::to_string);
@@ -194,6 +198,7 @@ impl Metastore {
             if !rows.prepare_cached("SELECT 1 FROM manifest WHERE digest = ?1 LIMIT 1")?.exists([&image])? {
                 return Ok(true);
             }
+            let watched = Watched::begin(rows, &image)?;
             let inventory = write.inventory.to_json();
             let causes = serde_json::json!(write.verdict.causes).to_string();
             rows.prepare_cached(
@@ -226,6 +231,7 @@ impl Metastore {
                 key.execute([namespace, package, &image])?;
             }
             meter(rows, &image, Judged::Now, write.now_ms)?;
+            watched.end(rows, &origin, write.now_ms)?;
             Ok(true)
         })
         .await

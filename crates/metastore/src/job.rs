@@ -1,7 +1,10 @@
 //! The rows of the job queue. What a job means is for the engines to know.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::watched::Watched;
 use crate::{Error, Metastore};
 
 /// What is to be done.
@@ -115,11 +118,17 @@ impl Metastore {
     ///
     /// # Errors
     /// [`Error`] if the store fails.
-    pub async fn retry_job(&self, job: i64, error: String, due_ms: i64) -> Result<(), Error> {
+    pub async fn retry_job(&self, job: i64, error: String, due_ms: i64, now_ms: i64) -> Result<(), Error> {
+        let origin = Arc::clone(&self.origin);
         self.write(move |rows| {
+            let scanned = rows
+                .prepare_cached("SELECT key FROM job WHERE id = ?1 AND kind = 'scan'")?
+                .query_row([job], |row| row.get::<_, String>(0))
+                .optional()?;
+            let watched = scanned.map(|image| Watched::begin(rows, &image)).transpose()?;
             rows.prepare_cached("UPDATE job SET state = 'ready', error = ?2, due_ms = ?3 WHERE id = ?1")?
                 .execute(params![job, error, due_ms])?;
-            Ok(())
+            watched.map_or(Ok(()), |watched| watched.end(rows, &origin, now_ms))
         })
         .await
     }

@@ -1,6 +1,7 @@
 //! Manifests, their tags and referrers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use oci::{Digest, MediaType, Reference, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -8,10 +9,12 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::attributes::{
     check_manifest_deletable, check_repository_writable, check_tag_deletable, check_tag_movable,
 };
+use crate::event::Outbox;
+use crate::image::tags_of;
 use crate::job::enqueue;
 use crate::repository::{ensure_repository, parse_digest, repository_id};
 use crate::retention::{note_untagged, remove_tag};
-use crate::{DeleteError, Error, JobKind, Locked, Metastore, RegistryId};
+use crate::{DeleteError, Error, EventAction, EventTarget, JobKind, Locked, Metastore, Origin, RegistryId};
 
 /// What a manifest is, as far as scanning cares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -140,6 +143,7 @@ impl Metastore {
     /// # Errors
     /// [`PutManifestError`].
     pub async fn put_manifest(&self, put: PutManifest) -> Result<(), PutManifestError> {
+        let origin = Arc::clone(&self.origin);
         self.write(move |rows| {
             let repository_id = ensure_repository(rows, put.registry, &put.repository, put.now_ms)?;
             check_repository_writable(rows, repository_id, &put.repository)??;
@@ -162,7 +166,7 @@ impl Metastore {
                     put.kind.name(),
                     put.media_type.as_str(),
                     put.artifact_type,
-                    put.subject.map(|subject| subject.to_string()),
+                    put.subject.as_ref().map(ToString::to_string),
                     annotations,
                     put.bytes,
                     put.now_ms,
@@ -194,6 +198,7 @@ impl Metastore {
                 )?
                 .execute(params![repository_id, tag.as_str(), digest, put.now_ms])?;
             }
+            note_push(rows, repository_id, &put, &origin)?;
             if put.kind != ManifestKind::Index && plan_is_on(rows, put.registry)? {
                 enqueue(rows, JobKind::Scan, &digest, put.now_ms)?;
             }
@@ -265,11 +270,15 @@ impl Metastore {
         registry: RegistryId,
         repository: &Repository,
         digest: &Digest,
+        now_ms: i64,
     ) -> Result<bool, DeleteError> {
-        let (repository, digest) = (repository.clone(), digest.clone());
+        let (repository, digest, origin) = (repository.clone(), digest.clone(), Arc::clone(&self.origin));
         self.write(move |rows| {
             let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(false) };
             check_manifest_deletable(rows, repository_id, &repository, &digest)?;
+            if let Some(outbox) = Outbox::open(rows, registry.0, &[EventAction::Delete], &origin, now_ms)? {
+                outbox.deleted(repository_id, &repository, &digest)?;
+            }
             let digest = digest.to_string();
             let gone = rows
                 .prepare_cached("DELETE FROM manifest WHERE repository_id = ?1 AND digest = ?2")?
@@ -380,6 +389,34 @@ impl Metastore {
         })
         .await
     }
+}
+
+/// Tells the push to who wants to know: once for each tag, or once if there is none.
+fn note_push(rows: &Connection, repository_id: i64, put: &PutManifest, origin: &Origin) -> Result<(), Error> {
+    let actions = [EventAction::Push, EventAction::Quarantine];
+    let Some(outbox) = Outbox::open(rows, put.registry.0, &actions, origin, put.now_ms)? else {
+        return Ok(());
+    };
+    let digest = put.digest.to_string();
+    let tags: Vec<String> = tags_of(rows, repository_id, &digest)?.iter().map(ToString::to_string).collect();
+    let target = |tag: Option<&Tag>| EventTarget {
+        repository: put.repository.to_string(),
+        tag: tag.map(ToString::to_string),
+        tags: tags.clone(),
+        digest: digest.clone(),
+        media_type: put.media_type.to_string(),
+        size: put.bytes.len() as u64,
+    };
+    let pushed: Vec<EventTarget> = match put.tags.as_slice() {
+        [] => vec![target(None)],
+        tags => tags.iter().map(|tag| target(Some(tag))).collect(),
+    };
+    for target in pushed {
+        for action in actions {
+            outbox.put(action, target.clone(), None)?;
+        }
+    }
+    Ok(())
 }
 
 fn missing_content(rows: &Connection, repository_id: i64, put: &PutManifest) -> Result<Vec<Digest>, Error> {

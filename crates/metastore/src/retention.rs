@@ -4,12 +4,14 @@
 //! stays; what an index that stays lists, and what refers to a manifest that stays, stays with it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use oci::{Digest, Reference, Repository, Tag};
 use rusqlite::{Connection, params};
 
+use crate::event::Outbox;
 use crate::repository::{parse_digest, repository_id};
-use crate::{Error, Metastore, RegistryId};
+use crate::{Error, EventAction, Metastore, RegistryId};
 
 /// A rule of a registry. Tags go by `keep_newest`, `older_than_days` and `not_pulled_days`: a tag goes
 /// if every condition that is set holds; if none of the three is set, no tag goes. Manifests without a
@@ -145,7 +147,7 @@ impl Metastore {
         repository: &Repository,
         now_ms: i64,
     ) -> Result<Vec<Removal>, Error> {
-        let repository = repository.clone();
+        let (repository, origin) = (repository.clone(), Arc::clone(&self.origin));
         self.write(move |rows| {
             let Some(id) = repository_id(rows, registry, &repository)? else { return Ok(Vec::new()) };
             let rules = rules_for(rows, registry, &repository)?;
@@ -153,10 +155,16 @@ impl Metastore {
                 return Ok(Vec::new());
             }
             let removals = plan(&load(rows, id)?, &rules, now_ms);
+            let outbox = Outbox::open(rows, registry.0, &[EventAction::Delete], &origin, now_ms)?;
             for removal in &removals {
                 match &removal.reference {
                     Reference::Tag(tag) => drop(remove_tag(rows, id, tag, now_ms)?),
-                    Reference::Digest(digest) => remove_manifest(rows, id, digest)?,
+                    Reference::Digest(digest) => {
+                        if let Some(outbox) = &outbox {
+                            outbox.deleted(id, &repository, digest)?;
+                        }
+                        remove_manifest(rows, id, digest)?;
+                    }
                 }
             }
             Ok(removals)
@@ -434,7 +442,7 @@ fn age(since_ms: i64, now_ms: i64) -> i64 {
 }
 
 /// `*` stands for any characters, none included. Never slower than the product of the lengths.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(crate) fn matches(pattern: &str, text: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
     let Some(last) = parts.next_back() else { return rest.is_empty() };

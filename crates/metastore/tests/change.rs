@@ -101,7 +101,7 @@ async fn each_change_of_an_image_is_told_once() {
     rows.push("a", "two", &["1"]).await;
     let (changed, place) = rows.after(place).await;
     assert_eq!(changed, set(&[&one, &two]), "the tag left one and went to two");
-    rows.store.delete_manifest(rows.registry, &"a".parse().expect("works"), &two).await.expect("works");
+    rows.store.delete_manifest(rows.registry, &"a".parse().expect("works"), &two, 1).await.expect("works");
     let (changed, place) = rows.after(place).await;
     assert_eq!(changed, set(&[&two]), "a delete");
     let keys = rows.store.changes(0, 1000).await.expect("works").images;

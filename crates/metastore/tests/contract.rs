@@ -150,8 +150,8 @@ async fn a_manifest_needs_its_content_and_keeps_it() {
     assert_eq!(unlink().await.expect("asks"), UnlinkBlob::Referenced);
 
     let digest = Digest::sha256(b"m");
-    assert!(rows.store.delete_manifest(rows.registry, &name("a"), &digest).await.expect("deletes"));
-    assert!(!rows.store.delete_manifest(rows.registry, &name("a"), &digest).await.expect("asks"));
+    assert!(rows.store.delete_manifest(rows.registry, &name("a"), &digest, 1).await.expect("deletes"));
+    assert!(!rows.store.delete_manifest(rows.registry, &name("a"), &digest, 1).await.expect("asks"));
     assert_eq!(rows.store.tags(rows.registry, &name("a"), None, 9).await.expect("lists"), Some(Vec::new()));
     assert_eq!(unlink().await.expect("unlinks"), UnlinkBlob::Unlinked);
     assert_eq!(unlink().await.expect("asks"), UnlinkBlob::Unknown);
@@ -226,7 +226,7 @@ async fn a_job_is_claimed_once_and_again_when_its_lease_ends() {
     rows.store.put_manifest(rows.image("a", "m", Vec::new(), &[])).await.expect("stores");
     rows.store.complete_job(again.id, 111).await.expect("completes");
     let once_more = claim(112).await.expect("claims").expect("asked for meanwhile");
-    rows.store.retry_job(once_more.id, "broken".to_owned(), 500).await.expect("puts back");
+    rows.store.retry_job(once_more.id, "broken".to_owned(), 500, 400).await.expect("puts back");
     assert_eq!(claim(499).await.expect("asks"), None);
     let image = rows.store.images(rows.registry, None, 9).await.expect("lists");
     assert_eq!(image[0].failure.as_ref().expect("shown").error, "broken");
@@ -260,7 +260,7 @@ async fn a_verdict_rests_on_the_current_snapshot_or_is_refused() {
     assert_eq!(rows.store.images_holding(keys).await.expect("finds"), std::slice::from_ref(&image));
     assert_eq!(rows.store.snapshots_needed().await.expect("lists"), [snapshot.clone(), snapshot]);
 
-    rows.store.delete_manifest(rows.registry, &name("a"), &image).await.expect("deletes");
+    rows.store.delete_manifest(rows.registry, &name("a"), &image, 1).await.expect("deletes");
     assert_eq!(rows.store.verdict(&image).await.expect("reads"), None, "findings go with the image");
 }
 

@@ -27,8 +27,8 @@ use std::sync::Arc;
 
 use blobstore::{Blob, BlobStore};
 use metastore::{
-    Attributes, AttributesChange, DeletedRepository, ManifestRow, Metastore, Order, Referrer, RegistryId,
-    RepositoryRow, StoredManifest, TagRow, UnlinkBlob,
+    Attributes, AttributesChange, DeletedRepository, ManifestRow, Metastore, Order, Origin, Referrer,
+    RegistryId, RepositoryRow, StoredManifest, TagRow, UnlinkBlob,
 };
 use oci::{Digest, Reference, Repository, Tag};
 
@@ -79,6 +79,12 @@ impl Registry {
             sparse_indexes: false,
             pulls: Arc::default(),
         }
+    }
+
+    /// The same registry; what is changed through it is said to come from there.
+    #[must_use]
+    pub fn on_behalf_of(&self, origin: Origin) -> Self {
+        Self { metastore: self.metastore.on_behalf_of(origin), ..self.clone() }
     }
 
     /// Whether an index may name manifests that the repository does not hold: mirrors of some
@@ -240,7 +246,9 @@ impl Registry {
         let now_ms = (self.clock)();
         let deleting = async move {
             Ok(match reference {
-                Reference::Digest(digest) => metastore.delete_manifest(registry, &name, &digest).await?,
+                Reference::Digest(digest) => {
+                    metastore.delete_manifest(registry, &name, &digest, now_ms).await?
+                }
                 Reference::Tag(tag) => metastore.delete_tag(registry, &name, &tag, now_ms).await?,
             })
         };
@@ -353,8 +361,8 @@ impl Registry {
         registry: RegistryId,
         repository: &Repository,
     ) -> Result<Option<DeletedRepository>, StoreError> {
-        let (metastore, name) = (self.metastore.clone(), repository.clone());
-        let deleting = async move { Ok(metastore.delete_repository(registry, &name).await?) };
+        let (metastore, name, now_ms) = (self.metastore.clone(), repository.clone(), (self.clock)());
+        let deleting = async move { Ok(metastore.delete_repository(registry, &name, now_ms).await?) };
         self.change(registry, repository, deleting).await
     }
 

@@ -34,7 +34,7 @@ pub(crate) async fn run(command: RegistryCommand) -> Result<(), Failure> {
             let metastore = DataFolder::existing(&data.path)?.metastore()?;
             let deleted = metastore.deleted_registries().await?;
             let found = deleted.iter().find(|found| found.name.eq_ignore_ascii_case(&name));
-            purge(&metastore, found.ok_or_else(|| no_deleted(&name))?).await?;
+            purge(&metastore, found.ok_or_else(|| no_deleted(&name))?, now_ms()).await?;
             say!("{name} is gone for good");
             Ok(())
         }
@@ -45,7 +45,7 @@ pub(crate) async fn run(command: RegistryCommand) -> Result<(), Failure> {
 pub(crate) async fn purge_expired(metastore: &Metastore, now_ms: i64) -> Result<(), Failure> {
     for registry in metastore.deleted_registries().await? {
         if registry.deleted_ms.is_some_and(|deleted_ms| deleted_ms + RESTORABLE_MS < now_ms) {
-            purge(metastore, &registry).await?;
+            purge(metastore, &registry, now_ms).await?;
             tracing::info!(registry = registry.name, "a deleted registry was purged");
         }
     }
@@ -54,14 +54,14 @@ pub(crate) async fn purge_expired(metastore: &Metastore, now_ms: i64) -> Result<
 
 /// One repository at a time: pushes elsewhere go on between them, and a stop in the middle is gone on
 /// with the next time.
-async fn purge(metastore: &Metastore, registry: &Registry) -> Result<(), Failure> {
+async fn purge(metastore: &Metastore, registry: &Registry, now_ms: i64) -> Result<(), Failure> {
     loop {
         let repositories = metastore.repositories(registry.id, None, PURGE_PAGE).await?;
         if repositories.is_empty() {
             break;
         }
         for repository in repositories {
-            metastore.delete_repository(registry.id, &repository).await?;
+            metastore.delete_repository(registry.id, &repository, now_ms).await?;
         }
     }
     if metastore.forget_registry(registry.id).await? {

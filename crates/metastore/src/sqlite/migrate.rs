@@ -31,4 +31,5 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0006_registries.sql"),
     include_str!("../../migrations/0007_locks.sql"),
     include_str!("../../migrations/0008_retention.sql"),
+    include_str!("../../migrations/0009_events.sql"),
 ];

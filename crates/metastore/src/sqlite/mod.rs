@@ -9,7 +9,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::Error;
+use crate::{Error, Origin};
 use writer::Writer;
 
 /// The store. Clones share it.
@@ -17,6 +17,8 @@ use writer::Writer;
 pub struct Metastore {
     writer: Writer,
     readers: Arc<Readers>,
+    /// Who wants what is changed through this handle.
+    pub(crate) origin: Arc<Origin>,
 }
 
 /// What a commit promises.
@@ -37,7 +39,7 @@ impl Metastore {
         let mut connection = connect(path, durability)?;
         migrate::migrate(&mut connection)?;
         let readers = Readers { path: path.to_owned(), durability, idle: Mutex::new(Vec::new()) };
-        Ok(Self { writer: Writer::start(connection)?, readers: Arc::new(readers) })
+        Ok(Self { writer: Writer::start(connection)?, readers: Arc::new(readers), origin: Arc::default() })
     }
 
     /// Writes a copy of all rows, as they are at one instant, to a file that is not there yet. Nobody
