@@ -64,7 +64,7 @@ pub(crate) fn arithmetic(operator: Operator, left: &Value, right: &Value) -> Val
                     Operator::Subtract => left - right,
                     Operator::Multiply => left * right,
                     Operator::Divide => left / right,
-                    _ => left % right,
+                    _ => left.rem_euclid(right),
                 })),
                 _ => None,
             },
@@ -89,7 +89,8 @@ fn whole(operator: Operator, left: i64, right: i64) -> Option<i64> {
         Operator::Subtract => left.checked_sub(right),
         Operator::Multiply => left.checked_mul(right),
         Operator::Divide => left.checked_div(right),
-        _ => left.checked_rem(right),
+        // Never negative, whatever the signs (Kusto, "Numerical operators").
+        _ => left.checked_rem_euclid(right),
     }
 }
 

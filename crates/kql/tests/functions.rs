@@ -43,6 +43,18 @@ fn check(table: &[(&str, &str)]) {
 }
 
 #[test]
+fn a_remainder_is_never_negative() {
+    check(&[
+        ("14 % 12", "2"),
+        ("-14 % 12", "10"),
+        ("14 % -12", "2"),
+        ("-14 % -12", "10"),
+        ("-7.5 % 2", "0.5"),
+        ("7 % 0", "null"),
+    ]);
+}
+
+#[test]
 fn conditions() {
     check(&[
         ("iff(1 == 1, 'a', 'b')", r#""a""#),
