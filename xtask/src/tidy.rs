@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, from the ground up: a room may use those above it in this list, as [`may_use`] says.
-const ROOMS: [(&str, Floor); 23] = [
+const ROOMS: [(&str, Floor); 24] = [
     ("oci", Floor::Nouns),
     ("inventory", Floor::Nouns),
     ("advisory", Floor::Nouns),
@@ -24,6 +24,7 @@ const ROOMS: [(&str, Floor); 23] = [
     ("scanner", Floor::Engines),
     ("feeds", Floor::Engines),
     ("auth", Floor::Engines),
+    ("upstream", Floor::Engines),
     ("azure-documents", Floor::Engines),
     ("registry-api", Floor::Doors),
     ("azure-api", Floor::Doors),
