@@ -1,16 +1,13 @@
 //! Fetching from sources that behave, and from those that do not.
 
-mod source;
-
 use std::io::{Read, Seek};
 use std::time::Duration;
 
 use feeds::{FetchError, FetchLimits, Fetched, Fetcher, Validators};
 use oci::Digest;
-use source::{Reply, Source};
+use testkit::{Reply, Source};
 
 fn fetcher() -> Fetcher {
-    source::install_provider();
     let limits =
         FetchLimits { payload_bytes_max: 1000, idle: Duration::from_millis(200), ..FetchLimits::default() };
     Fetcher::new(limits).expect("a client")
@@ -76,7 +73,7 @@ async fn a_payload_cut_short_is_a_failure() {
 async fn a_payload_beyond_the_limit_is_a_failure_announced_or_not() {
     let chunk = format!("3e9\r\n{}\r\n0\r\n\r\n", "x".repeat(0x3e9));
     let chunked = Reply::raw(&format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n{chunk}"));
-    for reply in [Reply::ok(&"x".repeat(1001)), chunked] {
+    for reply in [Reply::ok("x".repeat(1001)), chunked] {
         let error = failure(reply).await;
         assert!(matches!(error, FetchError::TooLarge { bytes_max: 1000 }), "{error:?}");
     }

@@ -1,11 +1,10 @@
 //! Payloads from sources: asked for only when new, and never believed blindly.
 
 mod house;
-mod source;
 
 use feeds::{Feeds, FetchError, FetchLimits, Outcome, Refusal, Report, Sources};
 use house::{House, alpine, debian};
-use source::{Reply, Source};
+use testkit::{Reply, Source};
 
 /// Which of its two vendors a mirror is asked as.
 fn sources(mirror: &Source) -> Sources {
@@ -18,9 +17,9 @@ async fn mirror(tracker: Reply) -> Source {
         let path = request.split(' ').nth(1).unwrap_or_default();
         let reply = match path {
             "/tracker/data/json" => tracker.clone().header("etag: \"d\""),
-            "/v3.22/main.json" => Reply::ok(&alpine("v3.22", "main", "1-r0")).header("etag: \"a\""),
+            "/v3.22/main.json" => Reply::ok(alpine("v3.22", "main", "1-r0")).header("etag: \"a\""),
             // What it says is not what it was asked for.
-            "/v3.21/main.json" => Reply::ok(&alpine("v3.22", "main", "1-r0")),
+            "/v3.21/main.json" => Reply::ok(alpine("v3.22", "main", "1-r0")),
             _ => return Reply::status(404),
         };
         let known = ["/tracker/data/json", "/v3.22/main.json"].contains(&path)
@@ -31,7 +30,6 @@ async fn mirror(tracker: Reply) -> Source {
 }
 
 async fn update(feeds: &Feeds, mirror: &Source, now_ms: i64) -> Report {
-    source::install_provider();
     feeds.update(&sources(mirror), now_ms).await.expect("the stores work")
 }
 
@@ -43,7 +41,7 @@ fn outcome<'a>(report: &'a Report, feed: &str) -> &'a Outcome {
 #[tokio::test]
 async fn what_is_new_is_taken_in_and_each_failure_said() {
     let house = House::new();
-    let mirror = mirror(Reply::ok(&debian(3))).await;
+    let mirror = mirror(Reply::ok(debian(3))).await;
     let report = update(&house.feeds, &mirror, 1).await;
     assert_eq!(report.payloads.len(), 15);
     assert_eq!(house.rows().await, ["alpine/v3.22/main 1 1", "debian 3 1"]);
@@ -60,7 +58,7 @@ async fn what_is_new_is_taken_in_and_each_failure_said() {
 #[tokio::test]
 async fn what_is_not_new_is_not_fetched_but_confirmed() {
     let house = House::new();
-    let mirror = mirror(Reply::ok(&debian(3))).await;
+    let mirror = mirror(Reply::ok(debian(3))).await;
     let first = update(&house.feeds, &mirror, 1).await;
     let second = update(&house.feeds, &mirror, 2).await;
     assert!(matches!(outcome(&second, "debian"), Outcome::Unchanged), "{second}");
@@ -72,7 +70,7 @@ async fn what_is_not_new_is_not_fetched_but_confirmed() {
 #[tokio::test]
 async fn a_payload_that_was_lost_here_is_fetched_again() {
     let house = House::new();
-    let mirror = mirror(Reply::ok(&debian(3))).await;
+    let mirror = mirror(Reply::ok(debian(3))).await;
     let first = update(&house.feeds, &mirror, 1).await;
     let payload = house.metastore.feeds().await.expect("rows").pop().expect("debian").payload.digest;
     house.blobs.remove(&payload).await.expect("removed");
@@ -93,14 +91,13 @@ async fn a_failing_source_leaves_its_feed_as_it_was() {
         Reply::status(500),
         Reply::ok(half),
         Reply::ok("<html>busy</html>"),
-        Reply::ok(&debian(2)),
+        Reply::ok(debian(2)),
         Reply::raw(&format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{half}", whole.len())),
         Reply::silence(""),
     ];
     for reply in broken {
         let source = Source::start(move |_| reply.clone()).await;
         let sources = Sources { debian: source.url("/x"), alpine: String::new() };
-        source::install_provider();
         let report = feeds.update(&sources, 2).await.expect("the stores work");
         assert!(
             matches!(report.payloads[..], [ref one] if matches!(one.outcome, Outcome::Refused(_))),

@@ -7,8 +7,10 @@ mod client;
 mod image;
 mod process;
 mod shared;
+mod source;
 
 pub use client::Client;
 pub use image::{Image, Packing, alpine, apk, debian, dpkg, image};
 pub use process::{Server, ServerOptions};
 pub use shared::{left_out, shared, tool};
+pub use source::{Reply, Source};

@@ -22,8 +22,8 @@ fn challenges(header: &str) -> Vec<Challenge> {
     let mut found = Vec::new();
     let mut rest = header;
     while !rest.is_empty() {
-        rest = rest.trim_start_matches([',', ' ', '\t']);
-        let (scheme, after) = word(rest);
+        // What is left of a token68 (RFC 9110, section 11.2) tells us nothing.
+        let (scheme, after) = word(rest.trim_start_matches([',', ' ', '\t', '=', '"']));
         if scheme.is_empty() {
             break;
         }

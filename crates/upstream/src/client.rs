@@ -147,7 +147,8 @@ impl Upstream {
         drop(answer);
         let authorization = match challenge {
             Some(Challenge::Bearer { realm, service, scope }) => {
-                let token = inner.fetch_token(repository, &realm, service.as_deref(), scope.as_deref()).await?;
+                let token =
+                    inner.fetch_token(repository, &realm, service.as_deref(), scope.as_deref()).await?;
                 Authorization::Bearer(token)
             }
             Some(Challenge::Basic) if inner.credentials.is_some() => {
@@ -249,9 +250,10 @@ impl Inner {
             StatusCode::NOT_FOUND => {
                 Err(UpstreamError::NotFound { host: self.host.to_string(), what: "such thing".to_owned() })
             }
-            StatusCode::TOO_MANY_REQUESTS => {
-                Err(UpstreamError::TooMany { host: self.host.to_string(), retry_after_s: retry_after(&answer) })
-            }
+            StatusCode::TOO_MANY_REQUESTS => Err(UpstreamError::TooMany {
+                host: self.host.to_string(),
+                retry_after_s: retry_after(&answer),
+            }),
             status => Err(UpstreamError::Status { host: self.host.to_string(), status: status.as_u16() }),
         }
     }

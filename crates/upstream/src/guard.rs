@@ -90,7 +90,9 @@ impl Resolve for Guard {
             }
             match refused {
                 Some(refused) if admitted.is_empty() => Err(refused.into()),
-                _ => Ok::<Addrs, _>(Box::new(admitted.into_iter().map(|found| SocketAddr::new(found.ip(), 0)))),
+                _ => {
+                    Ok::<Addrs, _>(Box::new(admitted.into_iter().map(|found| SocketAddr::new(found.ip(), 0))))
+                }
             }
         })
     }
@@ -176,9 +178,10 @@ mod tests {
             "http://224.0.0.1/",
             "http://255.255.255.255/",
         ] {
-            assert_eq!(is_admitted("http://127.0.0.1:5000/", Reach::Anywhere, &["http://127.0.0.1:5000/", url]), [
-                true, false
-            ]);
+            assert_eq!(
+                is_admitted("http://127.0.0.1:5000/", Reach::Anywhere, &["http://127.0.0.1:5000/", url]),
+                [true, false]
+            );
             // Not even if the registry itself is said to be there.
             assert_eq!(is_admitted(url, Reach::Anywhere, &[url]), [false], "{url}");
         }
@@ -186,17 +189,24 @@ mod tests {
 
     #[test]
     fn private_addresses_only_beside_a_private_registry() {
-        let private =
-            ["http://10.0.0.1/", "http://192.168.1.1/", "http://127.0.0.1/", "http://[::1]/", "http://[fd00::1]/"];
+        let private = [
+            "http://10.0.0.1/",
+            "http://192.168.1.1/",
+            "http://127.0.0.1/",
+            "http://[::1]/",
+            "http://[fd00::1]/",
+        ];
         for url in private {
             assert_eq!(is_admitted("https://ghcr.io/", Reach::Anywhere, &[url]), [false], "{url}");
             assert_eq!(is_admitted(url, Reach::Public, &[url]), [false], "{url}");
-            assert_eq!(is_admitted("http://172.16.0.1/", Reach::Anywhere, &["http://172.16.0.1/", url]), [
-                true, true
-            ]);
+            assert_eq!(
+                is_admitted("http://172.16.0.1/", Reach::Anywhere, &["http://172.16.0.1/", url]),
+                [true, true]
+            );
         }
-        assert_eq!(is_admitted("https://ghcr.io/", Reach::Public, &["https://8.8.8.8/", "https://[2606:4700::1]/"]), [
-            true, true
-        ]);
+        assert_eq!(
+            is_admitted("https://ghcr.io/", Reach::Public, &["https://8.8.8.8/", "https://[2606:4700::1]/"]),
+            [true, true]
+        );
     }
 }

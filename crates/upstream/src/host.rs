@@ -132,7 +132,9 @@ mod tests {
             let host: Host = text.parse().expect("a host");
             assert_eq!((host.name(), host.base().as_str()), (name, base));
         }
-        for text in ["", "http://", "ftp://a", "a/b", "u@a", "a?b", "a:port", "a b", "[::1", "é.example", ".:1:2"] {
+        for text in
+            ["", "http://", "ftp://a", "a/b", "u@a", "a?b", "a:port", "a b", "[::1", "é.example", ".:1:2"]
+        {
             assert!(text.parse::<Host>().is_err(), "{text}");
         }
     }
