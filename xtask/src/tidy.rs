@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, from the ground up: a room may use those above it in this list, as [`may_use`] says.
-const ROOMS: [(&str, Floor); 24] = [
+const ROOMS: [(&str, Floor); 25] = [
     ("oci", Floor::Nouns),
     ("inventory", Floor::Nouns),
     ("advisory", Floor::Nouns),
@@ -21,6 +21,7 @@ const ROOMS: [(&str, Floor); 24] = [
     ("jobs", Floor::Engines),
     ("registry", Floor::Engines),
     ("sandbox", Floor::Engines),
+    ("layout", Floor::Engines),
     ("scanner", Floor::Engines),
     ("feeds", Floor::Engines),
     ("auth", Floor::Engines),

@@ -32,6 +32,31 @@ impl MediaType {
         Self(bare.to_ascii_lowercase())
     }
 
+    /// What a manifest's own bytes say that it is: by its `mediaType`, else by its shape, which is then
+    /// OCI's. `None`: it is no manifest.
+    ///
+    /// ```
+    /// let index = oci::MediaType::of_document(br#"{"schemaVersion":2,"manifests":[]}"#);
+    /// assert!(index.is_some_and(|media_type| media_type.is_index()));
+    /// ```
+    #[must_use]
+    pub fn of_document(bytes: &[u8]) -> Option<Self> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Document {
+            media_type: Option<String>,
+            config: Option<serde::de::IgnoredAny>,
+            manifests: Option<serde::de::IgnoredAny>,
+        }
+        let document: Document = serde_json::from_slice(bytes).ok()?;
+        match document {
+            Document { media_type: Some(stated), .. } => Some(Self::new(&stated)),
+            Document { manifests: Some(_), config: None, .. } => Some(Self::new(Self::OCI_INDEX)),
+            Document { config: Some(_), manifests: None, .. } => Some(Self::new(Self::OCI_MANIFEST)),
+            _ => None,
+        }
+    }
+
     /// As text.
     #[must_use]
     pub fn as_str(&self) -> &str {

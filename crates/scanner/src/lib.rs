@@ -8,13 +8,13 @@
 
 mod advisories;
 mod judge;
-mod layout;
+mod local;
 mod read;
 mod scan;
 mod watch;
 
 pub use advisories::{Advisories, AdvisoriesError, CurrentSnapshot};
-pub use layout::{LayoutError, LocalImage, ScannedImage, local_images, scan_local};
+pub use local::{LocalImage, ScannedImage, local_images, scan_local};
 pub use read::{LayerReader, ReaderLimits};
 pub use scan::{ENGINE, ScanError, Scanner};
 pub use watch::UploadReader;

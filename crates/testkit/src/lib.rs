@@ -6,6 +6,7 @@
 mod client;
 mod image;
 mod process;
+mod saved;
 mod shared;
 mod source;
 

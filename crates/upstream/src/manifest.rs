@@ -92,15 +92,10 @@ fn media_type(headers: &HeaderMap) -> MediaType {
 
 /// A server that knows no better says `application/json`: then the document's own word counts.
 fn told(media_type: MediaType, bytes: &[u8]) -> MediaType {
-    #[derive(serde::Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Typed {
-        media_type: String,
-    }
     if !matches!(media_type.as_str(), "" | "application/json" | "text/plain" | "application/octet-stream") {
         return media_type;
     }
-    serde_json::from_slice::<Typed>(bytes).map_or(media_type, |typed| MediaType::new(&typed.media_type))
+    MediaType::of_document(bytes).unwrap_or(media_type)
 }
 
 const ACCEPTED: &str = "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, \
