@@ -65,6 +65,12 @@ pub struct FindingPackage {
 }
 
 impl Finding {
+    /// Whose advisory it is: `debian`, `alpine`.
+    #[must_use]
+    pub fn category(&self) -> &str {
+        self.feed.split('/').next().unwrap_or_default()
+    }
+
     /// The name of the sub-assessment that shows this finding for one image in one repository:
     /// the same for the same finding, for ever, whoever computes it.
     #[must_use]

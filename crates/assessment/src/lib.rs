@@ -5,10 +5,12 @@ mod finding;
 mod policy;
 mod rate_card;
 mod row_id;
+mod rule;
 mod state;
 
 pub use finding::{Finding, FindingPackage, FixState};
 pub use policy::{Handling, Policy, Ruling};
 pub use rate_card::{Amount, Currency, InvalidAmount, InvalidCurrency, RateCard};
 pub use row_id::{image_row_id, is_row_of};
-pub use state::{Cause, ImageState, Verdict};
+pub use rule::{Criteria, Exemption, InvalidCriteria, RuledFinding, RuledImage};
+pub use state::{Cause, END_OF_LIFE, ImageState, Verdict};

@@ -40,8 +40,8 @@ pub enum Ruling {
 impl Policy {
     /// Rules on an image in its state, with the findings that no rule disables, worst first.
     #[must_use]
-    pub fn rule(&self, state: ImageState, causes: &[Cause], findings: &[Finding]) -> Ruling {
-        let blocking: Vec<&Finding> = findings.iter().filter(|finding| self.blocks(finding)).collect();
+    pub fn rule(&self, state: ImageState, causes: &[Cause], findings: &[&Finding]) -> Ruling {
+        let blocking: Vec<&&Finding> = findings.iter().filter(|finding| self.blocks(finding)).collect();
         if let (Some(worst), Some(severity)) = (blocking.first(), self.severity) {
             let (count, fixable) = (blocking.len(), if self.fixable_only { "fixable " } else { "" });
             let plural = if count == 1 { "" } else { "s" };
@@ -112,7 +112,7 @@ mod tests {
     }
 
     fn ruled(policy: &Policy, state: ImageState, causes: &[Cause], findings: &[Finding]) -> String {
-        match policy.rule(state, causes, findings) {
+        match policy.rule(state, causes, &findings.iter().collect::<Vec<_>>()) {
             Ruling::Pass(None) => "pass".to_owned(),
             Ruling::Pass(Some(sentence)) => format!("pass: {sentence}"),
             Ruling::Block(sentence) => format!("block: {sentence}"),

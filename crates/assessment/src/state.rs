@@ -34,6 +34,13 @@ impl ImageState {
         }
     }
 
+    /// The state of an image whose evidence is this and that has nothing left to fix: none was found, or
+    /// rules disable all of it.
+    #[must_use]
+    pub fn without_findings(causes: &[Cause]) -> Self {
+        if causes.iter().any(Cause::is_doubt) { Self::Unverified } else { Self::Healthy }
+    }
+
     /// The state of that name.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
@@ -58,6 +65,17 @@ pub struct Cause {
     /// For people: one sentence.
     pub description: String,
 }
+
+impl Cause {
+    /// True if it says that something could not be judged, not merely what is worth knowing.
+    #[must_use]
+    pub fn is_doubt(&self) -> bool {
+        self.code != END_OF_LIFE
+    }
+}
+
+/// The code of the cause by which a release is no longer looked after: a fact, not a doubt.
+pub const END_OF_LIFE: &str = "EndOfLife";
 
 /// What a judgement concludes of one image digest, and what it rests on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

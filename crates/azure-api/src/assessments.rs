@@ -20,7 +20,7 @@ impl Api {
     ) -> Result<Value, ArmError> {
         let mut rows = Vec::new();
         for registry in self.readable(caller, scope, Action::ReadAssessments).await? {
-            for form in Form::ALL {
+            for form in Form::ON_REGISTRIES {
                 rows.push(self.roll_up(&registry, form, call).await?);
             }
         }

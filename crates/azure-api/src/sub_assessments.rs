@@ -26,7 +26,7 @@ impl Api {
         let form = key.map(check_key).transpose()?;
         let mut from = Cursor::of(call)?;
         let begin = from.as_ref().map_or(i64::MIN, |cursor| cursor.registry);
-        let forms = form.as_ref().map_or(Form::ALL.as_slice(), std::slice::from_ref);
+        let forms = form.as_ref().map_or(Form::ON_REGISTRIES.as_slice(), std::slice::from_ref);
         let mut rows = Vec::new();
         let mut next = None;
         for registry in registries.iter().filter(|registry| registry.id.0 >= begin) {
@@ -119,7 +119,7 @@ impl Api {
             let Some(image) = self.metastore.image(registry.id, &repository, &reference).await? else {
                 continue;
             };
-            let findings = self.metastore.findings(&digest).await?;
+            let findings = self.metastore.findings(&image).await?;
             let is_pending = image.state().0 == assessment::ImageState::Pending;
             let mut rows = Place { registry, host, image: &image, form }.rows(&findings);
             self.say_where_it_runs(&image, &mut rows).await?;
@@ -136,8 +136,8 @@ impl Api {
 
 /// The form under that key.
 pub(crate) fn check_key(key: &str) -> Result<Form, ArmError> {
-    Form::of_key(key).ok_or_else(|| {
-        let keys = Form::ALL.map(Form::key).join("' and '");
+    Form::of_key(key).filter(|form| Form::ON_REGISTRIES.contains(form)).ok_or_else(|| {
+        let keys = Form::ON_REGISTRIES.map(Form::key).join("' and '");
         let message = format!("There is no assessment '{key}' here; those on registries are '{keys}'.");
         ArmError::not_found("ResourceNotFound", message)
     })

@@ -1,10 +1,10 @@
-//! The assessment on a registry: what its images' results come to.
+//! Assessments: what a registry's images' results come to, and what each image's do.
 
 use assessment::ImageState;
 use metastore::{Registry, StateCounts};
 use serde_json::{Value, json};
 
-use crate::{Form, Names, time};
+use crate::{Form, Names, Place, time};
 
 /// A registry's assessment; whether its subscription's plan is on says what "nothing judged" means.
 #[must_use]
@@ -24,6 +24,37 @@ pub fn assessment(registry: &Registry, counts: &StateCounts, is_on: bool, form: 
     })
 }
 
+/// An image's assessment, of the form of 2024.
+#[must_use]
+pub fn image_assessment(place: &Place<'_>, names: Names) -> Value {
+    let form = Form::Of2024;
+    let (state, causes) = place.image.state();
+    let code = match state {
+        ImageState::Healthy => "Healthy",
+        ImageState::Unhealthy => "Unhealthy",
+        _ => "NotApplicable",
+    };
+    let mut status = json!({ "code": code });
+    if let ("NotApplicable", Some(cause)) = (code, causes.first()) {
+        status["cause"] = cause.code.clone().into();
+        status["description"] = cause.description.clone().into();
+    }
+    if let (Some(verdict), Some(changed_ms)) = (&place.image.verdict, place.image.changed_ms()) {
+        status["firstEvaluationDate"] = time(verdict.first_judged_ms).into();
+        status["statusChangeDate"] = time(changed_ms).into();
+    }
+    json!({
+        "type": "Microsoft.Security/assessments",
+        "id": format!("{}/providers/Microsoft.Security/assessments/{}", place.image_id(), form.key()),
+        "name": form.key(),
+        "properties": {
+            "resourceDetails": place.image_details(),
+            "displayName": form.display_name(names),
+            "status": status,
+        },
+    })
+}
+
 /// What is said of an assessment wherever it is.
 #[must_use]
 pub fn metadata(form: Form, names: Names) -> Value {
@@ -37,6 +68,18 @@ pub fn metadata(form: Form, names: Names) -> Value {
         "userImpact": "Moderate",
         "implementationEffort": "Moderate",
         "threats": ["accountBreach", "dataExfiltration"],
+    })
+}
+
+/// What is said of an assessment, as a resource at the tenant (`at` is empty) or at a subscription's id.
+#[must_use]
+pub fn metadata_document(at: &str, form: Form, names: Names) -> Value {
+    let key = form.key();
+    json!({
+        "id": format!("{at}/providers/Microsoft.Security/assessmentMetadata/{key}"),
+        "name": key,
+        "type": "Microsoft.Security/assessmentMetadata",
+        "properties": metadata(form, names),
     })
 }
 

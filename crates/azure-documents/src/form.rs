@@ -7,7 +7,7 @@ pub enum Form {
     Of2020,
     /// `AzureContainerRegistryVulnerability`, of 2023.
     Of2023,
-    /// The same under a key of 2024 whose assessments are on images. Resource Graph alone has it.
+    /// The same under a key of 2024 whose assessments are on images.
     Of2024,
 }
 
@@ -22,11 +22,11 @@ pub enum Names {
 }
 
 impl Form {
-    /// Those whose assessments are on registries, the older first: what the REST API lists.
-    pub const ALL: [Self; 2] = [Self::Of2020, Self::Of2023];
+    /// All, the older first.
+    pub const ALL: [Self; 3] = [Self::Of2020, Self::Of2023, Self::Of2024];
 
-    /// Those that Resource Graph has.
-    pub const GRAPH: [Self; 3] = [Self::Of2020, Self::Of2023, Self::Of2024];
+    /// Those whose assessments are on registries.
+    pub const ON_REGISTRIES: [Self; 2] = [Self::Of2020, Self::Of2023];
 
     /// The assessment's key.
     #[must_use]
@@ -38,7 +38,7 @@ impl Form {
         }
     }
 
-    /// The form of [`Form::ALL`] under that key, in any case.
+    /// The form under that key, in any case.
     #[must_use]
     pub fn of_key(key: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|form| form.key().eq_ignore_ascii_case(key))

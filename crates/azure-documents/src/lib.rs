@@ -9,13 +9,17 @@ pub mod graph;
 mod pricing;
 mod resource;
 mod role;
+mod rule;
+mod software_update;
 mod sub_assessment;
 
-pub use assessment::{assessment, metadata};
+pub use assessment::{assessment, image_assessment, metadata, metadata_document};
 pub use form::{Form, Names};
 pub use pricing::pricing;
 pub use resource::{REGISTRIES, registry, resource_group, sku, tags};
 pub use role::{assignment, definition};
+pub use rule::finding_rule;
+pub use software_update::{SoftwareUpdate, software_updates};
 pub use sub_assessment::Place;
 
 /// RFC 3339 with seven digits of a second, as Azure writes it.

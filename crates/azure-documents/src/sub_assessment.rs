@@ -1,7 +1,8 @@
 //! Results as sub-assessments.
 
 use advisory::Severity;
-use assessment::{Finding, FixState, ImageState, image_row_id};
+use assessment::{Exemption, Finding, FixState, ImageState, RuledFinding, image_row_id};
+use inventory::Distro;
 use metastore::{ImageRow, Registry};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -22,9 +23,9 @@ pub struct Place<'a> {
 }
 
 impl Place<'_> {
-    /// The rows of an image: one a finding, or the one that says that there are none, or why.
+    /// The rows of an image: one a finding, disabled or not, or the one that says that there are none, or why.
     #[must_use]
-    pub fn rows(&self, findings: &[Finding]) -> Vec<Value> {
+    pub fn rows(&self, findings: &[RuledFinding]) -> Vec<Value> {
         if findings.is_empty() {
             vec![self.image_row()]
         } else {
@@ -32,16 +33,21 @@ impl Place<'_> {
         }
     }
 
-    fn finding_row(&self, finding: &Finding) -> Value {
+    fn finding_row(&self, RuledFinding { finding, exemption }: &RuledFinding) -> Value {
         let name = finding.sub_assessment_id(self.image.repository.as_str(), &self.image.digest);
         let mut row = self.row(name);
         let properties = &mut row["properties"];
         properties["id"] = finding.id.clone().into();
-        properties["status"] = json!({
-            "code": "Unhealthy",
-            "severity": self.severity(finding.severity),
-            "description": "The resource is unhealthy",
-        });
+        let severity = self.severity(finding.severity);
+        properties["status"] = match exemption {
+            None => json!({
+                "code": "Unhealthy", "severity": severity, "description": "The resource is unhealthy",
+            }),
+            Some(exemption) => json!({
+                "code": "NotApplicable", "cause": "Exempt", "severity": severity,
+                "description": disabled(exemption),
+            }),
+        };
         properties["remediation"] = finding.remediation.clone().into();
         properties["description"] =
             if finding.description.is_empty() { finding.title.clone() } else { finding.description.clone() }
@@ -50,12 +56,13 @@ impl Place<'_> {
             Form::Of2020 => {
                 properties["displayName"] = finding.title.clone().into();
                 properties["impact"] = impact(finding.severity).into();
-                properties["category"] = finding.feed.clone().into();
+                properties["category"] = finding.category().into();
                 details_of_2020(finding)
             }
             Form::Of2023 | Form::Of2024 => {
                 properties["displayName"] = finding.id.clone().into();
-                details_of_2023(finding)
+                let distro = self.image.verdict.as_ref().and_then(|verdict| verdict.distro.as_ref());
+                details_of_2023(finding, distro.map(Distro::label))
             }
         };
         if let (Value::Object(data), Value::Object(details)) = (&mut properties["additionalData"], details) {
@@ -200,12 +207,14 @@ fn details_of_2020(finding: &Finding) -> Value {
 }
 
 /// What no source of ours tells (scores, weaknesses, exploits, dates) is null or empty, never made up.
-fn details_of_2023(finding: &Finding) -> Value {
+fn details_of_2023(finding: &Finding, os_version: Option<String>) -> Value {
     let package = &finding.package;
+    let mut names = std::iter::once(&finding.id).chain(&finding.aliases);
+    let cve = names.find(|name| name.starts_with("CVE-")).unwrap_or(&finding.id);
     json!({
         "cvssV30Score": null,
         "vulnerabilityDetails": {
-            "cveId": finding.id,
+            "cveId": cve,
             "severity": finding.severity.name(),
             "publishedDate": null,
             "lastModifiedDate": null,
@@ -217,10 +226,10 @@ fn details_of_2023(finding: &Finding) -> Value {
         "softwareDetails": {
             "packageName": package.name,
             "version": package.version,
-            "vendor": finding.feed,
+            "vendor": finding.category(),
             "category": "OS",
             "language": "",
-            "osDetails": { "osPlatform": "linux", "osVersion": null },
+            "osDetails": { "osPlatform": "linux", "osVersion": os_version },
             "sourcePackage": finding.source,
             "fixedVersion": finding.fixed_version.as_deref().unwrap_or_default(),
             "fixStatus": fix_status(finding.fix_state),
@@ -231,6 +240,14 @@ fn details_of_2023(finding: &Finding) -> Value {
         "layer": package.layer,
         "reason": finding.reason,
     })
+}
+
+/// By which rule, why, and until when.
+pub(crate) fn disabled(exemption: &Exemption) -> String {
+    let Exemption { rule, name, reason, expires_ms } = exemption;
+    let until = expires_ms.map_or_else(String::new, |ms| format!(" until {}", time(ms)));
+    let because = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("Disabled by the rule '{name}' ({rule}){until}{because}")
 }
 
 fn references(finding: &Finding) -> Vec<Value> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use assessment::{Cause, Handling, ImageState, Ruling};
+use assessment::{Cause, Handling, ImageState, RuledFinding, Ruling};
 use metastore::{Cluster, ImageRow, Registry};
 use oci::{Content, Manifest, Reference};
 use serde::Deserialize;
@@ -142,8 +142,8 @@ impl Api {
         let mut passed = Ruling::Pass(None);
         for image in images {
             let (state, causes) = image.state();
-            let findings = self.metastore.findings(&image.digest).await?;
-            match policy.image.rule(state, &causes, &findings) {
+            let findings = self.metastore.findings(&image).await?;
+            match policy.image.rule(state, &causes, &RuledFinding::open(&findings)) {
                 blocked @ Ruling::Block(_) => return Ok(blocked),
                 warned @ Ruling::Pass(Some(_)) => passed = warned,
                 Ruling::Pass(None) => {}

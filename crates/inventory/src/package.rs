@@ -62,6 +62,35 @@ pub struct Distro {
     pub pretty_name: Option<String>,
 }
 
+impl Distro {
+    /// The release in one word, as results and rules write it: `alpine_3.22`, `ubuntu_linux_20.04`,
+    /// `debian_linux_12`.
+    ///
+    /// ```
+    /// let distro = |id: &str, version: &str| inventory::Distro {
+    ///     id: id.to_owned(), version_id: Some(version.to_owned()), ..Default::default()
+    /// };
+    /// assert_eq!(distro("alpine", "3.22.1").label(), "alpine_3.22");
+    /// assert_eq!(distro("debian", "12").label(), "debian_linux_12");
+    /// ```
+    #[must_use]
+    pub fn label(&self) -> String {
+        let linux = if matches!(self.id.as_str(), "debian" | "ubuntu") { "_linux" } else { "" };
+        format!("{}{linux}_{}", self.id, self.release())
+    }
+
+    /// What of the version tells releases apart: Alpine's patch level does not. The codename where
+    /// there is no version yet, and nothing where there is neither.
+    #[must_use]
+    pub fn release(&self) -> &str {
+        let Some(version) = &self.version_id else { return self.codename.as_deref().unwrap_or_default() };
+        match version.match_indices('.').nth(1) {
+            Some((patch, _)) if self.id == "alpine" => &version[..patch],
+            _ => version,
+        }
+    }
+}
+
 /// Software that was seen and that no matcher here judges yet.
 ///
 /// An image with some of it cannot be called healthy on the strength of its other packages.

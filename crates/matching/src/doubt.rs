@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use advisory::{Namespace, Snapshot, end_of_life};
-use assessment::Cause;
+use assessment::{Cause, END_OF_LIFE};
 use inventory::{
     Distro, Ecosystem, ImageInventory, InstalledPackage, Problem, ProblemKind, UnjudgedSoftware,
 };
@@ -144,7 +144,7 @@ pub(crate) fn past_end_of_life(namespace: &Namespace, today: Date) -> Option<Cau
     let release = namespace.title();
     let description =
         format!("{release} has had no security updates since {end}: later flaws may be missing here");
-    Some(cause("EndOfLife", description))
+    Some(cause(END_OF_LIFE, description))
 }
 
 fn title(distro: &Distro) -> String {

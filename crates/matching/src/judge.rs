@@ -67,14 +67,12 @@ pub fn judge<D: AsRef<[u8]>>(evidence: &Evidence<'_, D>) -> Verdict {
 
     let state = if !matches.findings.is_empty() {
         ImageState::Unhealthy
-    } else if !causes.is_empty() {
-        ImageState::Unverified
-    } else if inventory.is_blank() {
+    } else if causes.is_empty() && inventory.is_blank() {
         let description = "no operating system, package or other known software was found in the image";
         causes.push(cause("NothingIdentifiable", description.to_owned()));
         ImageState::NotApplicable
     } else {
-        ImageState::Healthy
+        ImageState::without_findings(&causes)
     };
     causes.extend(namespace.and_then(|namespace| doubt::past_end_of_life(&namespace, evidence.today)));
     Verdict { state, causes, findings: sorted(matches.findings) }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use assessment::{Finding, ImageState};
+use assessment::{ImageState, RuledFinding};
 use oci::{Digest, Repository};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 
 use crate::image::images;
 use crate::repository::parse_digest;
+use crate::ruled::findings;
 use crate::{Error, ImageRow, Metastore, RegistryId};
 
 /// Where a page of results begins.
@@ -28,7 +29,7 @@ pub struct ResultCursor {
 pub struct ResultPage {
     /// Images in a fixed order, with their findings or a part of them. An image without findings
     /// counts as one result; one that is not judged yet has no part in it.
-    pub images: Vec<(ImageRow, Vec<Finding>)>,
+    pub images: Vec<(ImageRow, Vec<RuledFinding>)>,
     /// Where the next page begins; `None`: this is the last.
     pub next: Option<ResultCursor>,
 }
@@ -42,7 +43,8 @@ pub struct StateCounts {
     pub unjudged: u64,
     /// When the first of them was judged for the first time.
     pub first_judged_ms: Option<i64>,
-    /// When the state of one of them last changed.
+    /// Since when what they come to is what it is, as far as the images that are left tell: since one of
+    /// them was Unhealthy, or since none is.
     pub changed_ms: Option<i64>,
 }
 
@@ -92,13 +94,21 @@ impl Metastore {
     pub async fn state_counts(&self, registry: RegistryId) -> Result<StateCounts, Error> {
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
-                "SELECT image.state, count(*), min(image.first_judged_ms), max(image.changed_ms) FROM manifest
-                 JOIN repository ON repository.id = manifest.repository_id
-                 LEFT JOIN image ON image.digest = manifest.digest
-                 WHERE repository.registry_id = ?1 AND manifest.kind <> 'index' GROUP BY image.state",
+                "WITH judged AS (
+                   SELECT coalesce(ruled.state, image.state) AS state, image.first_judged_ms AS first_ms,
+                          coalesce(ruled.changed_ms, image.changed_ms) AS changed_ms
+                   FROM manifest
+                   JOIN repository ON repository.id = manifest.repository_id
+                   LEFT JOIN image ON image.digest = manifest.digest
+                   LEFT JOIN ruled ON ruled.repository_id = manifest.repository_id AND ruled.digest = manifest.digest
+                   WHERE repository.registry_id = ?1 AND manifest.kind <> 'index')
+                 SELECT state, count(*), min(first_ms), min(changed_ms),
+                        max(changed_ms) FILTER (WHERE changed_ms > first_ms)
+                 FROM judged GROUP BY state",
             )?;
             let mut found = statement.query([registry.0])?;
             let mut counts = StateCounts::default();
+            let (mut unhealthy_ms, mut left_ms) = (None, None);
             while let Some(row) = found.next()? {
                 let (state, count): (Option<String>, u64) = (row.get(0)?, row.get(1)?);
                 let Some(state) = state else {
@@ -107,10 +117,14 @@ impl Metastore {
                 };
                 let state = ImageState::from_name(&state).ok_or(Error::Damaged { what: "state" })?;
                 counts.judged.insert(state.name(), count);
-                let (first, changed): (i64, i64) = (row.get(2)?, row.get(3)?);
+                let first = row.get(2)?;
                 counts.first_judged_ms = Some(counts.first_judged_ms.map_or(first, |known| known.min(first)));
-                counts.changed_ms = Some(counts.changed_ms.map_or(changed, |known| known.max(changed)));
+                if state == ImageState::Unhealthy {
+                    unhealthy_ms = row.get(3)?;
+                }
+                left_ms = left_ms.max(row.get(4)?);
             }
+            counts.changed_ms = unhealthy_ms.or(left_ms).or(counts.first_judged_ms);
             Ok(counts)
         })
         .await
@@ -157,12 +171,15 @@ fn page(
                 page.next = Some(cursor(position));
                 return Ok(page);
             }
-            if state != ImageState::Unhealthy {
+            // Disabled findings are results, too.
+            let is_listed = image.verdict.as_ref().is_some_and(|it| it.state == ImageState::Unhealthy);
+            if !is_listed {
                 left -= 1;
                 page.images.push((image, Vec::new()));
                 continue;
             }
-            let mut findings = findings_from(rows, &image.digest.to_string(), position, left + 1)?;
+            let key = (image.repository_id, image.digest.to_string());
+            let mut findings = findings(rows, (key.0, &key.1), position, left + 1)?;
             if findings.len() > left {
                 findings.truncate(left);
                 page.next = Some(cursor(position + u32::try_from(left).unwrap_or(u32::MAX)));
@@ -175,15 +192,4 @@ fn page(
             }
         }
     }
-}
-
-fn findings_from(rows: &Connection, image: &str, position: u32, limit: usize) -> Result<Vec<Finding>, Error> {
-    let mut statement = rows.prepare_cached(
-        "SELECT document FROM finding WHERE image = ?1 AND position >= ?2 ORDER BY position LIMIT ?3",
-    )?;
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let documents = statement.query_map(params![image, position, limit], |row| row.get::<_, String>(0))?;
-    documents
-        .map(|text| serde_json::from_str(&text?).map_err(|_| Error::Damaged { what: "finding" }))
-        .collect()
 }

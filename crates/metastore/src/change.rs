@@ -1,11 +1,12 @@
 //! What changed since when: how readers that keep their own view of the images keep it up.
 
-use assessment::Finding;
+use assessment::RuledFinding;
 use oci::Digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::image::{IMAGE_ROWS, image_row, raw_image};
 use crate::repository::parse_digest;
+use crate::ruled::findings;
 use crate::{Error, ImageRow, Metastore, RegistryId};
 
 /// An image in a repository, by the repository's row number and the image's digest.
@@ -28,7 +29,7 @@ impl Metastore {
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn newest_change(&self) -> Result<i64, Error> {
-        self.read(|rows| Ok(rows.prepare_cached(NEWEST)?.query_row([], |row| row.get(0))?)).await
+        self.read(newest_change).await
     }
 
     /// Images that changed after a place in the log, each once, at most `limit`.
@@ -65,7 +66,7 @@ impl Metastore {
     pub async fn images_now(
         &self,
         keys: Vec<ImageKey>,
-    ) -> Result<Vec<Option<(ImageRow, Vec<Finding>)>>, Error> {
+    ) -> Result<Vec<Option<(ImageRow, Vec<RuledFinding>)>>, Error> {
         self.read(move |rows| {
             keys.iter().map(|(repository, digest)| image_now(rows, *repository, digest)).collect()
         })
@@ -111,7 +112,7 @@ fn image_now(
     rows: &Connection,
     repository: i64,
     digest: &Digest,
-) -> Result<Option<(ImageRow, Vec<Finding>)>, Error> {
+) -> Result<Option<(ImageRow, Vec<RuledFinding>)>, Error> {
     let sql = format!(
         "{IMAGE_ROWS} WHERE manifest.kind <> 'index' AND repository.id = ?1 AND manifest.digest = ?2"
     );
@@ -119,13 +120,13 @@ fn image_now(
     let found = rows.prepare_cached(&sql)?.query_row(params![repository, digest], raw_image).optional()?;
     let Some(found) = found else { return Ok(None) };
     let image = image_row(rows, found)?;
-    let mut statement =
-        rows.prepare_cached("SELECT document FROM finding WHERE image = ?1 ORDER BY position")?;
-    let documents = statement.query_map([digest], |row| row.get::<_, String>(0))?;
-    let findings: Result<Vec<Finding>, Error> = documents
-        .map(|text| serde_json::from_str(&text?).map_err(|_| Error::Damaged { what: "finding" }))
-        .collect();
-    Ok(Some((image, findings?)))
+    let findings = findings(rows, (repository, &digest), 0, usize::MAX)?;
+    Ok(Some((image, findings)))
+}
+
+/// The place in the log of the newest change.
+pub(crate) fn newest_change(rows: &Connection) -> Result<i64, Error> {
+    Ok(rows.prepare_cached(NEWEST)?.query_row([], |row| row.get(0))?)
 }
 
 const NEWEST: &str = "SELECT coalesce(max(seq), 0) FROM change";

@@ -4,13 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use oci::{Digest, Repository};
+use oci::{Digest, Repository, matches};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::image::tags_of;
-use crate::retention::matches;
 use crate::{Error, Origin};
 
 /// What happened.

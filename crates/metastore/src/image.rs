@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use assessment::{Cause, Finding, ImageState, Verdict};
-use inventory::{EXTRACTOR, ImageInventory, LayerInventory};
+use assessment::{Cause, Finding, ImageState, RuledFinding, Verdict};
+use inventory::{Distro, EXTRACTOR, ImageInventory, LayerInventory};
 use oci::{Digest, Reference, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::change::newest_change;
 use crate::feed::SNAPSHOT;
 use crate::repository::parse_digest;
+use crate::ruled::{Prior, Ruled, parse_distro, rule_changes};
 use crate::tenancy::setting;
 use crate::usage::{Judged, meter};
 use crate::watched::Watched;
@@ -37,11 +39,13 @@ pub struct VerdictWrite {
 /// A verdict as it is stored, without its findings.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredVerdict {
-    /// The state.
+    /// The state, whatever rules disable.
     pub state: ImageState,
     /// The reasons.
     pub causes: Vec<Cause>,
-    /// How many findings it has.
+    /// The image's operating system, if it says which.
+    pub distro: Option<Distro>,
+    /// How many findings it has, disabled ones included.
     pub findings: u64,
     /// The digest of the image inventory it rests on.
     pub inventory: Digest,
@@ -53,7 +57,7 @@ pub struct StoredVerdict {
     pub first_judged_ms: i64,
     /// When this verdict was made.
     pub judged_ms: i64,
-    /// When the state last became another.
+    /// When that state last became another.
     pub changed_ms: i64,
 }
 
@@ -78,22 +82,31 @@ pub struct ImageRow {
     pub plan_is_on: bool,
     /// The verdict; `None` until it was first judged.
     pub verdict: Option<StoredVerdict>,
+    /// What rules make of the verdict; `None`: nothing.
+    pub ruled: Option<Ruled>,
     /// Set while a scan has failed and will be tried again.
     pub failure: Option<ScanFailure>,
 }
 
 impl ImageRow {
-    /// The one state of the image, with its reasons.
+    /// The one state of the image, with its reasons: what rules disable does not count.
     #[must_use]
     pub fn state(&self) -> (ImageState, Vec<Cause>) {
         let because = |code: &str, description: String| vec![Cause { code: code.to_owned(), description }];
         match (&self.verdict, &self.failure) {
-            (Some(verdict), _) if self.plan_is_on => (verdict.state, verdict.causes.clone()),
-            // What was found stays true after the plan is turned off; it is no longer kept up.
             (Some(verdict), _) => {
                 let mut causes = verdict.causes.clone();
-                causes.extend(because("PlanOff", "the plan is off: this result is not kept up".to_owned()));
-                (verdict.state, causes)
+                let disabled = self.ruled.as_ref().map_or(0, |ruled| ruled.disabled);
+                if disabled > 0 {
+                    let plural = if disabled == 1 { " is" } else { "s are" };
+                    causes.extend(because("Exempt", format!("{disabled} finding{plural} disabled by rules")));
+                }
+                // What was found stays true after the plan is turned off; it is no longer kept up.
+                if !self.plan_is_on {
+                    causes
+                        .extend(because("PlanOff", "the plan is off: this result is not kept up".to_owned()));
+                }
+                (self.ruled.as_ref().map_or(verdict.state, |ruled| ruled.state), causes)
             }
             (None, _) if !self.plan_is_on => {
                 let reason = "the container registries plan of the subscription is off".to_owned();
@@ -107,6 +120,15 @@ impl ImageRow {
                 (ImageState::Pending, because("ScanPending", "its scan is queued or running".to_owned()))
             }
         }
+    }
+}
+
+impl ImageRow {
+    /// When the state of a judged image last became another, by a verdict or by a rule.
+    #[must_use]
+    pub fn changed_ms(&self) -> Option<i64> {
+        let by_verdict = self.verdict.as_ref().map(|verdict| verdict.changed_ms);
+        self.ruled.as_ref().map(|ruled| ruled.changed_ms).or(by_verdict)
     }
 }
 
@@ -198,17 +220,20 @@ impl Metastore {
             if !rows.prepare_cached("SELECT 1 FROM manifest WHERE digest = ?1 LIMIT 1")?.exists([&image])? {
                 return Ok(true);
             }
+            let since = newest_change(rows)?;
+            let before = stored_verdict(rows, &image)?;
             let watched = Watched::begin(rows, &image)?;
             let inventory = write.inventory.to_json();
+            let distro = write.inventory.distro.as_ref().map(|distro| serde_json::json!(distro).to_string());
             let causes = serde_json::json!(write.verdict.causes).to_string();
             rows.prepare_cached(
                 "INSERT INTO image (digest, extractor, inventory_digest, inventory, snapshot, engine, state, causes,
-                                    first_judged_ms, judged_ms, changed_ms)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?9)
+                                    first_judged_ms, judged_ms, changed_ms, distro)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?9, ?9, ?10)
                  ON CONFLICT (digest) DO UPDATE SET extractor = excluded.extractor,
                    inventory_digest = excluded.inventory_digest, inventory = excluded.inventory,
                    snapshot = excluded.snapshot, engine = excluded.engine, state = excluded.state,
-                   causes = excluded.causes, judged_ms = excluded.judged_ms,
+                   causes = excluded.causes, judged_ms = excluded.judged_ms, distro = excluded.distro,
                    changed_ms = iif(state = excluded.state, changed_ms, excluded.changed_ms)",
             )?
             .execute(params![
@@ -220,7 +245,8 @@ impl Metastore {
                 write.engine,
                 write.verdict.state.name(),
                 causes,
-                write.now_ms
+                write.now_ms,
+                distro
             ])?;
             put_findings(rows, &image, &write.verdict.findings)?;
             rows.prepare_cached("DELETE FROM image_package WHERE image = ?1")?.execute([&image])?;
@@ -231,6 +257,8 @@ impl Metastore {
                 key.execute([namespace, package, &image])?;
             }
             meter(rows, &image, Judged::Now, write.now_ms)?;
+            let prior = before.map_or(Prior::AsStored, |it| Prior::Was(it.state, it.changed_ms));
+            rule_changes(rows, since, prior, write.now_ms)?;
             watched.end(rows, &origin, write.now_ms)?;
             Ok(true)
         })
@@ -285,21 +313,13 @@ impl Metastore {
         self.read(move |rows| stored_verdict(rows, &image)).await
     }
 
-    /// The findings of an image, worst first.
+    /// The findings of an image, worst first, each with the rule that disables it there.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
-    pub async fn findings(&self, image: &Digest) -> Result<Vec<Finding>, Error> {
-        let image = image.to_string();
-        self.read(move |rows| {
-            let mut statement =
-                rows.prepare_cached("SELECT document FROM finding WHERE image = ?1 ORDER BY position")?;
-            let documents = statement.query_map([image], |row| row.get::<_, String>(0))?;
-            documents
-                .map(|text| serde_json::from_str(&text?).map_err(|_| Error::Damaged { what: "finding" }))
-                .collect()
-        })
-        .await
+    pub async fn findings(&self, image: &ImageRow) -> Result<Vec<RuledFinding>, Error> {
+        let (repository, digest) = (image.repository_id, image.digest.to_string());
+        self.read(move |rows| crate::ruled::findings(rows, (repository, &digest), 0, usize::MAX)).await
     }
 
     /// Images of a registry in a fixed order, after the row named by `after` (its repository's row
@@ -370,11 +390,12 @@ pub(crate) fn images(
 fn put_findings(rows: &Connection, image: &str, findings: &[Finding]) -> Result<(), Error> {
     rows.prepare_cached("DELETE FROM finding WHERE image = ?1")?.execute([image])?;
     let mut insert = rows.prepare_cached(
-        "INSERT INTO finding (image, position, severity, document) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO finding (image, position, severity, document, advisory) VALUES (?1, ?2, ?3, ?4, ?5)",
     )?;
     for (position, finding) in (0_i64..).zip(findings) {
         let document = serde_json::to_string(finding).map_err(|_| Error::Damaged { what: "finding" })?;
-        insert.execute(params![image, position, finding.severity.name(), document])?;
+        let advisory = finding.aliases.is_empty().then(|| finding.id.to_ascii_uppercase());
+        insert.execute(params![image, position, finding.severity.name(), document, advisory])?;
     }
     Ok(())
 }
@@ -382,7 +403,7 @@ fn put_findings(rows: &Connection, image: &str, findings: &[Finding]) -> Result<
 fn stored_verdict(rows: &Connection, image: &str) -> Result<Option<StoredVerdict>, Error> {
     let mut statement = rows.prepare_cached(
         "SELECT state, causes, inventory_digest, snapshot, engine, first_judged_ms, judged_ms, changed_ms,
-                (SELECT count(*) FROM finding WHERE finding.image = image.digest)
+                (SELECT count(*) FROM finding WHERE finding.image = image.digest), distro
          FROM image WHERE digest = ?1",
     )?;
     let mut found = statement.query([image])?;
@@ -399,6 +420,7 @@ fn stored_verdict(rows: &Connection, image: &str) -> Result<Option<StoredVerdict
         judged_ms: row.get(6)?,
         changed_ms: row.get(7)?,
         findings: row.get(8)?,
+        distro: parse_distro(row.get(9)?)?,
     }))
 }
 
@@ -426,6 +448,7 @@ pub(crate) fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Er
         tags,
         plan_is_on,
         verdict: stored_verdict(rows, &digest)?,
+        ruled: crate::ruled::stored(rows, repository_id, &digest)?,
         failure,
         digest: parse_digest(&digest)?,
     })

@@ -9,11 +9,13 @@ use rusqlite::{Connection, OptionalExtension, params};
 use crate::attributes::{
     check_manifest_deletable, check_repository_writable, check_tag_deletable, check_tag_movable,
 };
+use crate::change::newest_change;
 use crate::event::Outbox;
 use crate::image::tags_of;
 use crate::job::enqueue;
 use crate::repository::{ensure_repository, parse_digest, repository_id};
 use crate::retention::{note_untagged, remove_tag};
+use crate::ruled::rule_retagged;
 use crate::{DeleteError, Error, EventAction, EventTarget, JobKind, Locked, Metastore, Origin, RegistryId};
 
 /// What a manifest is, as far as scanning cares.
@@ -145,6 +147,7 @@ impl Metastore {
     pub async fn put_manifest(&self, put: PutManifest) -> Result<(), PutManifestError> {
         let origin = Arc::clone(&self.origin);
         self.write(move |rows| {
+            let since = newest_change(rows)?;
             let repository_id = ensure_repository(rows, put.registry, &put.repository, put.now_ms)?;
             check_repository_writable(rows, repository_id, &put.repository)??;
             let missing = missing_content(rows, repository_id, &put)?;
@@ -202,6 +205,8 @@ impl Metastore {
             if put.kind != ManifestKind::Index && plan_is_on(rows, put.registry)? {
                 enqueue(rows, JobKind::Scan, &digest, put.now_ms)?;
             }
+            // It may be judged already, and what its tags pointed to before may be meant by other rules now.
+            rule_retagged(rows, since, &origin, put.now_ms)?;
             Ok(())
         })
         .await
@@ -303,11 +308,11 @@ impl Metastore {
         tag: &Tag,
         now_ms: i64,
     ) -> Result<bool, DeleteError> {
-        let (repository, tag) = (repository.clone(), tag.clone());
+        let (repository, tag, origin) = (repository.clone(), tag.clone(), Arc::clone(&self.origin));
         self.write(move |rows| {
             let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(false) };
             check_tag_deletable(rows, repository_id, &repository, &tag)?;
-            Ok(remove_tag(rows, repository_id, &tag, now_ms)?)
+            Ok(remove_tag(rows, repository_id, &tag, &origin, now_ms)?)
         })
         .await
     }

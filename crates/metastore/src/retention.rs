@@ -6,12 +6,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use oci::{Digest, Reference, Repository, Tag};
+use oci::{Digest, Reference, Repository, Tag, matches};
 use rusqlite::{Connection, params};
 
+use crate::change::newest_change;
 use crate::event::Outbox;
 use crate::repository::{parse_digest, repository_id};
-use crate::{Error, EventAction, Metastore, RegistryId};
+use crate::ruled::rule_retagged;
+use crate::{Error, EventAction, Metastore, Origin, RegistryId};
 
 /// A rule of a registry. Tags go by `keep_newest`, `older_than_days` and `not_pulled_days`: a tag goes
 /// if every condition that is set holds; if none of the three is set, no tag goes. Manifests without a
@@ -158,7 +160,7 @@ impl Metastore {
             let outbox = Outbox::open(rows, registry.0, &[EventAction::Delete], &origin, now_ms)?;
             for removal in &removals {
                 match &removal.reference {
-                    Reference::Tag(tag) => drop(remove_tag(rows, id, tag, now_ms)?),
+                    Reference::Tag(tag) => drop(remove_tag(rows, id, tag, &origin, now_ms)?),
                     Reference::Digest(digest) => {
                         if let Some(outbox) = &outbox {
                             outbox.deleted(id, &repository, digest)?;
@@ -198,11 +200,19 @@ impl Metastore {
 }
 
 /// Takes a tag away and notes since when its manifest has been without it. `false`: there was none.
-pub(crate) fn remove_tag(rows: &Connection, id: i64, tag: &Tag, now_ms: i64) -> Result<bool, Error> {
+pub(crate) fn remove_tag(
+    rows: &Connection,
+    id: i64,
+    tag: &Tag,
+    origin: &Origin,
+    now_ms: i64,
+) -> Result<bool, Error> {
+    let since = newest_change(rows)?;
     note_untagged(rows, id, tag, "", now_ms)?;
     let gone = rows
         .prepare_cached("DELETE FROM tag WHERE repository_id = ?1 AND name = ?2")?
         .execute(params![id, tag.as_str()])?;
+    rule_retagged(rows, since, origin, now_ms)?;
     Ok(gone == 1)
 }
 
@@ -439,20 +449,6 @@ fn is_past(since_ms: i64, days: u32, now_ms: i64) -> bool {
 
 fn age(since_ms: i64, now_ms: i64) -> i64 {
     now_ms.saturating_sub(since_ms) / DAY_MS
-}
-
-/// `*` stands for any characters, none included. Never slower than the product of the lengths.
-pub(crate) fn matches(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    for part in parts {
-        match rest.find(part) {
-            Some(at) => rest = &rest[at + part.len()..],
-            None => return false,
-        }
-    }
-    rest.ends_with(last)
 }
 
 const DAY_MS: i64 = 86_400_000;

@@ -75,7 +75,7 @@ fn judged(rows: &Connection, image: &str) -> Result<Vec<(ImageRow, Judgement, u6
         let judgement = Judgement {
             state: state.name().to_owned(),
             causes: causes.into_iter().map(|cause| cause.code).collect(),
-            severities: severities(rows, image)?,
+            severities: severities(rows, row.repository_id, image)?,
         };
         let size = rows
             .prepare_cached("SELECT length(bytes) FROM manifest WHERE repository_id = ?1 AND digest = ?2")?
@@ -85,10 +85,13 @@ fn judged(rows: &Connection, image: &str) -> Result<Vec<(ImageRow, Judgement, u6
     Ok(judged)
 }
 
-/// How many findings of which severity count against an image.
-fn severities(rows: &Connection, image: &str) -> Result<BTreeMap<String, u64>, Error> {
-    let sql = "SELECT severity, count(*) FROM finding WHERE image = ?1 GROUP BY severity";
+/// How many findings of which severity count against an image: those that no rule disables there.
+fn severities(rows: &Connection, repository: i64, image: &str) -> Result<BTreeMap<String, u64>, Error> {
+    let sql = "SELECT severity, count(*) FROM finding WHERE image = ?2 AND NOT EXISTS (
+                 SELECT 1 FROM exemption WHERE exemption.repository_id = ?1 AND exemption.digest = finding.image
+                   AND exemption.position = finding.position)
+               GROUP BY severity";
     let mut statement = rows.prepare_cached(sql)?;
-    let counts = statement.query_map([image], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let counts = statement.query_map((repository, image), |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(counts.collect::<Result<_, _>>()?)
 }

@@ -9,6 +9,7 @@ mod digest;
 mod manifest;
 mod media_type;
 mod name;
+mod pattern;
 
 pub use config::{History, ImageConfig, InvalidConfig, Platform};
 pub use descriptor::Descriptor;
@@ -16,3 +17,4 @@ pub use digest::{Algorithm, Digest, Hasher, InvalidDigest};
 pub use manifest::{Content, InvalidManifest, Manifest};
 pub use media_type::{LayerFormat, MediaType};
 pub use name::{InvalidReference, InvalidRepository, InvalidTag, Reference, Repository, Tag};
+pub use pattern::matches;

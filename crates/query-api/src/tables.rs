@@ -135,7 +135,7 @@ impl Tables {
         mut version: Version,
         registries: &[Registry],
         keys: Vec<metastore::ImageKey>,
-        images: Vec<Option<(metastore::ImageRow, Vec<assessment::Finding>)>>,
+        images: Vec<Option<(metastore::ImageRow, Vec<assessment::RuledFinding>)>>,
     ) -> Result<Version, Error> {
         let (this, registries) = (self.clone(), registries.to_vec());
         let rendered = tokio::task::spawn_blocking(move || {
@@ -163,13 +163,13 @@ impl Tables {
         &self,
         registry: &Registry,
         image: &metastore::ImageRow,
-        findings: &[assessment::Finding],
+        findings: &[assessment::RuledFinding],
     ) -> Vec<NewRow> {
         if image.state().0 == assessment::ImageState::Pending {
             return Vec::new();
         }
         let mut rows = Vec::new();
-        for form in Form::GRAPH {
+        for form in Form::ALL {
             let at = At { registry, host: &self.inner.login_server, image, form };
             for document in at.rows(findings) {
                 let document = graph::sub_assessment(document, registry);
@@ -179,7 +179,8 @@ impl Tables {
         let at = At { registry, host: &self.inner.login_server, image, form: Form::Of2024 };
         let document = graph::image_assessment(&at, self.inner.names);
         rows.push(NewRow { document, place: self.place(ASSESSMENTS, registry) });
-        for document in graph::software_updates(&at, findings) {
+        for update in azure_documents::software_updates(findings) {
+            let document = graph::software_update(&update, &at);
             rows.push(NewRow { document, place: self.place(ASSESSMENTS, registry) });
         }
         rows
@@ -203,7 +204,7 @@ impl Tables {
                 let document = graph::assessment(document, registry, form, inner.names);
                 NewRow { document, place: self.place(ASSESSMENTS, registry) }
             };
-            others.push((Of::Registry(registry.id.0), Form::ALL.map(row).into()));
+            others.push((Of::Registry(registry.id.0), Form::ON_REGISTRIES.map(row).into()));
         }
         for subscription in inner.metastore.subscriptions().await? {
             let plans = inner.metastore.plans(subscription.id).await?;

@@ -55,6 +55,9 @@ pub(crate) enum Command {
     /// See and switch whether the registries of a subscription are scanned.
     #[command(subcommand)]
     Plan(PlanCommand),
+    /// Disable findings by rules, with a reason and an end, and enable them again.
+    #[command(subcommand)]
+    Rule(crate::rule_command::RuleCommand),
     /// Let Kubernetes clusters ask which images they may run, and see what they do run.
     #[command(subcommand)]
     Cluster(crate::cluster_command::ClusterCommand),

@@ -9,6 +9,8 @@ use blobstore::BlobStore;
 use metastore::{Durability, Metastore};
 use rustix::fs::{FlockOperation, flock};
 
+use crate::{Failure, now_ms};
+
 /// A data folder that exists and can be written to.
 #[derive(Clone, Debug)]
 pub(crate) struct DataFolder {
@@ -92,6 +94,13 @@ impl DataFolder {
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(error) => Err(DataError::File { path, source: error.into() }),
         }
+    }
+
+    /// Its database, without rules whose time has passed while no server ran.
+    pub(crate) async fn current_rows(&self) -> Result<Metastore, Failure> {
+        let metastore = self.metastore()?;
+        metastore.expire_rules(now_ms()).await?;
+        Ok(metastore)
     }
 
     /// Opens the rows.

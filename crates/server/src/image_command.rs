@@ -1,6 +1,6 @@
 //! `lazaret image`: what the registry holds and what is known of it.
 
-use assessment::Finding;
+use assessment::{Finding, RuledFinding};
 use metastore::{ImageRow, Metastore, RegistryId};
 use oci::{Content, Manifest, Reference, Repository};
 use serde_json::{Value, json};
@@ -15,10 +15,10 @@ use crate::table::{short, table, time};
 pub(crate) async fn run(command: ImageCommand) -> Result<(), Failure> {
     match command {
         ImageCommand::List { data, format } => {
-            list(&DataFolder::existing(&data.path)?.metastore()?, format).await
+            list(&DataFolder::existing(&data.path)?.current_rows().await?, format).await
         }
         ImageCommand::Show { reference, data, format } => {
-            show(&DataFolder::existing(&data.path)?.metastore()?, &reference, format).await
+            show(&DataFolder::existing(&data.path)?.current_rows().await?, &reference, format).await
         }
     }
 }
@@ -43,7 +43,7 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
             let mut rows = table(&["REPOSITORY", "TAGS", "DIGEST", "STATE", "FINDINGS", "PUSHED"]);
             for image in &images {
                 let tags: Vec<_> = image.tags.iter().map(ToString::to_string).collect();
-                let findings = image.verdict.as_ref().map_or(0, |verdict| verdict.findings).to_string();
+                let findings = open_findings(image).unwrap_or_default().to_string();
                 rows.add_row([
                     image.repository.to_string(),
                     tags.join(","),
@@ -64,7 +64,7 @@ async fn show(metastore: &Metastore, text: &str, format: Format) -> Result<(), F
     let mut documents = Vec::new();
     for image in &images {
         let inventory = metastore.image_inventory(&image.digest).await?.unwrap_or_default();
-        let findings = metastore.findings(&image.digest).await?;
+        let findings = metastore.findings(image).await?;
         let running = running(metastore, image).await?;
         match format {
             Format::Json => {
@@ -127,21 +127,31 @@ async fn show(metastore: &Metastore, text: &str, format: Format) -> Result<(), F
     Ok(())
 }
 
-/// Every finding with what to do about it.
-pub(crate) fn print_findings(findings: &[Finding]) {
-    say!("\n{} findings", findings.len());
+/// Every finding with what to do about it, or with the rule that disables it.
+pub(crate) fn print_findings(findings: &[RuledFinding]) {
+    let row = |finding: &Finding, last: &str| {
+        let fixed = finding.fixed_version.as_deref().unwrap_or("-");
+        let package = &finding.package;
+        [finding.severity.name(), &finding.id, &package.name, &package.version, fixed, last]
+            .map(str::to_owned)
+    };
+    let open = RuledFinding::open(findings);
+    say!("\n{} findings", open.len());
     let mut rows = table(&["SEVERITY", "ADVISORY", "PACKAGE", "INSTALLED", "FIXED IN", "REMEDIATION"]);
-    for finding in findings {
-        rows.add_row([
-            finding.severity.name(),
-            &finding.id,
-            &finding.package.name,
-            &finding.package.version,
-            finding.fixed_version.as_deref().unwrap_or("-"),
-            &finding.remediation,
-        ]);
-    }
+    rows.add_rows(open.iter().map(|finding| row(finding, &finding.remediation)));
     say!("{rows}");
+    if open.len() < findings.len() {
+        say!("\n{} findings are disabled by rules", findings.len() - open.len());
+        let mut rows = table(&["SEVERITY", "ADVISORY", "PACKAGE", "INSTALLED", "FIXED IN", "RULE"]);
+        for RuledFinding { finding, exemption } in findings {
+            if let Some(exemption) = exemption {
+                let until =
+                    exemption.expires_ms.map_or_else(String::new, |ms| format!(" until {}", time(ms)));
+                rows.add_row(row(finding, &format!("{}{until}: {}", exemption.name, exemption.reason)));
+            }
+        }
+        say!("{rows}");
+    }
 }
 
 /// The image that a reference names, or the images of the index that it names.
@@ -202,6 +212,12 @@ fn parse(text: &str) -> Result<(Repository, Reference), Failure> {
     Ok((name.parse().map_err(|_| wrong())?, reference.parse().map_err(|_| wrong())?))
 }
 
+/// How many findings count; `None`: it is not judged yet.
+fn open_findings(image: &ImageRow) -> Option<u64> {
+    let disabled = image.ruled.as_ref().map_or(0, |ruled| ruled.disabled);
+    image.verdict.as_ref().map(|verdict| verdict.findings.saturating_sub(disabled))
+}
+
 fn summary(image: &ImageRow) -> Value {
     let (state, causes) = image.state();
     let verdict = image.verdict.as_ref();
@@ -213,7 +229,8 @@ fn summary(image: &ImageRow) -> Value {
         "pushed": time(image.pushed_ms),
         "state": state,
         "causes": causes,
-        "findingCount": verdict.map(|verdict| verdict.findings),
+        "findingCount": open_findings(image),
+        "disabledCount": image.ruled.as_ref().map_or(0, |ruled| ruled.disabled),
         "judged": verdict.map(|verdict| time(verdict.judged_ms)),
         "inventory": verdict.map(|verdict| &verdict.inventory),
         "snapshot": verdict.and_then(|verdict| verdict.snapshot.as_ref()),

@@ -16,6 +16,7 @@ mod principal_command;
 mod query_command;
 mod registry_command;
 mod retention_command;
+mod rule_command;
 mod scan_command;
 mod serve;
 mod settings;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
             Command::Role(command) => principal_command::role(command).await.map(|()| ExitCode::SUCCESS),
             Command::Cluster(command) => cluster_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Registry(command) => registry_command::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Rule(command) => rule_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
         }
     });

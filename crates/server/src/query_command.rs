@@ -13,7 +13,7 @@ use crate::table::{table, time};
 use crate::{Failure, now_ms};
 
 pub(crate) async fn run(arguments: QueryArgs) -> Result<(), Failure> {
-    let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
+    let metastore = DataFolder::existing(&arguments.data.path)?.current_rows().await?;
     if arguments.list {
         return list(&metastore).await;
     }

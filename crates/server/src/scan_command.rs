@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use advisory::Severity;
-use assessment::{Cause, Finding, ImageState};
+use assessment::{Cause, ImageState, RuledFinding};
 use metastore::{ImageRow, Metastore};
 use oci::Digest;
 use scanner::{Advisories, Scanner, local_images, scan_local};
@@ -24,7 +24,7 @@ struct Judged {
     platform: Option<String>,
     state: ImageState,
     causes: Vec<Cause>,
-    findings: Vec<Finding>,
+    findings: Vec<RuledFinding>,
     packages: usize,
     snapshot: Option<Digest>,
 }
@@ -71,7 +71,7 @@ async fn judge_path(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
             platform: image.platform.map(|platform| format!("{}/{}", platform.os, platform.architecture)),
             state: verdict.state,
             causes: verdict.causes,
-            findings: verdict.findings,
+            findings: verdict.findings.into_iter().map(RuledFinding::from).collect(),
             packages: scanned.inventory.packages.len(),
             snapshot,
         });
@@ -83,7 +83,7 @@ async fn judge_path(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
 }
 
 async fn judge_reference(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
-    let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
+    let metastore = DataFolder::existing(&arguments.data.path)?.current_rows().await?;
     let mut judged = Vec::new();
     for image in judged_images(&metastore, &arguments.target).await? {
         let (state, causes) = image.state();
@@ -92,7 +92,7 @@ async fn judge_reference(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
             platform: None,
             state,
             causes,
-            findings: metastore.findings(&image.digest).await?,
+            findings: metastore.findings(&image).await?,
             packages: metastore.image_inventory(&image.digest).await?.map_or(0, |found| found.packages.len()),
             snapshot: image.verdict.and_then(|verdict| verdict.snapshot),
             digest: image.digest,
@@ -134,15 +134,11 @@ fn document(image: &Judged) -> serde_json::Value {
 
 /// A gate that cannot tell must not open: what was not judged fails too, with its own code.
 fn exit_code(judged: &[Judged], threshold: Severity) -> ExitCode {
-    let is_severe = |finding: &Finding| finding.severity >= threshold;
-    if judged.iter().any(|image| image.findings.iter().any(is_severe)) {
+    let open: Vec<_> = judged.iter().flat_map(|image| RuledFinding::open(&image.findings)).collect();
+    if open.iter().any(|finding| finding.severity >= threshold) {
         return ExitCode::from(EXIT_FINDING);
     }
-    let unknown = judged
-        .iter()
-        .flat_map(|image| &image.findings)
-        .filter(|finding| finding.severity == Severity::Unknown)
-        .count();
+    let unknown = open.iter().filter(|finding| finding.severity == Severity::Unknown).count();
     if unknown > 0 {
         eprintln!("lazaret: {unknown} findings have no severity yet; `--fail-on unknown` fails on those too");
     }

@@ -58,6 +58,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     });
     tasks.spawn(record_pulls(house.registry.clone(), stop.clone()));
     tasks.spawn(notice_changes(house.registry.clone(), stop.clone()));
+    tasks.spawn(end_rules(house.metastore.clone(), stop.clone()));
     tasks.spawn(house.keep_fresh(settings.clone(), stop.clone()));
 
     told.wait().await;
@@ -246,6 +247,21 @@ async fn notice_changes(registry: RegistryEngine, stop: CancellationToken) {
     loop {
         if let Err(error) = registry.notice_changes().await {
             tracing::error!(error = %error, "changes by other programs could not be looked for");
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(NOTICE_EVERY) => {}
+        }
+    }
+}
+
+/// Rules end by themselves.
+async fn end_rules(metastore: Metastore, stop: CancellationToken) {
+    loop {
+        match metastore.expire_rules(now_ms()).await {
+            Ok(0) => {}
+            Ok(ended) => tracing::info!(ended, "rules have expired: what they disabled counts again"),
+            Err(error) => tracing::error!(error = %error, "expired rules could not be looked for"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
