@@ -1,6 +1,7 @@
 //! Chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`.
 #![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
 
+mod clients;
 mod tests;
 mod tidy;
 
@@ -11,6 +12,7 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let outcome = match words.as_slice() {
         ["test"] => tests::test(),
+        ["setup"] => tests::set_up(),
         ["test", "--setup"] => tests::set_up().and_then(|()| tests::test()),
         ["tidy"] => tidy::tidy(),
         ["bench", rest @ ..] => bench(rest),
@@ -40,5 +42,6 @@ fn run(command: &mut Command) -> Result<(), String> {
 const USAGE: &str = "usage:
   cargo xtask test           every check and test; names what it leaves out and how to get it
   cargo xtask test --setup   installs what the tests can use first (Debian, as root)
+  cargo xtask setup          installs that alone
   cargo xtask tidy           the house rules alone
   cargo xtask bench [ARGS]   figures as ratios to a peer or a limit of this machine";

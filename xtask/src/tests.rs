@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Command, Stdio};
 
-use crate::{run, tidy};
+use crate::{clients, run, tidy};
 
 /// Runs the house rules, the formatter, the linter and every test, then says what was left out.
 pub(crate) fn test() -> Result<(), String> {
@@ -40,7 +40,8 @@ pub(crate) fn set_up() -> Result<(), String> {
         .env("DEBIAN_FRONTEND", "noninteractive")
         .args(["install", "-y", "-qq", "--no-install-recommends"])
         .args(DEBIAN_PACKAGES)
-        .stdout(Stdio::null()))
+        .stdout(Stdio::null()))?;
+    clients::set_up()
 }
 
 #[derive(Default)]
@@ -76,5 +77,5 @@ impl Tally {
 }
 
 /// Each serves a test that says "left out" without it.
-const DEBIAN_PACKAGES: [&str; 7] =
-    ["buildah", "ca-certificates", "docker.io", "dpkg-dev", "podman", "python3", "skopeo"];
+const DEBIAN_PACKAGES: [&str; 8] =
+    ["buildah", "ca-certificates", "docker.io", "dpkg-dev", "podman", "python3", "python3-venv", "skopeo"];

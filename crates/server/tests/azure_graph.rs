@@ -1,4 +1,4 @@
-//! Resource Graph by Azure's own Python SDK, unmodified, over TLS. `LAZARET_PYTHON` names a Python that has it.
+//! Resource Graph by Azure's own Python SDK, unmodified, over TLS.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,7 +6,6 @@ use std::process::Command;
 use testkit::{Image, Server, ServerOptions, debian, dpkg, image};
 
 const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
-const PACKAGES: &str = "azure-identity azure-mgmt-resourcegraph requests";
 
 fn made(package: &str) -> Image {
     let (release, status) = (debian("12", "bookworm"), dpkg(&[(package, "1.0-1")]));
@@ -15,17 +14,9 @@ fn made(package: &str) -> Image {
 
 #[tokio::test]
 async fn azures_resource_graph_sdk_works_unmodified() {
-    let python = std::env::var("LAZARET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let imports = "import azure.identity, azure.mgmt.resourcegraph, requests";
-    let has_them =
-        Command::new(&python).args(["-c", imports]).output().is_ok_and(|output| output.status.success());
-    if !has_them {
-        let how = format!(
-            "{python} lacks it (in a venv: pip install {PACKAGES}; then LAZARET_PYTHON=VENV/bin/python)"
-        );
-        testkit::left_out("Azure's SDK for Resource Graph", &how);
+    let Some(python) = testkit::python("azure", "Azure's SDK for Resource Graph") else {
         return;
-    }
+    };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
     let tracker = folder.path().join("tracker.json");

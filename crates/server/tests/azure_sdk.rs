@@ -1,4 +1,4 @@
-//! Azure's own Python SDKs, unmodified, over TLS. `LAZARET_PYTHON` names a Python that has them.
+//! Azure's own Python SDKs, unmodified, over TLS.
 
 use std::path::Path;
 use std::process::Command;
@@ -6,8 +6,6 @@ use std::process::Command;
 use testkit::{Image, Server, ServerOptions, debian, dpkg, image};
 
 const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
-const PACKAGES: &str = "azure-identity azure-mgmt-security==7.0.0 azure-mgmt-authorization \
-                        azure-mgmt-containerregistry azure-containerregistry requests";
 
 fn made(package: &str) -> Image {
     let (release, status) = (debian("12", "bookworm"), dpkg(&[(package, "1.0-1")]));
@@ -16,18 +14,9 @@ fn made(package: &str) -> Image {
 
 #[tokio::test]
 async fn azures_sdks_work_unmodified() {
-    let python = std::env::var("LAZARET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let imports = "import azure.identity, azure.mgmt.security, azure.mgmt.authorization, azure.mgmt.containerregistry, \
-                   azure.containerregistry, requests";
-    let has_them =
-        Command::new(&python).args(["-c", imports]).output().is_ok_and(|output| output.status.success());
-    if !has_them {
-        let how = format!(
-            "{python} lacks them (in a venv: pip install {PACKAGES}; then LAZARET_PYTHON=VENV/bin/python)"
-        );
-        testkit::left_out("Azure's SDKs for Python", &how);
+    let Some(python) = testkit::python("azure", "Azure's SDKs for Python") else {
         return;
-    }
+    };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
     let tracker = folder.path().join("tracker.json");

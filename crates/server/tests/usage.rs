@@ -1,4 +1,4 @@
-//! Usage details, read with Azure's own SDK. `LAZARET_PYTHON` names a Python that has it.
+//! Usage details, read with Azure's own SDK.
 
 use std::path::Path;
 use std::process::Command;
@@ -9,15 +9,9 @@ const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
 
 #[tokio::test]
 async fn azures_sdk_reads_what_is_charged_for() {
-    let python = std::env::var("LAZARET_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let imports = "import azure.identity, azure.mgmt.consumption";
-    let has_them =
-        Command::new(&python).args(["-c", imports]).output().is_ok_and(|output| output.status.success());
-    if !has_them {
-        let how = format!("{python} lacks it (in a venv: pip install azure-identity azure-mgmt-consumption)");
-        testkit::left_out("azure-mgmt-consumption", &how);
+    let Some(python) = testkit::python("azure", "azure-mgmt-consumption") else {
         return;
-    }
+    };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut options = ServerOptions::new(LAZARET, &folder.path().join("data"));
     options.arguments.extend(["--price-per-image=0.29".to_owned(), "--currency=EUR".to_owned()]);

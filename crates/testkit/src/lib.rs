@@ -13,5 +13,5 @@ mod source;
 pub use client::Client;
 pub use image::{Image, Packing, alpine, apk, debian, dpkg, image};
 pub use process::{Server, ServerOptions};
-pub use shared::{left_out, shared, tool};
+pub use shared::{left_out, python, shared, tool};
 pub use source::{Reply, Source};

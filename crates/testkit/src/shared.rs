@@ -26,6 +26,18 @@ pub fn tool(program: &str, what: &str, how_to_get: &str) -> bool {
     false
 }
 
+/// The Python of an environment that `cargo xtask setup` makes, if it is there; says so if not.
+#[must_use]
+pub fn python(environment: &str, what: &str) -> Option<PathBuf> {
+    let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/clients");
+    // Written last: without it the environment is half made.
+    if clients.join(environment).join("packages.txt").exists() {
+        return Some(clients.join(environment).join("bin/python"));
+    }
+    left_out(what, &format!("there is no target/clients/{environment} (cargo xtask setup)"));
+    None
+}
+
 /// Says plainly that a check was left out, and why; `cargo xtask test` gathers these lines.
 #[expect(clippy::print_stdout, reason = "the line is what the test is for when it cannot run")]
 pub fn left_out(what: &str, why: &str) {

@@ -1,0 +1,62 @@
+//! Python's clients of the server, each set in an environment of its own: they exclude each other.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::run;
+
+/// Makes the environments beneath `target/clients/`; one that has what is asked for stays as it is.
+pub(crate) fn set_up() -> Result<(), String> {
+    for (name, packages) in ENVIRONMENTS {
+        let folder = Path::new("target/clients").join(name);
+        let (stamp, wanted) = (folder.join("packages.txt"), packages.join("\n"));
+        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+            continue;
+        }
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+        run(Command::new(folder.join("bin/python"))
+            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+            .args(packages.iter()))?;
+        // Last: what was cut off is made anew.
+        fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
+    }
+    Ok(())
+}
+
+/// What `testkit::python` finds by these names.
+const ENVIRONMENTS: [(&str, &[&str]); 9] = [
+    (
+        "azure",
+        &[
+            "aiohttp==3.14.5",
+            "azure-containerregistry==1.2.0",
+            "azure-identity==1.27.0",
+            "azure-mgmt-authorization==4.0.0",
+            "azure-mgmt-consumption==11.0.0",
+            "azure-mgmt-containerregistry==15.0.0",
+            "azure-mgmt-resource==26.0.0",
+            "azure-mgmt-resource-subscriptions==1.0.0",
+            "azure-mgmt-resourcegraph==8.0.1",
+            "azure-mgmt-security==7.0.0",
+            "requests",
+        ],
+    ),
+    ("acr-preview", &["aiohttp==3.14.5", "azure-identity==1.27.0", "azure-mgmt-containerregistry==15.1.0b3"]),
+    (
+        "graph-7",
+        &["aiohttp==3.14.5", "azure-identity==1.27.0", "azure-mgmt-resourcegraph==7.0.0", "requests"],
+    ),
+    (
+        "graph-8b",
+        &["aiohttp==3.14.5", "azure-identity==1.27.0", "azure-mgmt-resourcegraph==8.1.0b4", "requests"],
+    ),
+    ("security-1", &["azure-identity==1.27.0", "azure-mgmt-security==1.0.0", "requests"]),
+    (
+        "security-8",
+        &["aiohttp==3.14.5", "azure-identity==1.27.0", "azure-mgmt-security==8.0.0b2", "requests"],
+    ),
+    ("az", &["azure-cli==2.91.0"]),
+    ("schemathesis", &["schemathesis==4.32.5"]),
+    ("oras", &["oras==0.2.43"]),
+];
