@@ -1,11 +1,19 @@
 //! Why the store could not do what it was asked.
 
+use rusqlite::ErrorCode;
+
 /// A failure of the store itself; what callers can act on is in each method's own error.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database refused or broke.
     #[error("the database failed")]
-    Database(#[from] rusqlite::Error),
+    Database(#[source] rusqlite::Error),
+    /// Another program holds the database, longer than anybody should wait: nothing was changed.
+    #[error("another program holds the database: try again")]
+    Busy,
+    /// The disk has no room for it: nothing was changed.
+    #[error("the disk that holds the database is full")]
+    Full,
     /// A stored value does not parse: another program wrote it, or the disk lies.
     #[error("the database holds a damaged {what}")]
     Damaged {
@@ -23,6 +31,10 @@ pub enum Error {
         /// The newest one this program knows.
         known: i64,
     },
+    /// Another write of the same group failed so that the database undid the whole group: nothing of
+    /// this one stays.
+    #[error("the database undid this write together with another that failed: try again")]
+    Undone,
     /// The transaction could not be made durable: nothing of it stays.
     #[error("the database could not commit: {detail}")]
     Commit {
@@ -32,4 +44,14 @@ pub enum Error {
     /// The store is shutting down.
     #[error("the database is closed")]
     Closed,
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
+            Some(ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Database(error),
+        }
+    }
 }

@@ -4,8 +4,9 @@
 //! is shared by everybody who waits for it.
 
 use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use crate::Error;
@@ -13,8 +14,11 @@ use crate::Error;
 /// A handle to the writer's thread, which ends when the last handle is dropped.
 #[derive(Clone)]
 pub(super) struct Writer {
-    queue: mpsc::Sender<Work>,
+    queue: mpsc::Sender<Queued>,
 }
+
+/// Work, and since when it waits.
+type Queued = (Instant, Work);
 
 /// Runs inside its savepoint and returns how to answer once the outcome of the commit is known.
 /// Given no connection it does nothing, and its answer can only be a failure.
@@ -54,23 +58,32 @@ impl Writer {
                 drop(sender.send(outcome));
             })
         });
-        self.queue.send(work).map_err(|_| E::from(Error::Closed))?;
+        self.queue.send((Instant::now(), work)).map_err(|_| E::from(Error::Closed))?;
         answer.await.map_err(|_| E::from(Error::Closed))?
     }
 }
 
-fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Work>) {
-    while let Ok(first) = waiting.recv() {
-        if let Err(error) = connection.execute_batch("BEGIN IMMEDIATE") {
+fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Queued>) {
+    while let Ok((since, first)) = waiting.recv() {
+        if let Err(error) = begin(connection, since) {
             tracing::error!(error = %error, "a write could not begin");
-            first(None)(Err(error.into()));
+            first(None)(Err(error));
             continue;
         }
         let mut answers = vec![first(Some(connection))];
         while answers.len() < GROUP_MAX
-            && let Ok(next) = waiting.try_recv()
+            && !connection.is_autocommit()
+            && let Ok((_, next)) = waiting.try_recv()
         {
             answers.push(next(Some(connection)));
+        }
+        if connection.is_autocommit() {
+            // After some failures, a full disk among them, SQLite has rolled back by itself: the last
+            // work knows why, the others were undone with it.
+            let last = answers.pop();
+            last.into_iter().for_each(|answer| answer(Ok(())));
+            answers.into_iter().for_each(|answer| answer(Err(Error::Undone)));
+            continue;
         }
         match connection.execute_batch("COMMIT") {
             Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
@@ -80,10 +93,24 @@ fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Work>) {
                     // SQLite has already rolled back by itself after some failures, a full disk among them.
                     tracing::debug!(error = %error, "nothing was left to roll back");
                 }
-                let detail = error.to_string();
-                answers.into_iter().for_each(|answer| answer(Err(Error::Commit { detail: detail.clone() })));
+                answers.into_iter().for_each(|answer| answer(Err(why(&error))));
             }
         }
+    }
+}
+
+/// Takes the database for one group. Each write waits so long for another program, whoever else waits
+/// before it.
+fn begin(connection: &Connection, since: Instant) -> Result<(), Error> {
+    connection.busy_timeout(BUSY_MAX.saturating_sub(since.elapsed()))?;
+    Ok(connection.execute_batch("BEGIN IMMEDIATE")?)
+}
+
+/// Why a commit failed, for each of its group.
+fn why(error: &rusqlite::Error) -> Error {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => Error::Full,
+        _ => Error::Commit { detail: error.to_string() },
     }
 }
 
@@ -93,10 +120,91 @@ fn in_savepoint<T, E: From<Error>>(
 ) -> Result<T, E> {
     connection.execute_batch("SAVEPOINT work").map_err(Error::from)?;
     let outcome = work(connection);
-    let end = if outcome.is_ok() { "RELEASE work" } else { "ROLLBACK TO work; RELEASE work" };
-    connection.execute_batch(end).map_err(Error::from)?;
+    match outcome {
+        Ok(_) => connection.execute_batch("RELEASE work").map_err(Error::from)?,
+        // Rolled back by itself: there is no savepoint any more.
+        Err(_) if connection.is_autocommit() => {}
+        Err(_) => connection.execute_batch("ROLLBACK TO work; RELEASE work").map_err(Error::from)?,
+    }
     outcome
 }
 
 /// Bounds how long the first of a group waits for the others.
 const GROUP_MAX: usize = 256;
+
+/// How long a write waits while another program (the command line) holds the database.
+const BUSY_MAX: Duration = if cfg!(test) { Duration::from_millis(500) } else { Duration::from_secs(10) };
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A table in a file that may grow to some pages and no more.
+    fn small() -> (tempfile::TempDir, Connection) {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let connection = Connection::open(folder.path().join("rows.db")).expect("opens");
+        let pragmas =
+            "PRAGMA cache_size = 4; PRAGMA cache_spill = 1; CREATE TABLE t (x); PRAGMA max_page_count = 40;";
+        connection.execute_batch(pragmas).expect("makes");
+        (folder, connection)
+    }
+
+    async fn insert(writer: Writer, len: usize) -> Result<(), Error> {
+        let insert = move |rows: &Connection| {
+            Ok::<_, Error>(rows.execute("INSERT INTO t VALUES (?1)", [vec![b'x'; len]]).map(drop)?)
+        };
+        writer.run(insert).await
+    }
+
+    async fn lens(writer: &Writer) -> Vec<usize> {
+        let read = |rows: &Connection| {
+            let mut statement = rows.prepare("SELECT length(x) FROM t ORDER BY 1")?;
+            let lens = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+            Ok::<_, Error>(lens)
+        };
+        writer.run(read).await.expect("reads")
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_full_disk_refuses_what_has_no_room_and_what_was_answered_stays() {
+        let (_folder, connection) = small();
+        let writer = Writer::start(connection).expect("starts");
+        insert(writer.clone(), 10).await.expect("has room");
+        assert!(matches!(insert(writer.clone(), 1 << 20).await, Err(Error::Full)));
+        assert_eq!(lens(&writer).await, [10]);
+
+        // All in one group: the writer is held until everything waits.
+        let (go, held) = mpsc::channel();
+        let first = writer.run(move |_| {
+            held.recv().expect("is let go");
+            Ok::<_, Error>(())
+        });
+        let sizes = [11, 2000, 1 << 20, 12, 2000];
+        let all = futures_util::future::join_all(sizes.map(|len| insert(writer.clone(), len)));
+        let letting_go = async { go.send(()).expect("waits") };
+        let (_, answers, ()) = tokio::join!(first, all, letting_go);
+        let mut wanted = vec![10];
+        wanted.extend(sizes.iter().zip(&answers).filter(|(_, answer)| answer.is_ok()).map(|(len, _)| len));
+        wanted.sort_unstable();
+        assert_eq!(lens(&writer).await, wanted, "what was answered is there, and nothing else: {answers:?}");
+        assert!(matches!(answers[2], Err(Error::Full)), "{answers:?}");
+        insert(writer.clone(), 13).await.expect("goes on");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn writes_wait_for_another_program_and_each_no_longer_than_its_time() {
+        let (folder, connection) = small();
+        let writer = Writer::start(connection).expect("starts");
+        let other = Connection::open(folder.path().join("rows.db")).expect("opens");
+        other.execute_batch("BEGIN IMMEDIATE").expect("holds");
+        // The writer's last moment of patience, and many who wait behind it.
+        let began = Instant::now();
+        let all = futures_util::future::join_all((0..20).map(|_| insert(writer.clone(), 1)));
+        for answer in all.await {
+            assert!(matches!(answer, Err(Error::Busy)), "{answer:?}");
+        }
+        assert!(began.elapsed() < 3 * BUSY_MAX, "they wait together, not one after the other");
+        other.execute_batch("COMMIT").expect("lets go");
+        insert(writer.clone(), 1).await.expect("goes on");
+    }
+}
