@@ -38,6 +38,15 @@ pub struct Error {
     pub source: io::Error,
 }
 
+impl Error {
+    /// True if there was no room: on the disk, in a quota, or below the limit of the process.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        matches!(self.source.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+    }
+}
+
 /// What lies in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -159,7 +168,13 @@ impl BlobStore {
     pub async fn commit(&self, upload: &UploadFile, digest: &Digest) -> Result<(), Error> {
         let (store, file, path, digest) =
             (self.clone(), upload.file(), upload.path().to_owned(), digest.clone());
-        blocking(&self.root, move || store.settle(&file, &path, &digest)).await
+        let len = upload.received();
+        blocking(&self.root, move || {
+            // A write that failed half way, the disk being full, has left bytes that nobody counted.
+            file.set_len(len).map_err(failed(&path))?;
+            store.settle(&file, &path, &digest)
+        })
+        .await
     }
 
     /// Removes an upload's file, if there is one.

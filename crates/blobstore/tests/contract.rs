@@ -102,3 +102,16 @@ async fn strays_are_named_and_nothing_else_is() {
     }
     assert!(store.list().await.expect("lists").strays.is_empty());
 }
+
+#[tokio::test]
+async fn what_a_failed_write_left_behind_is_no_part_of_the_blob() {
+    let (_folder, store) = store();
+    let mut upload = store.upload(Uuid::from_u128(1), 0).await.expect("opens").expect("new");
+    upload.append(b"whole").expect("appends");
+    // As much of the next piece as found room.
+    let path = upload.path().to_owned();
+    std::fs::write(path, b"whole and a bit").expect("writes");
+    let digest = Digest::sha256(b"whole");
+    store.commit(&upload, &digest).await.expect("commits");
+    assert_eq!(store.open_blob(&digest).await.expect("reads").expect("there").whole(), b"whole"[..]);
+}

@@ -45,7 +45,7 @@ pub use event::{Event, EventAction, EventTarget, Judgement, VerdictChange};
 pub use feed::{Feed, FeedPayload};
 pub use image::{ImageRow, ScanFailure, StoredVerdict, VerdictWrite};
 pub use job::{Job, JobKind};
-pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, StoredManifest};
+pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, ReferrersPage, StoredManifest};
 pub use origin::Origin;
 pub use plan::{Plan, PlanSetting, Tier};
 pub use principal::{AssignRole, KeepRole, Principal, RoleAssignment};

@@ -136,6 +136,17 @@ pub struct Referrer {
     pub annotations: Option<BTreeMap<String, String>>,
 }
 
+/// Which referrers of a subject are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct ReferrersPage {
+    /// Only those of this artifact type.
+    pub artifact_type: Option<String>,
+    /// Only those whose digest comes after this one.
+    pub after: Option<String>,
+    /// So many at most; fewer if their annotations are long.
+    pub limit: usize,
+}
+
 impl Metastore {
     /// Stores the manifest, moves its tags and queues its scan, or does none of them: an image
     /// that can be pulled is an image that will be scanned.
@@ -346,8 +357,8 @@ impl Metastore {
         .await
     }
 
-    /// The manifests of this repository that name `subject`, in the order of their digests.
-    /// An unknown repository or subject has none.
+    /// The manifests of this repository that name `subject`, in the order of their digests: one page,
+    /// and whether there is more. An unknown repository or subject has none.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -356,45 +367,48 @@ impl Metastore {
         registry: RegistryId,
         repository: &Repository,
         subject: &Digest,
-    ) -> Result<Vec<Referrer>, Error> {
+        page: ReferrersPage,
+    ) -> Result<(Vec<Referrer>, bool), Error> {
         let (repository, subject) = (repository.clone(), subject.to_string());
         self.read(move |rows| {
+            let (mut listed, mut bytes) = (Vec::new(), 0);
             let Some(repository_id) = repository_id(rows, registry, &repository)? else {
-                return Ok(Vec::new());
+                return Ok((listed, false));
             };
             let mut statement = rows.prepare_cached(
                 "SELECT digest, media_type, length(bytes), artifact_type, annotations FROM manifest
-                 WHERE repository_id = ?1 AND subject = ?2 AND locks & 4 = 0 ORDER BY digest",
+                 WHERE repository_id = ?1 AND subject = ?2 AND locks & 4 = 0
+                   AND (?3 IS NULL OR artifact_type = ?3) AND digest > ?4 ORDER BY digest",
             )?;
-            let found = statement.query_map(params![repository_id, subject], |row| {
-                Ok((
-                    row.get::<_, String>(0)?,
-                    row.get::<_, String>(1)?,
-                    row.get(2)?,
-                    row.get(3)?,
-                    row.get::<_, Option<String>>(4)?,
-                ))
-            })?;
-            found
-                .map(|row| {
-                    let (digest, media_type, size, artifact_type, annotations) = row?;
-                    let annotations = annotations
-                        .map(|text| serde_json::from_str(&text))
-                        .transpose()
-                        .map_err(|_| Error::Damaged { what: "annotations" })?;
-                    Ok(Referrer {
-                        digest: parse_digest(&digest)?,
-                        media_type: MediaType::new(&media_type),
-                        size,
-                        artifact_type,
-                        annotations,
-                    })
-                })
-                .collect()
+            let after = page.after.unwrap_or_default();
+            let mut found = statement.query(params![repository_id, subject, page.artifact_type, after])?;
+            while let Some(row) = found.next()? {
+                let (artifact_type, annotations): (Option<String>, Option<String>) =
+                    (row.get(3)?, row.get(4)?);
+                bytes += [&artifact_type, &annotations].into_iter().flatten().map(String::len).sum::<usize>();
+                if listed.len() == page.limit || (bytes > PAGE_BYTES_MAX && !listed.is_empty()) {
+                    return Ok((listed, true));
+                }
+                let annotations = annotations
+                    .map(|text| serde_json::from_str(&text))
+                    .transpose()
+                    .map_err(|_| Error::Damaged { what: "annotations" })?;
+                listed.push(Referrer {
+                    digest: parse_digest(&row.get::<_, String>(0)?)?,
+                    media_type: MediaType::new(&row.get::<_, String>(1)?),
+                    size: row.get(2)?,
+                    artifact_type,
+                    annotations,
+                });
+            }
+            Ok((listed, false))
         })
         .await
     }
 }
+
+/// What the referrers of one page have in annotations: clients read no index above 4 MiB.
+const PAGE_BYTES_MAX: usize = 2 << 20;
 
 /// Tells the push to who wants to know: once for each tag, or once if there is none.
 fn note_push(rows: &Connection, repository_id: i64, put: &PutManifest, origin: &Origin) -> Result<(), Error> {

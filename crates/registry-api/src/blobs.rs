@@ -53,7 +53,7 @@ impl Api {
             }
         };
         let length = [(CONTENT_LENGTH, HeaderValue::from(range.end - range.start))];
-        let pieces = blob.pieces(range).map(Ok::<_, std::convert::Infallible>).collect::<Vec<_>>();
+        let pieces = blob.pieces(range).map(Ok::<_, std::convert::Infallible>);
         let body = Body::from_stream(stream::iter(pieces));
         let mut response = (status, common(&digest), length, body).into_response();
         if let Some(shown) = shown_range {

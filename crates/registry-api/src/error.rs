@@ -52,7 +52,20 @@ impl ApiError {
             .with(RETRY_AFTER, HeaderValue::from(retry_after_s))
     }
 
-    /// Our own failure: the log says what, the client when to come again.
+    /// Nothing was changed, and in a moment it may work.
+    fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", message)
+            .with(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_S))
+    }
+
+    /// Nothing was changed, and only the operator can help.
+    fn full(error: &dyn std::error::Error) -> Self {
+        tracing::error!(error = %error, "the disk is full");
+        let message = "the registry's disk is full: its operator must make room";
+        Self::new(StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE", message)
+    }
+
+    /// Our own failure: the log says what.
     fn internal(error: &dyn std::error::Error) -> Self {
         let cause = error.source().map(ToString::to_string).unwrap_or_default();
         tracing::error!(error = %error, cause, "a registry request failed");
@@ -74,14 +87,20 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Locked(locked) => Self::new(StatusCode::FORBIDDEN, "DENIED", locked.to_string()),
-            error => Self::internal(&error),
+            StoreError::Metastore(error) => error.into(),
+            StoreError::Blobs(error) if error.is_full() => Self::full(&error),
+            error @ (StoreError::Blobs(_) | StoreError::BytesLost { .. }) => Self::internal(&error),
         }
     }
 }
 
 impl From<metastore::Error> for ApiError {
     fn from(error: metastore::Error) -> Self {
-        Self::internal(&error)
+        match error {
+            metastore::Error::Busy | metastore::Error::Undone => Self::unavailable(error.to_string()),
+            metastore::Error::Full => Self::full(&error),
+            error => Self::internal(&error),
+        }
     }
 }
 
@@ -119,3 +138,6 @@ impl From<PutManifestError> for ApiError {
         }
     }
 }
+
+/// Longer than another program holds the database.
+const RETRY_AFTER_S: u64 = 5;

@@ -7,6 +7,7 @@
 mod access;
 mod acr;
 mod blobs;
+mod body;
 mod directory;
 mod error;
 #[doc(hidden)]
@@ -22,18 +23,15 @@ mod token;
 mod uploads;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use auth::Auth;
 use axum::Router;
-use axum::body::Body;
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
-use futures_util::StreamExt as _;
 use metastore::RegistryId;
 use registry::{Owner, Registry};
 
@@ -99,7 +97,7 @@ async fn door(State(house): State<House>, scheme: Option<Extension<Scheme>>, req
     let served = match house.at(access::host(request.headers(), request.uri())).await {
         Ok(api) => api.serve(scheme, request).await,
         Err(refusal) => {
-            drain(request.into_body()).await;
+            body::drain(request.into_body()).await;
             Err(refusal)
         }
     };
@@ -113,16 +111,20 @@ async fn door(State(house): State<House>, scheme: Option<Extension<Scheme>>, req
 impl Api {
     async fn serve(&self, scheme: &str, request: Request) -> Result<Response, ApiError> {
         let (parts, body) = request.into_parts();
+        let (body, left) = body::returned(body);
         let admitted = match self.admit(scheme, &parts).await {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                // Azure's clients send every body once without credentials, and take a connection
-                // that closes under it for a broken one.
-                drain(body).await;
+                drop(body);
+                left.drain().await;
                 return Err(refusal);
             }
         };
-        self.perform(admitted, Request::from_parts(parts, body)).await
+        let performed = self.perform(admitted, Request::from_parts(parts, body)).await;
+        if performed.is_err() {
+            left.drain().await;
+        }
+        performed
     }
 
     /// Who asks for what, if they may.
@@ -214,27 +216,6 @@ struct Admitted {
     /// The host and port by which the client knows us.
     host: String,
 }
-
-/// Reads what a refused request still sends, within bounds: beyond them its connection closes.
-async fn drain(body: Body) {
-    let mut pieces = body.into_data_stream();
-    let mut left = DRAIN_BYTES_MAX;
-    let drained = tokio::time::timeout(DRAIN_TIME, async {
-        while let Some(Ok(piece)) = pieces.next().await {
-            left = left.saturating_sub(piece.len());
-            if left == 0 {
-                return;
-            }
-        }
-    });
-    if drained.await.is_err() {
-        tracing::debug!("a refused request was still sending");
-    }
-}
-
-/// Twice the chunk of Azure's clients.
-const DRAIN_BYTES_MAX: usize = 8 << 20;
-const DRAIN_TIME: Duration = Duration::from_secs(10);
 
 /// What challenges call this service, and clients it in return.
 const SERVICE: &str = "lazaret";

@@ -3,7 +3,9 @@
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LINK};
 use axum::response::{IntoResponse as _, Response};
+use metastore::ReferrersPage;
 use oci::{Digest, MediaType, Repository};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::Api;
@@ -49,11 +51,15 @@ impl Api {
         let subject: Digest = subject
             .parse()
             .map_err(|error: oci::InvalidDigest| ApiError::bad("DIGEST_INVALID", error.to_string()))?;
-        let mut referrers = self.registry.referrers(self.id, repository, &subject).await?;
         let wanted = parameters.get("artifactType").filter(|wanted| !wanted.is_empty());
-        if let Some(wanted) = wanted {
-            referrers.retain(|referrer| referrer.artifact_type.as_deref() == Some(wanted));
-        }
+        let limit = limit(parameters)?;
+        let page = ReferrersPage {
+            artifact_type: wanted.map(str::to_owned),
+            after: parameters.get("last").map(str::to_owned),
+            limit,
+        };
+        let (referrers, has_more) = self.registry.referrers(self.id, repository, &subject, page).await?;
+        let last = referrers.last().filter(|_| has_more).map(|referrer| referrer.digest.to_string());
         let manifests: Vec<Value> = referrers
             .into_iter()
             .map(|referrer| {
@@ -74,8 +80,15 @@ impl Api {
         let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": manifests });
         let typed = [(CONTENT_TYPE, HeaderValue::from_static(MediaType::OCI_INDEX))];
         let mut response = (StatusCode::OK, typed, index.to_string()).into_response();
-        if wanted.is_some() {
+        let mut filter = String::new();
+        if let Some(wanted) = wanted {
             response.headers_mut().insert(FILTERS_APPLIED, HeaderValue::from_static("artifactType"));
+            filter = format!("&artifactType={}", utf8_percent_encode(wanted, NON_ALPHANUMERIC));
+        }
+        if let Some(last) = last {
+            let link =
+                format!("</v2/{repository}/referrers/{subject}?n={limit}&last={last}{filter}>; rel=\"next\"");
+            response.headers_mut().insert(LINK, value(link));
         }
         Ok(response)
     }

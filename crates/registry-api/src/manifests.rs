@@ -1,6 +1,8 @@
 //! Manifests: get, put, delete.
 
-use axum::body::Body;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
@@ -8,6 +10,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
+use metastore::StoredManifest;
 use oci::{Manifest, MediaType, Reference, Repository, Tag};
 
 use crate::blobs::{IMMUTABLE, is_fresh};
@@ -43,7 +46,7 @@ impl Api {
             (CONTENT_TYPE, value(&stored.media_type)),
             (CONTENT_LENGTH, HeaderValue::from(stored.bytes.len())),
         ];
-        Ok((StatusCode::OK, named, typed, stored.bytes.clone()).into_response())
+        Ok((StatusCode::OK, named, typed, Bytes::from_owner(Held(stored))).into_response())
     }
 
     pub(crate) async fn put_manifest(
@@ -102,6 +105,15 @@ impl Api {
         } else {
             Err(unknown(&reference))
         }
+    }
+}
+
+/// A manifest's bytes, served from where they are kept.
+struct Held(Arc<StoredManifest>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.0.bytes
     }
 }
 

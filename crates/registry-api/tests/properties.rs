@@ -5,10 +5,11 @@ mod house;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use house::{House, digest_of, house, image};
+use house::{House, descriptor, digest_of, house, image};
 use oci::Digest;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
+use serde_json::json;
 
 /// Runs a property over one house: cases are kept apart by their repositories.
 fn holds<S: Strategy>(
@@ -47,6 +48,57 @@ fn any_sequence_of_page_sizes_shows_every_tag_and_repository_once() {
             let wanted: BTreeSet<String> =
                 (1..=case.get()).map(|number| format!("paging/r{number}")).collect();
             assert_eq!(repositories, Vec::from_iter(wanted));
+        });
+    });
+}
+
+#[test]
+fn any_sequence_of_page_sizes_shows_every_referrer_once_and_a_filter_stays_through_the_pages() {
+    // Of two kinds, with annotations of which one page holds three or four of the long ones.
+    let referrers =
+        prop::collection::vec((any::<bool>(), prop_oneof![4 => 0..9_usize, 1 => Just(600_000)]), 1..12);
+    let sizes = prop::collection::vec(1..5_usize, 1..4);
+    let case = std::cell::Cell::new(0);
+    holds(12, &(referrers, sizes), |house, runtime, (referrers, sizes)| {
+        case.set(case.get() + 1);
+        let repository = format!("referrers/r{}", case.get());
+        let subject = Digest::sha256(b"what they are about");
+        runtime.block_on(async {
+            house.push_blob(&repository, b"config").await;
+            let mut wanted = BTreeMap::new();
+            for (number, (is_first, len)) in referrers.into_iter().enumerate() {
+                let kind = if is_first { "application/vnd.first+json" } else { "application/second" };
+                let mut referrer = image(b"config", &[]);
+                referrer["artifactType"] = kind.into();
+                referrer["subject"] = descriptor(b"what they are about", oci::MediaType::OCI_MANIFEST);
+                referrer["annotations"] = json!({ "number": number.to_string(), "note": "x".repeat(len) });
+                let digest = digest_of(&referrer);
+                house.push_manifest(&repository, &digest.to_string(), &referrer).await.is(201);
+                wanted.insert(digest.to_string(), kind);
+            }
+            for filter in [None, Some("application/vnd.first+json")] {
+                let (mut seen, mut sizes) = (Vec::new(), sizes.iter().cycle());
+                let filtered = filter.map(|kind: &str| format!("&artifactType={}", kind.replace('+', "%2B")));
+                let mut path =
+                    format!("/v2/{repository}/referrers/{subject}?n=1{}", filtered.unwrap_or_default());
+                while !path.is_empty() {
+                    let size = sizes.next().unwrap();
+                    // Another size than the link says: it is the client's to choose.
+                    let page = house.get(&path.replacen("n=", &format!("n={size}&was="), 1)).await.is(200);
+                    assert!(page.body.len() < 4 << 20, "clients read no more");
+                    assert_eq!(page.header("oci-filters-applied").is_empty(), filter.is_none());
+                    let listed = page.json()["manifests"].as_array().unwrap().clone();
+                    assert!(listed.len() <= *size);
+                    seen.extend(listed.iter().map(|entry| entry["digest"].as_str().unwrap().to_owned()));
+                    path = page.header("link").split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+                    assert!(
+                        path.is_empty() || !listed.is_empty(),
+                        "a page that has a next one has something"
+                    );
+                }
+                let wanted = wanted.iter().filter(|(_, kind)| filter.is_none_or(|filter| filter == **kind));
+                assert_eq!(seen, wanted.map(|(digest, _)| digest.clone()).collect::<Vec<_>>());
+            }
         });
     });
 }

@@ -218,3 +218,74 @@ async fn who_asks_too_often_is_told_when_to_come_again() {
     house.send("GET", "/v2/", &[("authorization", &other)], "").await.is(200);
     house.send("GET", "/v2/", &[], "").await.is(401);
 }
+
+#[tokio::test]
+async fn a_refused_request_is_read_to_its_end_so_that_its_client_sees_why() {
+    let house = house().await;
+    let location = house.open(A).await;
+    for (method, path, status) in [
+        ("PATCH", location.clone(), 416),
+        ("PUT", format!("{location}?digest={}", Digest::sha256(b"x")), 416),
+        ("PUT", format!("/v2/{A}/manifests/1"), 413),
+        ("PUT", "/v2/NO/manifests/1".to_owned(), 400),
+    ] {
+        let pieces = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let body = stream::iter((0..6).map({
+            let pieces = Arc::clone(&pieces);
+            move |_| {
+                pieces.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                Ok::<_, std::io::Error>(Bytes::from(vec![0; 1 << 20]))
+            }
+        }));
+        let authorization = basic("admin", "secret");
+        let with = [("authorization", authorization.as_str()), ("content-range", "9-6291464")];
+        house.send(method, &path, &with, Body::from_stream(body)).await.is(status);
+        assert_eq!(pieces.load(std::sync::atomic::Ordering::Relaxed), 6, "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn one_who_opens_a_thousand_sessions_is_refused_and_nobody_else() {
+    let house = house().await;
+    for _ in 0..1024 {
+        house.open(A).await;
+    }
+    let path = format!("/v2/{A}/blobs/uploads/");
+    let refused = house.ask("POST", &path, &[], b"").await.is(429);
+    assert_eq!((refused.code().as_str(), refused.header("retry-after")), ("TOOMANYREQUESTS", "60"));
+    let other = basic("pusher", "secret");
+    house.send("POST", &path, &[("authorization", &other), ("content-length", "0")], "").await.is(202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_away_at_the_end_of_a_push_leaves_a_whole_blob_or_none_and_no_file() {
+    let house = Arc::new(house().await);
+    for number in 0..60_u64 {
+        let bytes = vec![7_u8; 50_000 + usize::try_from(number).unwrap()];
+        let digest = Digest::sha256(&bytes);
+        let location = house.open(A).await;
+        house.ask("PATCH", &location, &[], &bytes).await.is(202);
+        let (in_session, at_once) =
+            (format!("{location}?digest={digest}"), format!("/v2/{A}/blobs/uploads/?digest={digest}"));
+        // The future of the request is dropped somewhere on its way, as a broken connection does it.
+        let patience = std::time::Duration::from_micros(number * 40);
+        if number % 2 == 0 {
+            drop(tokio::time::timeout(patience, house.ask("PUT", &in_session, &[], b"")).await);
+        } else {
+            house.ask("DELETE", &location, &[], b"").await.is(204);
+            drop(tokio::time::timeout(patience, house.ask("POST", &at_once, &[], &bytes)).await);
+        }
+        // What was begun ends by itself; then a client that tries again succeeds.
+        let again = house.ask("PUT", &in_session, &[], b"").await;
+        assert!(matches!(again.status, 201 | 404), "{again:?}");
+        if again.status == 404 {
+            house.ask("POST", &at_once, &[], &bytes).await.is(201);
+        }
+        assert_eq!(house.get(&format!("/v2/{A}/blobs/{digest}")).await.is(200).body, bytes);
+    }
+    let began = std::time::Instant::now();
+    while std::fs::read_dir(house.folder().join("blobs/uploads")).unwrap().count() > 0 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "half files stay");
+        tokio::task::yield_now().await;
+    }
+}

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use blobstore::{Blob, BlobStore};
 use metastore::{
     Attributes, AttributesChange, DeletedRepository, ManifestRow, Metastore, Order, Origin, Referrer,
-    RegistryId, RepositoryRow, StoredManifest, TagRow, UnlinkBlob,
+    ReferrersPage, RegistryId, RepositoryRow, StoredManifest, TagRow, UnlinkBlob,
 };
 use oci::{Digest, Reference, Repository, Tag};
 
@@ -396,7 +396,8 @@ impl Registry {
         Ok(())
     }
 
-    /// The manifests that name `subject`; none if the repository or the subject is unknown.
+    /// The manifests that name `subject`, one page of them, and whether there is more; none if the
+    /// repository or the subject is unknown.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -405,8 +406,9 @@ impl Registry {
         registry: RegistryId,
         repository: &Repository,
         subject: &Digest,
-    ) -> Result<Vec<Referrer>, StoreError> {
-        Ok(self.metastore.referrers(registry, repository, subject).await?)
+        page: ReferrersPage,
+    ) -> Result<(Vec<Referrer>, bool), StoreError> {
+        Ok(self.metastore.referrers(registry, repository, subject, page).await?)
     }
 }
 

@@ -69,33 +69,35 @@ pub(crate) type Shared = Arc<tokio::sync::Mutex<Session>>;
 
 #[derive(Default)]
 pub(crate) struct Sessions {
-    live: Mutex<HashMap<Uuid, Shared>>,
+    /// Each with its principal.
+    live: Mutex<HashMap<Uuid, (String, Shared)>>,
 }
 
 impl Sessions {
     pub(crate) fn insert(&self, session: Session) -> Shared {
-        let id = session.id;
+        let (id, principal) = (session.id, session.owner.principal.clone());
         let shared = Arc::new(tokio::sync::Mutex::new(session));
         // Of two requests that revive one session, the second uses the first one's.
-        Arc::clone(self.live.lock().entry(id).or_insert(shared))
+        Arc::clone(&self.live.lock().entry(id).or_insert((principal, shared)).1)
     }
 
     pub(crate) fn find(&self, id: Uuid) -> Option<Shared> {
-        self.live.lock().get(&id).cloned()
+        self.live.lock().get(&id).map(|(_, shared)| Arc::clone(shared))
     }
 
     pub(crate) fn remove(&self, id: Uuid) {
         self.live.lock().remove(&id);
     }
 
-    pub(crate) fn count(&self) -> usize {
-        self.live.lock().len()
+    /// How many are live that this principal has opened.
+    pub(crate) fn count(&self, principal: &str) -> usize {
+        self.live.lock().values().filter(|(owner, _)| owner == principal).count()
     }
 
     /// Forgets the sessions that nobody uses and nobody touched since `before_ms`. Their rows and files
     /// stay: they can be taken up again.
     pub(crate) fn forget_idle(&self, before_ms: i64) {
-        self.live.lock().retain(|_, shared| {
+        self.live.lock().retain(|_, (_, shared)| {
             shared.try_lock().map_or(true, |session| session.touched_ms >= before_ms && !session.is_over)
         });
     }

@@ -38,12 +38,22 @@ impl Registry {
         algorithm: Algorithm,
     ) -> Result<UploadStatus, UploadError> {
         let owner = Owner { registry, repository: repository.clone(), principal: principal.to_owned() };
-        let session = self.new_session(owner, algorithm).await?;
-        let (id, now_ms) = (session.id, session.touched_ms);
-        let upload = Upload { id, received: 0, hasher: session.hasher.clone() };
-        self.metastore.create_upload(registry, repository, principal, upload, now_ms).await?;
-        self.sessions.insert(session);
-        Ok(UploadStatus { id, received: 0 })
+        let house = self.clone();
+        carried(async move {
+            let session = house.new_session(owner, algorithm).await?;
+            let (id, now_ms) = (session.id, session.touched_ms);
+            let Owner { registry, repository, principal } = &session.owner;
+            let upload = Upload { id, received: 0, hasher: session.hasher.clone() };
+            let created =
+                house.metastore.create_upload(*registry, repository, principal, upload, now_ms).await;
+            if let Err(error) = created {
+                house.blobs.discard(id).await?;
+                return Err(error.into());
+            }
+            house.sessions.insert(session);
+            Ok(UploadStatus { id, received: 0 })
+        })
+        .await
     }
 
     /// Where a session stands.
@@ -102,7 +112,8 @@ impl Registry {
             self.metastore.advance_upload(upload, session.touched_ms).await?;
             return Err(error);
         }
-        self.commit(&mut session, digest, Some(id)).await
+        let (registry, digest) = (self.clone(), digest.clone());
+        carried(async move { registry.commit(&mut session, &digest, Some(id)).await }).await
     }
 
     /// Stores a blob that comes in one request, without a session.
@@ -116,19 +127,22 @@ impl Registry {
         digest: &Digest,
     ) -> Result<(), UploadError>
     where
-        S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
-        E: Into<BoxError>,
+        S: Stream<Item = Result<Bytes, E>> + Unpin + Send + 'static,
+        E: Into<BoxError> + 'static,
     {
-        let mut session = self.new_session(owner, digest.algorithm()).await?;
-        let id = session.id;
-        let outcome = match self.take_in(&mut session, chunk).await {
-            Ok(()) => self.commit(&mut session, digest, None).await,
-            Err(error) => Err(error),
-        };
-        if outcome.is_err() {
-            self.blobs.discard(id).await?;
-        }
-        outcome
+        let (registry, digest) = (self.clone(), digest.clone());
+        carried(async move {
+            let mut session = registry.new_session(owner, digest.algorithm()).await?;
+            let outcome = match registry.take_in(&mut session, chunk).await {
+                Ok(()) => registry.commit(&mut session, &digest, None).await,
+                Err(error) => Err(error),
+            };
+            if outcome.is_err() {
+                registry.blobs.discard(session.id).await?;
+            }
+            outcome
+        })
+        .await
     }
 
     /// Ends a session and drops its bytes.
@@ -156,8 +170,8 @@ impl Registry {
     }
 
     async fn new_session(&self, owner: Owner, algorithm: Algorithm) -> Result<Session, UploadError> {
-        let count = self.sessions.count();
-        if count >= SESSIONS_MAX {
+        let count = self.sessions.count(&owner.principal);
+        if count >= SESSIONS_PER_PRINCIPAL_MAX {
             return Err(UploadError::TooMany { count });
         }
         let id = Uuid::new_v4();
@@ -300,6 +314,14 @@ impl Registry {
     }
 }
 
+/// What has begun is carried through, whoever stops waiting: a connection that breaks in the middle
+/// must not leave a file without its row.
+async fn carried<T: Send + 'static>(
+    work: impl Future<Output = Result<T, UploadError>> + Send + 'static,
+) -> Result<T, UploadError> {
+    tokio::spawn(work).await.map_err(|_| UploadError::from(metastore::Error::Closed))?
+}
+
 impl Session {
     /// Keeps the observer informed: first asks it, then tells it how far the file has grown.
     fn show(&mut self, observer: &dyn crate::UploadObserver, piece: &[u8]) {
@@ -329,8 +351,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long a body may go without a byte.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
 
-/// Sessions that may be live at once.
-const SESSIONS_MAX: usize = 4_096;
+/// Sessions that one principal may have live at once; each holds a file open.
+const SESSIONS_PER_PRINCIPAL_MAX: usize = 1_024;
 
 /// After so long without a request a session is kept by its row alone.
 const IDLE_MS: i64 = 600_000;

@@ -1,0 +1,90 @@
+//! What a refused request still sends.
+//!
+//! A connection that closes while its client sends shows the client a broken connection, and never the
+//! answer: a chunk at the wrong place would be sent again and again. Azure's clients send every body once
+//! without credentials, too. So a refusal waits until the body has been read, within bounds.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes, HttpBody};
+use futures_util::StreamExt as _;
+use parking_lot::Mutex;
+
+/// A body that gives back what nobody has read of it.
+struct Returned {
+    body: Body,
+    left: Arc<Mutex<Option<Body>>>,
+}
+
+/// What is left of a body when its reader has dropped it.
+pub(crate) struct Left(Arc<Mutex<Option<Body>>>);
+
+/// The same body, and where its rest is found once it is dropped.
+pub(crate) fn returned(body: Body) -> (Body, Left) {
+    // Most requests have none.
+    if body.is_end_stream() {
+        return (body, Left(Arc::default()));
+    }
+    let left = Arc::default();
+    (Body::new(Returned { body, left: Arc::clone(&left) }), Left(left))
+}
+
+impl HttpBody for Returned {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Returned {
+    fn drop(&mut self) {
+        *self.left.lock() = Some(std::mem::take(&mut self.body));
+    }
+}
+
+impl Left {
+    /// Reads the rest.
+    pub(crate) async fn drain(self) {
+        let left = self.0.lock().take();
+        if let Some(left) = left {
+            drain(left).await;
+        }
+    }
+}
+
+/// Reads what a refused request still sends, within bounds: beyond them its connection closes.
+pub(crate) async fn drain(body: Body) {
+    let mut pieces = body.into_data_stream();
+    let mut left = DRAIN_BYTES_MAX;
+    let drained = tokio::time::timeout(DRAIN_TIME, async {
+        while let Some(Ok(piece)) = pieces.next().await {
+            left = left.saturating_sub(piece.len());
+            if left == 0 {
+                return;
+            }
+        }
+    });
+    if drained.await.is_err() {
+        tracing::debug!("a refused request was still sending");
+    }
+}
+
+/// Twice the chunk of Azure's clients.
+const DRAIN_BYTES_MAX: usize = 8 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(10);
