@@ -18,7 +18,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run the registry and its scanner. Needs no configuration.
-    Serve(ServeOptions),
+    Serve(Box<ServeOptions>),
     /// Look at the images in the registry, without HTTP.
     #[command(subcommand)]
     Image(ImageCommand),

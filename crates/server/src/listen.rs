@@ -6,13 +6,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::pace::{Paced, Patient};
 
 /// A bound socket and how it speaks.
 pub(crate) struct Listener {
@@ -57,11 +66,17 @@ impl Listener {
     pub(crate) async fn serve(self, router: Router, stop: CancellationToken) {
         let graceful = GracefulShutdown::new();
         let mut connections = tokio::task::JoinSet::new();
+        let places = Arc::new(Semaphore::new(connections_max()));
         loop {
+            // Whoever finds no place waits in the system's queue, and costs us nothing.
             let accepted = tokio::select! {
                 () = stop.cancelled() => break,
-                accepted = self.socket.accept() => accepted,
+                accepted = async {
+                    let place = Arc::clone(&places).acquire_owned().await;
+                    (self.socket.accept().await, place)
+                } => accepted,
             };
+            let (accepted, place) = accepted;
             while connections.try_join_next().is_some() {}
             let stream = match accepted {
                 Ok((stream, _)) => stream,
@@ -74,6 +89,7 @@ impl Listener {
             };
             let (router, tls, watcher) = (router.clone(), self.tls.clone(), graceful.watcher());
             connections.spawn(async move {
+                let _place = place;
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(error = %error, "a connection is gone");
                 }
@@ -109,18 +125,41 @@ async fn connection(
         .keep_alive_interval(HEADER_TIMEOUT)
         .max_header_list_size(64 * 1024)
         .max_concurrent_streams(128);
-    let service = TowerToHyperService::new(router);
     match tls {
-        None => {
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            watcher.watch(connection).await
-        }
+        None => speak(&builder, stream, router, watcher).await,
         Some(tls) => {
             let stream = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await??;
-            let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-            watcher.watch(connection).await
+            speak(&builder, stream, router, watcher).await
         }
     }
+}
+
+async fn speak<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    builder: &auto::Builder<TokioExecutor>,
+    stream: T,
+    router: Router,
+    watcher: hyper_util::server::graceful::Watcher,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let paced: fn(Request<Incoming>) -> Request = |request| request.map(|body| Body::new(Paced::new(body)));
+    let service = TowerToHyperService::new(router.map_request(paced));
+    let stream = TokioIo::new(Patient::new(stream, HEADER_TIMEOUT));
+    watcher.watch(builder.serve_connection(stream, service).into_owned()).await
+}
+
+/// Raises the number of files and sockets that this process may have open to what the system allows:
+/// many systems begin with 1024, which one push of many layers can use up.
+pub(crate) fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }) {
+        tracing::warn!(error = %error, "the limit of open files stays as it was");
+    }
+}
+
+/// How many connections one listener takes at once: two thirds of the descriptors at most are sockets of
+/// the two listeners, so that blobs and rows can be opened for those who are connected.
+fn connections_max() -> usize {
+    let descriptors = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(descriptors / 3).unwrap_or(usize::MAX).clamp(64, CONNECTIONS_MAX)
 }
 
 /// How long a stop waits for requests under way.
@@ -132,5 +171,45 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 /// More than any client sends.
 const HEADERS_MAX: usize = 100;
 
+/// Each costs some kilobytes.
+const CONNECTIONS_MAX: usize = 10_000;
+
 /// Bounds a request's head, and is what bodies are read in.
 const BUFFER_BYTES_MAX: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// What a client gets that sends this and then falls silent. The clock of the runtime goes on by
+    /// itself when all else waits.
+    async fn answer_to(sent: &[u8]) -> String {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None, "--listen").await.expect("binds");
+        let (address, stop) = (listener.address(), CancellationToken::new());
+        let echo = |body: String| async move { body };
+        let router = Router::new().route("/", axum::routing::any(echo));
+        let serving = tokio::spawn(listener.serve(router, stop.clone()));
+        let mut client = TcpStream::connect(address).await.expect("connects");
+        client.write_all(sent).await.expect("sends");
+        let mut answer = String::new();
+        drop(client.read_to_string(&mut answer).await);
+        stop.cancel();
+        serving.await.expect("ends");
+        answer.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_falls_silent_anywhere_is_cut_off() {
+        for silent_after in ["", "P", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nHost: x\r\n"] {
+            assert_eq!(answer_to(silent_after.as_bytes()).await, "", "{silent_after:?}");
+        }
+        // In the body: answered, as far as its door can say.
+        let in_its_body = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nab";
+        assert_eq!(answer_to(in_its_body.as_bytes()).await, "HTTP/1.1 400 Bad Request");
+        // Between two requests.
+        let idle = "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nab";
+        assert_eq!(answer_to(idle.as_bytes()).await, "HTTP/1.1 200 OK");
+    }
+}

@@ -11,6 +11,7 @@ mod image_command;
 mod listen;
 mod lock_command;
 mod output;
+mod pace;
 mod plan_command;
 mod principal_command;
 mod query_command;
@@ -55,7 +56,7 @@ fn main() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match command {
-            Command::Serve(options) => serve::serve(options).await.map(|()| ExitCode::SUCCESS),
+            Command::Serve(options) => serve::serve(*options).await.map(|()| ExitCode::SUCCESS),
             Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Scan(arguments) => scan_command::run(arguments).await,
             Command::Feeds(command) => feeds_command::run(command).await,

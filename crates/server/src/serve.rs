@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::data::DataFolder;
 use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE, Tenancy, first_start};
-use crate::listen::Listener;
+use crate::listen::{Listener, raise_descriptor_limit};
 use crate::output::say;
 use crate::settings::{ServeOptions, Settings};
 use crate::{Failure, now_ms, registry_command, tls};
@@ -29,10 +29,10 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     let data = DataFolder::create(&settings.data)?;
     let _lock = data.lock()?;
     // Sockets before anything is made: a busy port must leave the folder as it was.
-    let names = certificate_names(&settings);
+    raise_descriptor_limit();
     let plain = Listener::bind(settings.listen, None, "--listen").await?;
-    let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date();
-    let tls = tls::server_config(&data, &names, today)?;
+    let certificates = tls::Certificates::open(certificate_source(&settings, &data), today())?;
+    let tls = certificates.server_config();
     let secure = Listener::bind(settings.listen_tls, Some(tls), "--listen-tls").await?;
 
     let metastore = data.metastore()?;
@@ -56,6 +56,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
         let stop = stop_jobs.clone();
         async move { jobs.run(scanner, workers, stop).await }
     });
+    tasks.spawn(renew_certificates(certificates, signal(SignalKind::hangup())?, stop.clone()));
     tasks.spawn(record_pulls(house.registry.clone(), stop.clone()));
     tasks.spawn(notice_changes(house.registry.clone(), stop.clone()));
     tasks.spawn(end_rules(house.metastore.clone(), stop.clone()));
@@ -242,6 +243,37 @@ impl House {
     }
 }
 
+/// Another certificate is shown when its files change, and when somebody says so (SIGHUP). One of our own
+/// is made anew each month: it would not live as long as a server that nobody stops.
+async fn renew_certificates(certificates: tls::Certificates, mut hangup: Signal, stop: CancellationToken) {
+    let every = if certificates.is_from_files() { LOOK_AT_FILES_EVERY } else { MAKE_CERTIFICATE_EVERY };
+    let mut failed = String::new();
+    loop {
+        let is_told = tokio::select! {
+            () = stop.cancelled() => return,
+            _ = hangup.recv() => true,
+            () = tokio::time::sleep(every) => false,
+        };
+        match certificates.renew(today()) {
+            Ok(true) => tracing::info!("another certificate is shown from now on"),
+            Ok(false) if is_told => tracing::info!("the certificate is read again, and is the same"),
+            Ok(false) => {}
+            // Said once, not every minute.
+            Err(error) if is_told || error.to_string() != failed => {
+                failed = error.to_string();
+                tracing::error!(error = failed, "the certificate stays as it was");
+                continue;
+            }
+            Err(_) => continue,
+        }
+        failed.clear();
+    }
+}
+
+fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
 /// What the command line changes beside us must not be answered from memory.
 async fn notice_changes(registry: RegistryEngine, stop: CancellationToken) {
     loop {
@@ -328,6 +360,13 @@ fn with_scheme(router: Router, scheme: &'static str) -> Router {
     router.layer(Extension(registry_api::Scheme(scheme))).layer(Extension(azure_api::Scheme(scheme)))
 }
 
+fn certificate_source(settings: &Settings, data: &DataFolder) -> tls::Source {
+    match settings.tls_files.clone() {
+        Some((certificate, key)) => tls::Source::Files { certificate, key },
+        None => tls::Source::Own { data: data.clone(), names: certificate_names(settings) },
+    }
+}
+
 fn certificate_names(settings: &Settings) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
     let listening = settings.listen_tls.ip();
@@ -344,7 +383,10 @@ fn certificate_names(settings: &Settings) -> Vec<String> {
 fn say_hello(settings: &Settings, plain: &Listener, secure: &Listener, tenancy: &Tenancy) {
     let (host, data) = (plain.address(), settings.data.display());
     say!("Lazaret serves http://{host} and https://{}", secure.address());
-    say!("  certificate authority  {data}/{}", tls::CA_CERTIFICATE);
+    match &settings.tls_files {
+        Some((certificate, _)) => say!("  certificate            {}", certificate.display()),
+        None => say!("  certificate authority  {data}/{}", tls::CA_CERTIFICATE),
+    }
     let administrator = tenancy.administrator.map(|id| format!(", administrator {ADMINISTRATOR} ({id})"));
     say!("  tenant {}{}", tenancy.tenant, administrator.unwrap_or_default());
     if let Some(password) = &tenancy.password {
@@ -385,6 +427,10 @@ const DAY_MS: i64 = 86_400_000;
 
 /// As long as what the command line changed may still be answered from memory.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
+
+/// Who renews them seldom tells us.
+const LOOK_AT_FILES_EVERY: Duration = Duration::from_mins(1);
+const MAKE_CERTIFICATE_EVERY: Duration = Duration::from_hours(30 * 24);
 
 /// What a crash may forget.
 const RECORD_PULLS_EVERY: Duration = Duration::from_secs(60);

@@ -28,6 +28,13 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "LAZARET_TLS_NAME", value_name = "NAME", value_delimiter = ',')]
     #[serde(default)]
     tls_name: Vec<String>,
+    /// The certificate to show in HTTPS instead of one of our own authority: a chain in PEM. It is read
+    /// again when it changes, and on SIGHUP.
+    #[arg(long, env = "LAZARET_TLS_CERT", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// The key of that certificate, in PEM.
+    #[arg(long, env = "LAZARET_TLS_KEY", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
     /// Each registry is served at NAME before this domain; the certificate covers them
     /// [default: lazaret.localhost].
     #[arg(long, env = "LAZARET_DOMAIN", value_name = "DOMAIN")]
@@ -134,6 +141,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) listen_tls: SocketAddr,
     pub(crate) tls_names: Vec<String>,
+    /// A certificate chain and its key.
+    pub(crate) tls_files: Option<(PathBuf, PathBuf)>,
     pub(crate) domain: String,
     pub(crate) debian_url: String,
     pub(crate) alpine_url: String,
@@ -160,6 +169,9 @@ pub(crate) enum SettingsError {
     /// Out of range.
     #[error("shrink-max-percent is a share from 0 to 100, not {0}")]
     Percent(u8),
+    /// A certificate is of no use without its key.
+    #[error("tls-cert and tls-key belong together: set both, or neither")]
+    HalfCertificate,
     /// One that no certificate can cover, or no name at all.
     #[error("domain is a DNS name of two or more labels, such as registry.example.com, not {0:?}")]
     Domain(String),
@@ -179,7 +191,13 @@ impl ServeOptions {
         if !is_domain(&domain) {
             return Err(SettingsError::Domain(domain));
         }
+        let tls_files = match (self.tls_cert.or(file.tls_cert), self.tls_key.or(file.tls_key)) {
+            (Some(certificate), Some(key)) => Some((certificate, key)),
+            (None, None) => None,
+            _ => return Err(SettingsError::HalfCertificate),
+        };
         Ok(Settings {
+            tls_files,
             data: self.data.or(file.data).unwrap_or_else(|| DATA.into()),
             listen: self.listen.or(file.listen).unwrap_or_else(|| default(5000)),
             listen_tls: self.listen_tls.or(file.listen_tls).unwrap_or_else(|| default(5443)),
@@ -263,6 +281,7 @@ mod tests {
             ("\nlisten = \"nowhere\"", "line 2"),
             ("shrink-max-percent = 101", "from 0 to 100"),
             ("price-per-image = \"0,29\"", "written like 0.29"),
+            ("tls-cert = \"a.pem\"", "tls-key belong together"),
             ("domain = \"example\"", "two or more labels"),
             ("domain = \"-a.example\"", "two or more labels"),
             ("currency = \"dollars\"", "three capital letters"),
