@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, from the ground up: a room may use those above it in this list, as [`may_use`] says.
-const ROOMS: [(&str, Floor); 25] = [
+const ROOMS: [(&str, Floor); 26] = [
     ("oci", Floor::Nouns),
     ("inventory", Floor::Nouns),
     ("advisory", Floor::Nouns),
@@ -27,6 +27,7 @@ const ROOMS: [(&str, Floor); 25] = [
     ("auth", Floor::Engines),
     ("upstream", Floor::Engines),
     ("azure-documents", Floor::Engines),
+    ("events", Floor::Engines),
     ("registry-api", Floor::Doors),
     ("azure-api", Floor::Doors),
     ("cluster-api", Floor::Doors),

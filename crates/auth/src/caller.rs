@@ -61,6 +61,18 @@ pub enum Action {
     WriteGroup,
     /// Delete a resource group.
     DeleteGroup,
+    /// Read webhooks.
+    ReadWebhooks,
+    /// Make or change a webhook.
+    WriteWebhooks,
+    /// Delete a webhook.
+    DeleteWebhooks,
+    /// Have a webhook try its receiver.
+    PingWebhooks,
+    /// Read what webhooks were sent, and what came back.
+    ListWebhookEvents,
+    /// Read where a webhook sends to, and with what headers.
+    ReadCallbackConfig,
     /// Read who holds which role.
     ReadRoles,
     /// Give roles.
@@ -96,6 +108,14 @@ impl Action {
             Self::ReadGroup => "Microsoft.Resources/subscriptions/resourceGroups/read",
             Self::WriteGroup => "Microsoft.Resources/subscriptions/resourceGroups/write",
             Self::DeleteGroup => "Microsoft.Resources/subscriptions/resourceGroups/delete",
+            Self::ReadWebhooks => "Microsoft.ContainerRegistry/registries/webhooks/read",
+            Self::WriteWebhooks => "Microsoft.ContainerRegistry/registries/webhooks/write",
+            Self::DeleteWebhooks => "Microsoft.ContainerRegistry/registries/webhooks/delete",
+            Self::PingWebhooks => "Microsoft.ContainerRegistry/registries/webhooks/ping/action",
+            Self::ListWebhookEvents => "Microsoft.ContainerRegistry/registries/webhooks/listEvents/action",
+            Self::ReadCallbackConfig => {
+                "Microsoft.ContainerRegistry/registries/webhooks/getCallbackConfig/action"
+            }
             Self::ReadSubAssessments => "Microsoft.Security/assessments/subAssessments/read",
         }
     }
@@ -167,13 +187,19 @@ mod tests {
             ReadGroup,
             WriteGroup,
             DeleteGroup,
+            ReadWebhooks,
+            WriteWebhooks,
+            DeleteWebhooks,
+            PingWebhooks,
+            ListWebhookEvents,
+            ReadCallbackConfig,
             ReadRoles,
             WriteRoles,
             DeleteRoles,
         ];
         for (role, allowed) in [
             (roles::OWNER, all.as_slice()),
-            (roles::CONTRIBUTOR, &all[..21]),
+            (roles::CONTRIBUTOR, &all[..27]),
             (
                 roles::READER,
                 &[
@@ -186,6 +212,7 @@ mod tests {
                     ReadUsage,
                     ReadQueries,
                     ReadGroup,
+                    ReadWebhooks,
                     ReadRoles,
                 ],
             ),

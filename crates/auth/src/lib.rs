@@ -11,6 +11,7 @@ pub mod roles;
 mod secret;
 mod throttle;
 mod token;
+mod witness;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ pub use caller::{Action, Caller, covers, repository_scope};
 pub use password::AuthError;
 pub use secret::{hash_secret, random_secret};
 pub use token::{Access, IssuedToken, RegistryClaims, ResourceAccess, SigningKey, TokenError, WeakKey};
+pub use witness::{Seen, Witness};
 
 /// The time, in milliseconds since 1970 (UTC).
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -36,6 +38,8 @@ pub struct Auth {
     keys: Arc<token::Keys>,
     passwords: Arc<password::Passwords>,
     verified: Arc<RwLock<HashMap<String, Arc<token::Verified>>>>,
+    /// Is told under which name somebody was not let in.
+    turned_away: Arc<dyn Fn(&str) + Send + Sync>,
 }
 
 impl Auth {
@@ -43,7 +47,22 @@ impl Auth {
     #[must_use]
     pub fn new(metastore: Metastore, key: SigningKey, tenant: Uuid, clock: Clock) -> Self {
         let (keys, passwords) = (Arc::new(key.into_keys()), Arc::default());
-        Self { metastore, tenant, clock, keys, passwords, verified: Arc::default() }
+        Self {
+            metastore,
+            tenant,
+            clock,
+            keys,
+            passwords,
+            verified: Arc::default(),
+            turned_away: Arc::new(|_| {}),
+        }
+    }
+
+    /// The same, telling `turned_away` each name under which somebody brings a wrong secret, or brings one
+    /// too often.
+    #[must_use]
+    pub fn telling(self, turned_away: Arc<dyn Fn(&str) + Send + Sync>) -> Self {
+        Self { turned_away, ..self }
     }
 
     /// The principal of that id with the roles that it holds now, if there still is one.

@@ -82,6 +82,14 @@ impl Auth {
     /// # Errors
     /// [`AuthError`].
     pub async fn password(&self, name_or_id: &str, secret: &str) -> Result<Caller, AuthError> {
+        let checked = self.checked(name_or_id, secret).await;
+        if let Err(AuthError::BadCredentials | AuthError::TooManyAttempts { .. }) = &checked {
+            (self.turned_away)(name_or_id);
+        }
+        checked
+    }
+
+    async fn checked(&self, name_or_id: &str, secret: &str) -> Result<Caller, AuthError> {
         let now_ms = (self.clock)();
         let passwords = &self.passwords;
         let principal = self.metastore.principal(name_or_id).await?;

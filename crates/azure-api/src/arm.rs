@@ -27,6 +27,9 @@ pub(crate) enum Target {
     RegistryUsages(Scope),
     /// To list them, or to make new ones.
     RegistryCredentials(Scope),
+    Webhooks(Scope),
+    Webhook(Scope, String),
+    WebhookVerb(Scope, String, WebhookVerb),
     Pricings(Uuid),
     Pricing(Uuid, String),
     UsageDetails(Uuid),
@@ -39,6 +42,14 @@ pub(crate) enum Target {
     /// Of one assessment, or of all.
     SubAssessments(Scope, Option<String>),
     SubAssessment(Scope, String, String),
+}
+
+/// What can be asked of a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WebhookVerb {
+    Ping,
+    ListEvents,
+    GetCallbackConfig,
 }
 
 /// The two generations of the token endpoint: with `scope`, and with `resource`.
@@ -60,12 +71,29 @@ impl Target {
     /// What can be done with it.
     pub(crate) fn methods(&self) -> &'static [Method] {
         match self {
-            Self::Token(..) | Self::RegistryName(_) | Self::RegistryCredentials(_) => &[Method::POST],
+            Self::Token(..)
+            | Self::RegistryName(_)
+            | Self::RegistryCredentials(_)
+            | Self::WebhookVerb(..) => &[Method::POST],
             Self::ResourceGroup(_) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
-            Self::Registry(_) => &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE],
+            Self::Registry(_) | Self::Webhook(..) => {
+                &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE]
+            }
             Self::Pricing(..) => &[Method::GET, Method::HEAD, Method::PUT],
             Self::RoleAssignment(..) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
             _ => &[Method::GET, Method::HEAD],
+        }
+    }
+}
+
+impl Target {
+    /// True if the method changes something of it, or shows a secret.
+    pub(crate) fn is_change(&self, method: &Method) -> bool {
+        match self {
+            Self::Token(..) | Self::RegistryName(_) | Self::WebhookVerb(_, _, WebhookVerb::ListEvents) => {
+                false
+            }
+            _ => ![Method::GET, Method::HEAD].contains(method),
         }
     }
 }
@@ -113,6 +141,17 @@ fn target(path: &str) -> Option<Target> {
         }
         (["providers", "microsoft.containerregistry", "checknameavailability"], None, None) => {
             return Some(Target::RegistryName(scope.subscription));
+        }
+        (["webhooks"], _, Some(_)) => return Some(Target::Webhooks(scope)),
+        (["webhooks", _], _, Some(_)) => return Some(Target::Webhook(scope, named[1].to_owned())),
+        (["webhooks", _, verb], _, Some(_)) => {
+            let verb = match *verb {
+                "ping" => WebhookVerb::Ping,
+                "listevents" => WebhookVerb::ListEvents,
+                "getcallbackconfig" => WebhookVerb::GetCallbackConfig,
+                _ => return None,
+            };
+            return Some(Target::WebhookVerb(scope, named[1].to_owned(), verb));
         }
         (["listusages"], _, Some(_)) => return Some(Target::RegistryUsages(scope)),
         (["listcredentials" | "regeneratecredential"], _, Some(_)) => {

@@ -10,6 +10,7 @@ mod consumption;
 mod discovery;
 mod error;
 mod identity;
+mod operation;
 mod paging;
 mod pricings;
 mod registries;
@@ -17,11 +18,12 @@ mod resources;
 mod routes;
 mod scopes;
 mod sub_assessments;
+mod webhooks;
 
 use std::sync::Arc;
 
 use assessment::RateCard;
-use auth::Auth;
+use auth::{Auth, Witness};
 use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{
@@ -107,9 +109,10 @@ pub fn router(
 
 async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
     let scheme = scheme.map_or("http", |Extension(Scheme(scheme))| scheme);
-    let mut response = api.serve(scheme, request).await.unwrap_or_else(ArmError::into_response);
-    let request_id =
-        HeaderValue::from_str(&Uuid::new_v4().to_string()).unwrap_or(HeaderValue::from_static(""));
+    let witness = request.extensions().get::<Witness>().cloned().unwrap_or_default();
+    let mut response = api.serve(scheme, request, &witness).await.unwrap_or_else(ArmError::into_response);
+    let request_id = HeaderValue::from_str(&witness.request_id().to_string());
+    let request_id = request_id.unwrap_or(HeaderValue::from_static(""));
     let headers = response.headers_mut();
     // The token endpoint has its own word on caching.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
@@ -123,7 +126,7 @@ async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request
 }
 
 impl Api {
-    async fn serve(&self, scheme: &str, request: Request) -> Result<Response, ArmError> {
+    async fn serve(&self, scheme: &str, request: Request, witness: &Witness) -> Result<Response, ArmError> {
         let target = arm::parse(request.uri().path())?;
         let call = Call::new(scheme, &request)?;
         let method = request.method().clone();
@@ -140,7 +143,10 @@ impl Api {
             Target::Metadata => return Ok(json(self.metadata(&call))),
             _ => {}
         }
+        let (action, scope) = operation::operation(&method, &call.path);
+        witness.asks_for(action, scope, target.is_change(&method));
         let caller = self.authenticate(&call, request.headers().get(AUTHORIZATION).cloned()).await?;
+        witness.is_from(&caller);
         call.query.check_api_version()?;
         match target {
             Target::Tenants => Ok(json(self.tenants())),
@@ -172,6 +178,18 @@ impl Api {
             }
             Target::RegistryUsages(scope) => self.registry_usages(&caller, &scope).await.map(json),
             Target::RegistryCredentials(scope) => self.registry_credentials(&caller, &scope).await.map(json),
+            Target::Webhooks(scope) => self.webhooks(&caller, &scope).await.map(json),
+            Target::Webhook(scope, name) => match method {
+                Method::PUT | Method::PATCH => {
+                    let may_create = method == Method::PUT;
+                    self.put_webhook(&caller, &scope, &name, request.into_body(), may_create).await
+                }
+                Method::DELETE => self.delete_webhook(&caller, &scope, &name).await,
+                _ => self.webhook(&caller, &scope, &name).await.map(json),
+            },
+            Target::WebhookVerb(scope, name, verb) => {
+                self.webhook_verb(&caller, &scope, &name, verb).await.map(json)
+            }
             Target::Pricings(subscription) => self.pricings(&caller, subscription).await.map(json),
             Target::Pricing(subscription, name) if method == Method::PUT => {
                 self.put_pricing(&caller, subscription, &name, request.into_body()).await.map(json)

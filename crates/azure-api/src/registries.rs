@@ -202,7 +202,12 @@ impl Api {
 
     /// Lets a caller through who may do `action` at the scope: 404 for who has no business in the
     /// subscription, 403 for who has.
-    async fn check_may(&self, caller: &Caller, scope: &Scope, action: Action) -> Result<(), ArmError> {
+    pub(crate) async fn check_may(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        action: Action,
+    ) -> Result<(), ArmError> {
         self.check_known(caller, scope.subscription, action).await?;
         let id = scope.id();
         if caller.may(action, &id) { Ok(()) } else { Err(ArmError::forbidden(caller, action.name(), &id)) }
@@ -221,7 +226,7 @@ pub(crate) fn no_such_registry(scope: &Scope) -> ArmError {
     ArmError::not_found("ResourceNotFound", message)
 }
 
-async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ArmError> {
+pub(crate) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ArmError> {
     let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await;
     let bytes = bytes.map_err(|error| ArmError::bad("RequestContentTooLarge", error.to_string()))?;
     // By way of an object: serde would take a list for one, too.
@@ -256,7 +261,7 @@ fn sku_named(name: &str) -> Result<String, ArmError> {
 }
 
 /// Azure's limits: 50 tags, names of 512 characters, values of 256.
-fn tags_of(tags: &Map<String, Value>) -> Result<String, ArmError> {
+pub(crate) fn tags_of(tags: &Map<String, Value>) -> Result<String, ArmError> {
     let is_short = |(name, value): (&String, &Value)| {
         name.chars().count() <= 512 && value.as_str().is_some_and(|value| value.chars().count() <= 256)
     };

@@ -42,7 +42,7 @@ macro_rules! registry {
     };
 }
 
-const PATHS: [&str; 51] = [
+pub(crate) const PATHS: [&str; 56] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -61,6 +61,11 @@ const PATHS: [&str; 51] = [
     registry!("/listUsages"),
     registry!("/listCredentials"),
     registry!("/regenerateCredential"),
+    registry!("/webhooks"),
+    registry!("/webhooks/{webhookName}"),
+    registry!("/webhooks/{webhookName}/ping"),
+    registry!("/webhooks/{webhookName}/listEvents"),
+    registry!("/webhooks/{webhookName}/getCallbackConfig"),
     subscription!("/providers/Microsoft.ContainerRegistry/checkNameAvailability"),
     subscription!("/providers/Microsoft.Security/pricings"),
     subscription!("/providers/Microsoft.Security/pricings/{pricingName}"),
@@ -136,6 +141,9 @@ mod tests {
         Target::RegistryName(..) => "registry name",
         Target::RegistryUsages(..) => "registry usages",
         Target::RegistryCredentials(..) => "registry credentials",
+        Target::Webhooks(..) => "webhooks",
+        Target::Webhook(..) => "webhook",
+        Target::WebhookVerb(..) => "webhook verb",
         Target::Pricings(..) => "pricings",
         Target::Pricing(..) => "pricing",
         Target::UsageDetails(..) => "usage details",

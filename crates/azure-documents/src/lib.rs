@@ -4,6 +4,7 @@
 //! another way, a function of [`graph`] says so.
 
 mod assessment;
+mod event;
 mod form;
 pub mod graph;
 mod pricing;
@@ -12,8 +13,10 @@ mod role;
 mod rule;
 mod software_update;
 mod sub_assessment;
+mod webhook;
 
 pub use assessment::{assessment, image_assessment, metadata, metadata_document};
+pub use event::{cloud_event, webhook_payload};
 pub use form::{Form, Names};
 pub use pricing::pricing;
 pub use resource::{REGISTRIES, registry, resource_group, sku, tags};
@@ -21,6 +24,7 @@ pub use role::{assignment, definition};
 pub use rule::finding_rule;
 pub use software_update::{SoftwareUpdate, software_updates};
 pub use sub_assessment::Place;
+pub use webhook::{WEBHOOKS, webhook, webhook_event};
 
 /// RFC 3339 with seven digits of a second, as Azure writes it.
 #[must_use]

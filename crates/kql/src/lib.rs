@@ -21,7 +21,6 @@ mod pattern;
 mod plan;
 mod print;
 mod run;
-mod schema;
 mod source;
 pub mod syntax;
 mod time;

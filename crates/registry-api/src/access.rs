@@ -28,6 +28,14 @@ impl Identity {
         matches!(self, Self::Nobody)
     }
 
+    /// The name that it logs in by, if the request says it.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Caller(caller) => &caller.name,
+            Self::Nobody | Self::Token(_) => "",
+        }
+    }
+
     /// What uploads and manifests remember of who pushed them.
     pub(crate) fn principal(&self) -> String {
         match self {
@@ -113,6 +121,25 @@ impl Needed {
                     ("DELETE", Access::Push),
                 ],
             ),
+        }
+    }
+
+    /// What it is, by Azure's names.
+    pub(crate) fn action(&self) -> &'static str {
+        let action = match self {
+            Self::Anything | Self::Catalog => Action::Pull,
+            Self::Repository { access: Access::Push, .. } => Action::Push,
+            Self::Repository { access: Access::Delete, .. } => Action::Delete,
+            Self::Repository { .. } => Action::Pull,
+        };
+        action.name()
+    }
+
+    /// The ARM id of what it is for, in a registry.
+    pub(crate) fn resource(&self, registry: &str) -> String {
+        match self {
+            Self::Anything | Self::Catalog => registry.to_owned(),
+            Self::Repository { name, .. } => repository_scope(registry, name.as_str()),
         }
     }
 

@@ -24,15 +24,15 @@ mod uploads;
 
 use std::sync::Arc;
 
-use auth::Auth;
+use auth::{Auth, Witness};
 use axum::Router;
 use axum::extract::{Extension, Request, State};
-use axum::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{HeaderName, HeaderValue, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
-use metastore::RegistryId;
+use metastore::{Origin, RegistryId};
 use registry::{Owner, Registry};
 
 pub use rate::RateLimit;
@@ -109,10 +109,11 @@ async fn door(State(house): State<House>, scheme: Option<Extension<Scheme>>, req
 }
 
 impl Api {
-    async fn serve(&self, scheme: &str, request: Request) -> Result<Response, ApiError> {
+    async fn serve(mut self, scheme: &str, request: Request) -> Result<Response, ApiError> {
         let (parts, body) = request.into_parts();
         let (body, left) = body::returned(body);
-        let admitted = match self.admit(scheme, &parts).await {
+        let witness = parts.extensions.get::<Witness>().cloned().unwrap_or_default();
+        let admitted = match self.admit(scheme, &parts, &witness).await {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 drop(body);
@@ -120,6 +121,9 @@ impl Api {
                 return Err(refusal);
             }
         };
+        if admitted.target.is_change(&parts.method) {
+            self.registry = self.registry.on_behalf_of(origin(&admitted, &parts, &witness));
+        }
         let performed = self.perform(admitted, Request::from_parts(parts, body)).await;
         if performed.is_err() {
             left.drain().await;
@@ -128,10 +132,11 @@ impl Api {
     }
 
     /// Who asks for what, if they may.
-    async fn admit(&self, scheme: &str, parts: &Parts) -> Result<Admitted, ApiError> {
+    async fn admit(&self, scheme: &str, parts: &Parts, witness: &Witness) -> Result<Admitted, ApiError> {
         let target = route::parse(parts.uri.path());
         let challenger = access::Challenger::new(scheme, parts)?;
         let caller = self.identify(&challenger, &parts.headers).await?;
+        witness.is_from_principal(&caller.principal(), caller.name());
         if let Some(limit) = parts.extensions.get::<RateLimit>()
             && !caller.is_nobody()
         {
@@ -146,6 +151,8 @@ impl Api {
         };
         let parameters = Parameters::of(&parts.uri)?;
         let needed = Needed::by(&target, &parts.method)?;
+        let is_recorded = target.is_change(&parts.method) && parts.method != Method::PUT;
+        witness.asks_for(needed.action().to_owned(), needed.resource(&self.resource), is_recorded);
         self.authorize(&challenger, &caller, &needed).await?;
         Ok(Admitted { target, caller, parameters, host: challenger.host })
     }
@@ -208,6 +215,19 @@ impl Api {
     }
 }
 
+/// By whom and how a change is asked for, as events tell it.
+fn origin(admitted: &Admitted, parts: &Parts, witness: &Witness) -> Origin {
+    let user_agent = parts.headers.get(USER_AGENT).and_then(|header| header.to_str().ok());
+    Origin {
+        principal: admitted.caller.principal(),
+        request_id: witness.request_id().to_string(),
+        host: admitted.host.clone(),
+        method: parts.method.to_string(),
+        user_agent: user_agent.unwrap_or_default().chars().take(USER_AGENT_LEN_MAX).collect(),
+        address: witness.address().to_owned(),
+    }
+}
+
 /// A request that may go on.
 struct Admitted {
     target: Target,
@@ -216,6 +236,9 @@ struct Admitted {
     /// The host and port by which the client knows us.
     host: String,
 }
+
+/// Of what clients call themselves, in characters.
+const USER_AGENT_LEN_MAX: usize = 500;
 
 /// What challenges call this service, and clients it in return.
 const SERVICE: &str = "lazaret";

@@ -4,6 +4,7 @@
 //! matches rules. Percent-encoding is undone once, before anything is split: Azure's clients send a
 //! repository's slashes encoded.
 
+use axum::http::Method;
 use oci::Repository;
 use percent_encoding::percent_decode_str;
 
@@ -27,6 +28,28 @@ pub(crate) enum Target {
     AcrManifest(Repository, String),
     AcrTags(Repository),
     AcrTag(Repository, String),
+}
+
+impl Target {
+    /// True if the method changes what others see of it: not its blobs, which nobody sees without a manifest.
+    pub(crate) fn is_change(&self, method: &Method) -> bool {
+        match self {
+            Self::Manifest(..) => [Method::PUT, Method::DELETE].contains(method),
+            Self::AcrRepository(..) | Self::AcrManifest(..) | Self::AcrTag(..) => {
+                [Method::PATCH, Method::DELETE].contains(method)
+            }
+            Self::Blob(..) => method == Method::DELETE,
+            Self::Ping
+            | Self::Catalog
+            | Self::Tags(..)
+            | Self::Uploads(..)
+            | Self::Upload(..)
+            | Self::Referrers(..)
+            | Self::AcrCatalog
+            | Self::AcrManifests(..)
+            | Self::AcrTags(..) => false,
+        }
+    }
 }
 
 /// Reads a raw path.

@@ -52,6 +52,9 @@ pub(crate) enum Command {
     /// Make, list, delete and restore registries.
     #[command(subcommand)]
     Registry(RegistryCommand),
+    /// Tell others what happens in a registry: pushes, deletes, verdicts that change.
+    #[command(subcommand)]
+    Webhook(crate::webhook_command::WebhookCommand),
     /// See and switch whether the registries of a subscription are scanned.
     #[command(subcommand)]
     Plan(PlanCommand),

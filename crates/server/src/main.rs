@@ -24,6 +24,7 @@ mod settings;
 mod table;
 mod tls;
 mod usage_command;
+mod webhook_command;
 
 use std::process::ExitCode;
 
@@ -76,6 +77,7 @@ fn main() -> ExitCode {
             Command::Cluster(command) => cluster_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Registry(command) => registry_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Rule(command) => rule_command::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Webhook(command) => webhook_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
         }
     });

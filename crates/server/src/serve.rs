@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use auth::Auth;
 use axum::{Extension, Router};
+use events::{Dispatcher, Reach, SendLimits, Sender};
 use feeds::{Feeds, Sources};
 use jobs::{Clock, Jobs};
 use metastore::Metastore;
@@ -57,6 +58,10 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
         async move { jobs.run(scanner, workers, stop).await }
     });
     tasks.spawn(renew_certificates(certificates, signal(SignalKind::hangup())?, stop.clone()));
+    tasks.spawn({
+        let (dispatcher, stop) = (house.dispatcher.clone(), stop.clone());
+        async move { dispatcher.run(stop).await }
+    });
     tasks.spawn(record_pulls(house.registry.clone(), stop.clone()));
     tasks.spawn(notice_changes(house.registry.clone(), stop.clone()));
     tasks.spawn(end_rules(house.metastore.clone(), stop.clone()));
@@ -80,6 +85,7 @@ struct House {
     jobs: Jobs,
     scanner: Scanner,
     feeds: Feeds,
+    dispatcher: Dispatcher,
     rates: assessment::RateCard,
     domain: String,
 }
@@ -96,10 +102,15 @@ impl House {
         let advisory_blobs = data.advisory_blobs()?;
         let reader = LayerReader::new(metastore.clone(), blobs.clone(), jail()?, ReaderLimits::default());
         let jobs = Jobs::new(metastore.clone(), clock.clone());
-        let wake = {
-            let jobs = jobs.clone();
-            Arc::new(move || jobs.wake())
+        let authority = match std::fs::read(data.path(tls::CA_CERTIFICATE)) {
+            // Whoever brings a certificate of their own has no authority of ours.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            read => read?,
         };
+        let reach = Reach { loopback: settings.webhook_loopback };
+        let sender = Sender::new(reach, SendLimits::default(), &authority)?;
+        let dispatcher = Dispatcher::new(metastore.clone(), sender, clock.clone());
+        let wake = wake(&jobs, &dispatcher);
         let observer = Arc::new(UploadReader::new(reader.clone()));
         let registry = RegistryEngine::new(metastore.clone(), blobs.clone(), observer, wake, clock.clone())
             .with_sparse_indexes(settings.sparse_indexes);
@@ -117,6 +128,7 @@ impl House {
             jobs,
             scanner,
             feeds,
+            dispatcher,
             rates: settings.rates.clone(),
             domain: settings.domain.clone(),
         })
@@ -141,10 +153,7 @@ impl House {
             self.metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?.id;
         let directory = registry_api::Directory::new(self.metastore.clone(), &self.domain);
         let registry_api = registry_api::router(self.registry.clone(), self.auth.clone(), directory);
-        let wake = {
-            let jobs = self.jobs.clone();
-            Arc::new(move || jobs.wake())
-        };
+        let wake = wake(&self.jobs, &self.dispatcher);
         let azure_api = azure_api::router(
             self.metastore.clone(),
             self.auth.clone(),
@@ -272,6 +281,15 @@ async fn renew_certificates(certificates: tls::Certificates, mut hangup: Signal,
 
 fn today() -> jiff::civil::Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+/// Tells those who wait for work that there may be some.
+fn wake(jobs: &Jobs, dispatcher: &Dispatcher) -> Arc<dyn Fn() + Send + Sync> {
+    let (jobs, dispatcher) = (jobs.clone(), dispatcher.clone());
+    Arc::new(move || {
+        jobs.wake();
+        dispatcher.wake();
+    })
 }
 
 /// What the command line changes beside us must not be answered from memory.

@@ -82,6 +82,11 @@ pub(crate) struct ServeOptions {
     /// How often one caller may ask Resource Graph in five seconds [default: 15, as Azure has it].
     #[arg(long, env = "LAZARET_QUERIES", value_name = "COUNT")]
     queries: Option<u32>,
+    /// Let webhooks send to this machine itself, too. Whoever may make webhooks then reaches what listens
+    /// here for this machine alone.
+    #[arg(long, env = "LAZARET_WEBHOOK_LOOPBACK")]
+    #[serde(default)]
+    webhook_loopback: bool,
 }
 
 /// The prices, for commands that need nothing else of the configuration.
@@ -155,6 +160,7 @@ pub(crate) struct Settings {
     pub(crate) display_names: DisplayNames,
     pub(crate) login_server: String,
     pub(crate) queries: u32,
+    pub(crate) webhook_loopback: bool,
 }
 
 /// Why the settings cannot hold.
@@ -217,6 +223,7 @@ impl ServeOptions {
             display_names: self.display_names.or(file.display_names).unwrap_or_default(),
             login_server: self.login_server.or(file.login_server).unwrap_or_else(|| LOGIN_SERVER.to_owned()),
             queries: self.queries.or(file.queries).unwrap_or(query_api::QUERIES_PER_WINDOW),
+            webhook_loopback: self.webhook_loopback || file.webhook_loopback,
         })
     }
 }

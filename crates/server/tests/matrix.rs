@@ -113,6 +113,9 @@ impl House {
         let query = house.filled(query_api::ROUTES[4].1);
         let saved = house.azure(Method::PUT, &query, Some(&token)).json(&saved_query());
         assert_eq!(saved.send().await.expect("answers").status(), 201);
+        let hook = house.filled("/subscriptions/{subscriptionId}/resourceGroups/default/providers/Microsoft.ContainerRegistry/registries/lazaret/webhooks/{webhookName}");
+        let made = house.azure(Method::PUT, &hook, Some(&token)).json(&webhook());
+        assert_eq!(made.send().await.expect("answers").status(), 201);
         // At each level one assignment to be read and taken away.
         for (method, path) in azure_api::routes() {
             if method == Method::PUT && path.ends_with("{roleAssignmentName}") {
@@ -154,6 +157,7 @@ impl House {
             ("{id}", "5f2f4f8e-4d5c-4f0e-9a43-0a8d6a6b7c11"),
             ("{cluster}", "prod"),
             ("{queryName}", "saved"),
+            ("{webhookName}", "hooked"),
         ] {
             path = path.replace(parameter, value);
         }
@@ -239,6 +243,7 @@ impl Asker {
             request = match template {
                 path if path.contains("roleAssignments") => request.json(&house.assignment("Reader")),
                 path if path.contains("/queries/") => request.json(&saved_query()),
+                path if path.contains("/webhooks/") => request.json(&webhook()),
                 path if path.contains("pricings") => {
                     request.json(&json!({ "properties": { "pricingTier": "Standard" } }))
                 }
@@ -266,6 +271,10 @@ fn held(template: &str) -> String {
 
 fn saved_query() -> Value {
     json!({ "location": "local", "properties": { "query": "resources" } })
+}
+
+fn webhook() -> Value {
+    json!({ "properties": { "serviceUri": "http://192.0.2.1/", "actions": ["push"] } })
 }
 
 fn all_routes() -> Vec<(Method, &'static str)> {

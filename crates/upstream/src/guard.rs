@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
+use AddressKind as Kind;
+
 /// Who has named the registry, and so where it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Reach {
@@ -35,13 +37,28 @@ pub(crate) struct Refused {
     pub(crate) address: IpAddr,
 }
 
-/// What kind of address it is.
+/// What kind of address it is, for whoever is asked by others to connect to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub enum AddressKind {
+    /// Anybody's.
     Public,
+    /// Of the network that this machine stands in.
     Private,
+    /// This machine.
+    Loopback,
     /// Link-local, metadata services, multicast, nowhere.
     Never,
+}
+
+impl AddressKind {
+    /// The kind of an address, also of one that stands for another (IPv4 within IPv6).
+    #[must_use]
+    pub fn of(address: IpAddr) -> Self {
+        match address {
+            IpAddr::V4(address) => kind_v4(address),
+            IpAddr::V6(address) => kind_v6(address),
+        }
+    }
 }
 
 impl Guard {
@@ -61,16 +78,17 @@ impl Guard {
 
     fn admit(&self, name: &str, address: IpAddr) -> Result<(), Refused> {
         let is_own = *self.own == *name;
-        let kind = kind(address);
-        if is_own && kind == Kind::Private {
+        let kind = Kind::of(address);
+        let is_within = matches!(kind, Kind::Private | Kind::Loopback);
+        if is_own && is_within {
             self.is_private.store(true, Ordering::Relaxed);
         }
         let may_be_private =
             self.reach == Reach::Anywhere && (is_own || self.is_private.load(Ordering::Relaxed));
         match kind {
             Kind::Public => Ok(()),
-            Kind::Private if may_be_private => Ok(()),
-            Kind::Private | Kind::Never => Err(Refused { name: name.to_owned(), address }),
+            Kind::Private | Kind::Loopback if may_be_private => Ok(()),
+            Kind::Private | Kind::Loopback | Kind::Never => Err(Refused { name: name.to_owned(), address }),
         }
     }
 }
@@ -98,13 +116,6 @@ impl Resolve for Guard {
     }
 }
 
-fn kind(address: IpAddr) -> Kind {
-    match address {
-        IpAddr::V4(address) => kind_v4(address),
-        IpAddr::V6(address) => kind_v6(address),
-    }
-}
-
 fn kind_v4(address: Ipv4Addr) -> Kind {
     let octets = address.octets();
     if address.is_link_local()
@@ -114,7 +125,9 @@ fn kind_v4(address: Ipv4Addr) -> Kind {
         || METADATA.contains(&address)
     {
         Kind::Never
-    } else if address.is_loopback() || address.is_private() || (octets[0] == 100 && octets[1] & 0xc0 == 64) {
+    } else if address.is_loopback() {
+        Kind::Loopback
+    } else if address.is_private() || (octets[0] == 100 && octets[1] & 0xc0 == 64) {
         Kind::Private
     } else {
         Kind::Public
@@ -139,7 +152,9 @@ fn kind_v6(address: Ipv6Addr) -> Kind {
         || address == METADATA_V6
     {
         Kind::Never
-    } else if address.is_loopback() || address.is_unique_local() || segments[0] & 0xffc0 == 0xfec0 {
+    } else if address.is_loopback() {
+        Kind::Loopback
+    } else if address.is_unique_local() || segments[0] & 0xffc0 == 0xfec0 {
         Kind::Private
     } else {
         Kind::Public

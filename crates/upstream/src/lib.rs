@@ -17,6 +17,6 @@ mod token;
 pub use blob::BlobBody;
 pub use client::{Credentials, Limits, Upstream};
 pub use error::UpstreamError;
-pub use guard::Reach;
+pub use guard::{AddressKind, Reach};
 pub use host::{Host, InvalidHost};
 pub use manifest::{RemoteHead, RemoteManifest};

@@ -102,13 +102,11 @@ pub(super) struct Expand<'a> {
     context: &'a Context<'a>,
     /// The batch under way, its values, and where to go on.
     current: Option<(Batch, Vec<Column>, (usize, usize))>,
-    /// Bytes of the values under way.
-    held: usize,
 }
 
 impl<'a> Expand<'a> {
     pub(super) fn new(input: Boxed<'a>, expand: &'a Expansion, context: &'a Context<'a>) -> Self {
-        Self { input, expand, context, current: None, held: 0 }
+        Self { input, expand, context, current: None }
     }
 }
 
@@ -119,12 +117,8 @@ impl Rows for Expand<'_> {
             let (batch, values, at) = match self.current.take() {
                 Some(current) => current,
                 None => {
-                    self.context.release(std::mem::take(&mut self.held));
                     let Some(batch) = self.input.next()? else { return Ok(None) };
-                    let evaluate = || evaluated(self.expand, &batch, self.context);
-                    let (values, bytes) = self.context.counted(evaluate);
-                    self.held = bytes;
-                    self.context.check()?;
+                    let values = evaluated(self.expand, &batch, self.context);
                     (batch, values, (0, 0))
                 }
             };
@@ -150,8 +144,6 @@ pub(super) struct Apply<'a> {
     inner: &'a Plan,
     output: &'a [(Side, usize)],
     context: &'a Context<'a>,
-    /// Bytes of the rows handed on last: whoever keeps them counts them.
-    held: usize,
 }
 
 impl<'a> Apply<'a> {
@@ -162,7 +154,7 @@ impl<'a> Apply<'a> {
         output: &'a [(Side, usize)],
         context: &'a Context<'a>,
     ) -> Self {
-        Self { input, expand, inner, output, context, held: 0 }
+        Self { input, expand, inner, output, context }
     }
 
     /// What one row comes to.
@@ -181,14 +173,15 @@ impl<'a> Apply<'a> {
             return Ok(None);
         }
         let lent = concat(&lent, self.expand.width);
+        let bytes = held(&lent);
         let mut inner = open(self.inner, self.context, Some(&lent))?;
         let mut made = Vec::new();
         while let Some(part) = inner.next()? {
             self.context.check()?;
-            self.context.hold(held(&part))?;
             made.push(part);
         }
         let made = concat(&made, self.inner.fields.len());
+        self.context.release(bytes);
         let repeated = vec![u32::try_from(row).unwrap_or(u32::MAX); made.rows];
         let outer = batch.select(&repeated);
         let columns = self.output.iter().map(|(side, at)| match side {
@@ -202,22 +195,18 @@ impl<'a> Apply<'a> {
 impl Rows for Apply<'_> {
     fn next(&mut self) -> Result<Option<Batch>, QueryError> {
         loop {
-            self.context.release(std::mem::take(&mut self.held));
             let Some(batch) = self.input.next()? else { return Ok(None) };
-            let (values, lent) = self.context.counted(|| evaluated(self.expand, &batch, self.context));
+            let values = evaluated(self.expand, &batch, self.context);
             let mut made = Vec::new();
             for row in 0..batch.rows {
                 self.context.check()?;
-                // What the inner operators count is gone with them.
-                let part = self.context.within(|| self.of_row(&batch, &values, row))?;
-                if let Some(part) = part.filter(|part| part.rows > 0) {
-                    let bytes = held(&part);
-                    self.context.hold(bytes)?;
-                    self.held += bytes;
+                if let Some(part) = self.of_row(&batch, &values, row)?
+                    && part.rows > 0
+                {
+                    self.context.hold(held(&part))?;
                     made.push(part);
                 }
             }
-            self.context.release(lent);
             if !made.is_empty() {
                 let made = concat(&made, self.output.len());
                 return Ok(Some(made));

@@ -80,8 +80,7 @@ impl<'a> Join<'a> {
         let mut kept_before = 0_u32;
         while let Some(batch) = self.inputs.1.next()? {
             self.context.check()?;
-            let (columns, lent) = self.context.counted(|| evaluated(self.keys.1, &batch, self.context));
-            self.context.check()?;
+            let columns = evaluated(self.keys.1, &batch, self.context);
             let mut kept = Vec::new();
             let mut numbered = Numbered::default();
             for row in super::rows_of(&batch) {
@@ -94,7 +93,6 @@ impl<'a> Join<'a> {
                 }
                 kept.push(row);
             }
-            self.context.release(lent);
             if kept.is_empty() {
                 continue;
             }

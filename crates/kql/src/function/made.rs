@@ -78,23 +78,13 @@ impl FromIterator<Value> for MadeArray {
 }
 
 /// A bag in the making.
-#[derive(Debug, Default)]
-pub(crate) struct MadeBag {
+#[derive(Default)]
+pub(super) struct MadeBag {
     members: Bag,
     places: HashMap<Arc<str>, usize>,
 }
 
 impl MadeBag {
-    /// The member of that name.
-    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
-        self.places.get(name).map(|place| &self.members[*place].1)
-    }
-
-    /// How many members it has.
-    pub(crate) fn len(&self) -> usize {
-        self.members.len()
-    }
-
     /// The first member of a name counts.
     pub(super) fn add(&mut self, name: Arc<str>, value: Value) {
         if !self.places.contains_key(&name) {
@@ -103,7 +93,7 @@ impl MadeBag {
     }
 
     /// The last member of a name counts.
-    pub(crate) fn set(&mut self, name: Arc<str>, value: Value) {
+    pub(super) fn set(&mut self, name: Arc<str>, value: Value) {
         match self.places.get(&name) {
             Some(place) => self.members[*place].1 = value,
             None => {
@@ -113,7 +103,7 @@ impl MadeBag {
         }
     }
 
-    pub(crate) fn value(self) -> Value {
+    pub(super) fn value(self) -> Value {
         Value::object(self.members)
     }
 }

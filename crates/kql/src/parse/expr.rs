@@ -319,7 +319,13 @@ impl Parser<'_> {
             }
             _ => {}
         }
-        let arguments = self.list(")", Self::expr)?;
+        let mut arguments = Vec::new();
+        while !self.takes_mark(")") {
+            arguments.push(self.expr()?);
+            if !self.is_mark(")") {
+                self.expect_mark(",")?;
+            }
+        }
         Ok(Expr::Call(word, arguments))
     }
 
@@ -353,21 +359,31 @@ impl Parser<'_> {
             }
             Kind::Mark("[") => {
                 self.at += 1;
-                let items = self.list("]", |it| it.deeper(Self::dynamic))?;
+                let mut items = Vec::new();
+                while !self.takes_mark("]") {
+                    items.push(self.deeper(Self::dynamic)?);
+                    if !self.is_mark("]") {
+                        self.expect_mark(",")?;
+                    }
+                }
                 Ok(Value::array(items))
             }
             Kind::Mark("{") => {
                 self.at += 1;
-                let members = self.list("}", |it| {
-                    let name = match it.kind().clone() {
+                let mut members = Vec::new();
+                while !self.takes_mark("}") {
+                    let name = match self.kind().clone() {
                         Kind::Literal(Type::String, Value::String(name)) => name,
                         Kind::Word(name) => name.into(),
-                        _ => return Err(it.unexpected("a member's name")),
+                        _ => return Err(self.unexpected("a member's name")),
                     };
-                    it.at += 1;
-                    it.expect_mark(":")?;
-                    Ok((name, it.deeper(Self::dynamic)?))
-                })?;
+                    self.at += 1;
+                    self.expect_mark(":")?;
+                    members.push((name, self.deeper(Self::dynamic)?));
+                    if !self.is_mark("}") {
+                        self.expect_mark(",")?;
+                    }
+                }
                 Ok(Value::object(members))
             }
             _ => Err(self.unexpected("a JSON value")),

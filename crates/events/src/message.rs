@@ -1,0 +1,101 @@
+//! What is sent for an event, and how it is written down.
+
+use metastore::{Event, EventForm, Webhook};
+use reqwest::Url;
+use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
+use serde_json::{Map, Value, json};
+
+use crate::secret::sign;
+
+/// The document that a webhook of that form is sent for an event.
+#[must_use]
+pub fn payload(event: &Event, form: EventForm) -> Value {
+    match form {
+        EventForm::Acr => azure_documents::webhook_payload(event),
+        EventForm::CloudEvents => azure_documents::cloud_event(event),
+    }
+}
+
+/// One message, as it is sent.
+pub(crate) struct Message {
+    pub(crate) uri: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Message {
+    /// The message for an event, signed at `now_ms`.
+    pub(crate) fn new(webhook: &Webhook, event: &Event, now_ms: i64) -> Self {
+        let body = payload(event, webhook.form).to_string().into_bytes();
+        let (id, at_s) = (event.id.to_string(), now_ms.div_euclid(1000));
+        let content_type = match webhook.form {
+            EventForm::Acr => "application/json; charset=utf-8",
+            EventForm::CloudEvents => "application/cloudevents+json; charset=utf-8",
+        };
+        let mut headers = HeaderMap::new();
+        // What was checked when the webhook was made; ours after it, so that they win.
+        let own = [
+            ("content-type", content_type.to_owned()),
+            ("webhook-id", id.clone()),
+            ("webhook-timestamp", at_s.to_string()),
+            ("webhook-signature", sign(&webhook.secret, &id, at_s, &body)),
+        ];
+        let custom = webhook.headers.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        for (name, value) in custom.chain(own) {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
+            {
+                headers.insert(name, value);
+            }
+        }
+        Self { uri: webhook.service_uri.clone(), headers, body }
+    }
+
+    /// As the log keeps it: custom headers are often secrets, and so is what is in a URI beyond its path.
+    pub(crate) fn logged(&self, webhook: &Webhook) -> Value {
+        let mut headers = Map::new();
+        for (name, value) in &self.headers {
+            let is_custom = webhook.headers.keys().any(|custom| custom.eq_ignore_ascii_case(name.as_str()));
+            let shown = if is_custom || name == "webhook-signature" {
+                REDACTED
+            } else {
+                value.to_str().unwrap_or_default()
+            };
+            headers.insert(name.to_string(), shown.into());
+        }
+        json!({ "method": "POST", "requestUri": redacted(&self.uri), "version": "1.1", "headers": headers })
+    }
+}
+
+/// Without what may be a secret in it.
+fn redacted(uri: &str) -> String {
+    let Ok(mut url) = Url::parse(uri) else { return REDACTED.to_owned() };
+    let is_whole = url.query().is_none() && url.username().is_empty() && url.password().is_none();
+    if is_whole {
+        return uri.to_owned();
+    }
+    let had_query = url.query().is_some();
+    url.set_query(None);
+    // A URL with a host has room for both.
+    let _ = (url.set_username(""), url.set_password(None));
+    if had_query { format!("{url}?{REDACTED}") } else { url.to_string() }
+}
+
+const REDACTED: &str = "***";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_keeps_no_secret_of_a_uri() {
+        for (uri, wanted) in [
+            ("https://a.example/x", "https://a.example/x"),
+            ("https://u:p@a.example/x?code=s", "https://a.example/x?***"),
+            ("https://u:p@a.example:8/x", "https://a.example:8/x"),
+            ("nonsense", "***"),
+        ] {
+            assert_eq!(redacted(uri), wanted);
+        }
+    }
+}
