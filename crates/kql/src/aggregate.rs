@@ -4,7 +4,9 @@
 
 use std::collections::HashSet;
 
-use crate::value::{Bag, Type, Value};
+use crate::function::MadeBag;
+use crate::schema::Schema;
+use crate::value::{Type, Value};
 
 /// An aggregate function.
 #[derive(Debug)]
@@ -39,10 +41,29 @@ pub(crate) enum Kind {
     StandardDeviationOfAll,
     Variance,
     VarianceOfAll,
+    Covariance,
+    CovarianceOfAll,
     Percentile,
+    /// Its percentages' values as one array.
+    PercentileArray,
+    /// Its second argument says how often each value counts.
+    WeightedPercentile,
+    WeightedPercentileArray,
+    Schema,
     BitAnd,
     BitOr,
     BitXor,
+}
+
+impl Kind {
+    /// How many arguments stand before the percentages, if it has any.
+    pub(crate) fn before_percentages(self) -> usize {
+        match self {
+            Self::Percentile | Self::PercentileArray => 1,
+            Self::WeightedPercentile | Self::WeightedPercentileArray => 2,
+            _ => usize::MAX,
+        }
+    }
 }
 
 const fn it(
@@ -83,7 +104,8 @@ pub(crate) const AGGREGATES: &[Aggregate] = &[
     it(&["make_list_with_nulls"], Kind::ListWithNulls, (1, 1), false, "list"),
     it(&["make_set", "makeset"], Kind::Set, (1, 2), false, "set"),
     it(&["make_set_if"], Kind::Set, (2, 3), true, "set"),
-    it(&["make_bag", "make_dictionary"], Kind::Bag, (1, 2), false, "bag"),
+    it(&["make_bag"], Kind::Bag, (1, 2), false, "bag"),
+    it(&["make_dictionary"], Kind::Bag, (1, 2), false, "dictionary"),
     it(&["make_bag_if"], Kind::Bag, (2, 3), true, "bag"),
     it(&["stdev"], Kind::StandardDeviation, (1, 1), false, "stdev"),
     it(&["stdevif"], Kind::StandardDeviation, (2, 2), true, "stdevif"),
@@ -95,9 +117,18 @@ pub(crate) const AGGREGATES: &[Aggregate] = &[
     it(&["variancepif"], Kind::VarianceOfAll, (2, 2), true, "variancepif"),
     it(&["percentile"], Kind::Percentile, (2, 2), false, "percentile"),
     it(&["percentiles"], Kind::Percentile, (2, 32), false, "percentile"),
-    it(&["binary_all_and"], Kind::BitAnd, (1, 1), false, "binary_all_and"),
-    it(&["binary_all_or"], Kind::BitOr, (1, 1), false, "binary_all_or"),
-    it(&["binary_all_xor"], Kind::BitXor, (1, 1), false, "binary_all_xor"),
+    it(&["percentiles_array"], Kind::PercentileArray, (2, 32), false, "percentiles"),
+    it(&["percentilew"], Kind::WeightedPercentile, (3, 3), false, "percentile"),
+    it(&["percentilesw"], Kind::WeightedPercentile, (3, 33), false, "percentile"),
+    it(&["percentilesw_array"], Kind::WeightedPercentileArray, (3, 33), false, "percentiles"),
+    it(&["covariance"], Kind::Covariance, (2, 2), false, "covariance"),
+    it(&["covarianceif"], Kind::Covariance, (3, 3), true, "covarianceif"),
+    it(&["covariancep"], Kind::CovarianceOfAll, (2, 2), false, "covariancep"),
+    it(&["covariancepif"], Kind::CovarianceOfAll, (3, 3), true, "covariancepif"),
+    it(&["buildschema"], Kind::Schema, (1, 1), false, "schema"),
+    it(&["binary_all_and"], Kind::BitAnd, (1, 1), false, ""),
+    it(&["binary_all_or"], Kind::BitOr, (1, 1), false, ""),
+    it(&["binary_all_xor"], Kind::BitXor, (1, 1), false, ""),
 ];
 
 /// The aggregate of that name, in any case.
@@ -113,18 +144,24 @@ impl Aggregate {
         match self.kind {
             Kind::Count | Kind::DistinctCount => vec![Type::Long],
             Kind::Sum if first == Type::Bool => vec![Type::Long],
-            Kind::Sum | Kind::Min | Kind::Max => vec![first],
+            Kind::Sum => vec![widened(first)],
+            Kind::Min | Kind::Max => vec![first],
             Kind::Average if matches!(first, Type::TimeSpan | Type::DateTime) => vec![first],
             Kind::Average
             | Kind::StandardDeviation
             | Kind::StandardDeviationOfAll
             | Kind::Variance
-            | Kind::VarianceOfAll => vec![Type::Real],
+            | Kind::VarianceOfAll
+            | Kind::Covariance
+            | Kind::CovarianceOfAll => vec![Type::Real],
             Kind::ArgMin | Kind::ArgMax => arguments.to_vec(),
             Kind::Any if self.has_condition => vec![first],
             Kind::Any => arguments.to_vec(),
-            Kind::List | Kind::ListWithNulls | Kind::Set | Kind::Bag => vec![Type::Dynamic],
-            Kind::Percentile => vec![first; arguments.len().saturating_sub(1)],
+            Kind::List | Kind::ListWithNulls | Kind::Set | Kind::Bag | Kind::Schema => vec![Type::Dynamic],
+            Kind::PercentileArray | Kind::WeightedPercentileArray => vec![Type::Dynamic],
+            Kind::Percentile | Kind::WeightedPercentile => {
+                vec![widened(first); arguments.len().saturating_sub(self.kind.before_percentages())]
+            }
             Kind::BitAnd | Kind::BitOr | Kind::BitXor => vec![Type::Long],
         }
     }
@@ -138,8 +175,15 @@ impl Aggregate {
             Kind::Sum | Kind::Average => State::Sum { total: Value::Null, count: 0 },
             Kind::Min | Kind::Max => State::Best(Value::Null),
             Kind::ArgMin | Kind::ArgMax | Kind::Any => State::Row(None),
-            Kind::List | Kind::ListWithNulls | Kind::Percentile => State::List(Vec::new()),
-            Kind::Bag => State::Bag(Vec::new()),
+            Kind::List | Kind::ListWithNulls | Kind::Percentile | Kind::PercentileArray => {
+                State::List(Vec::new())
+            }
+            Kind::WeightedPercentile | Kind::WeightedPercentileArray => State::Weighted(Vec::new()),
+            Kind::Covariance | Kind::CovarianceOfAll => {
+                State::Together { count: 0.0, means: (0.0, 0.0), products: 0.0 }
+            }
+            Kind::Schema => State::Schema(Schema::default()),
+            Kind::Bag => State::Bag(MadeBag::default()),
             Kind::StandardDeviation | Kind::StandardDeviationOfAll | Kind::Variance | Kind::VarianceOfAll => {
                 State::Moments { count: 0.0, mean: 0.0, squares: 0.0 }
             }
@@ -216,19 +260,36 @@ impl Aggregate {
                 let Value::Object(added) = first else { return 0 };
                 let mut bytes = 0;
                 for (name, value) in added.iter() {
-                    let is_full = members.len() >= BAG_MEMBERS_MAX;
-                    match members.iter_mut().find(|(known, _)| known == name) {
-                        // Kusto keeps any of them; we keep the first.
-                        Some((_, known)) if known.is_null() => *known = value.clone(),
-                        Some(_) => {}
-                        None if is_full => {}
-                        None => {
-                            bytes += name.len() + 48 + value.size();
-                            members.push((name.clone(), value.clone()));
-                        }
+                    // Kusto keeps any of them; we keep the first that is something.
+                    match members.get(name) {
+                        Some(known) if !known.is_null() => continue,
+                        None if members.len() >= BAG_MEMBERS_MAX => continue,
+                        _ => {}
                     }
+                    bytes += name.len() + 96 + value.size();
+                    members.set(name.clone(), value.clone());
                 }
                 bytes
+            }
+            State::Weighted(items) => match arguments.get(1).and_then(Value::as_long) {
+                Some(weight) if weight > 0 => {
+                    items.push((first.clone(), weight));
+                    first.size() + 8
+                }
+                _ => 0,
+            },
+            State::Schema(schema) => schema.add(first),
+            State::Together { count, means, products } => {
+                let number = |value: &Value| crate::function::convert(value, Type::Real).as_number();
+                let (Some(one), Some(other)) = (number(first), arguments.get(1).and_then(number)) else {
+                    return 0;
+                };
+                *count += 1.0;
+                let distance = one - means.0;
+                means.0 += distance / *count;
+                means.1 += (other - means.1) / *count;
+                *products += distance * (other - means.1);
+                0
             }
             State::Moments { count, mean, squares } => {
                 let Some(number) = crate::function::convert(first, Type::Real).as_number() else { return 0 };
@@ -282,9 +343,29 @@ impl Aggregate {
             State::Best(Value::Null) => one(types.first().map_or(Value::Null, |kind| kind.nothing())),
             State::Best(best) => one(best),
             State::Row(row) => row.unwrap_or_else(|| types.iter().map(|kind| kind.nothing()).collect()),
-            State::List(items) if self.kind == Kind::Percentile => percentiles(items, constants),
+            State::List(items) if self.kind == Kind::Percentile => {
+                percentiles(items.into_iter().map(|item| (item, 1)).collect(), constants)
+            }
+            State::List(items) if self.kind == Kind::PercentileArray => {
+                let items = items.into_iter().map(|item| (item, 1)).collect();
+                one(Value::array(percentiles(items, &spread(constants))))
+            }
             State::List(items) => one(Value::array(items)),
-            State::Bag(members) => one(Value::object(members)),
+            State::Weighted(items) => {
+                // The first constant stands where the weights are.
+                let percentages = constants.get(1..).unwrap_or_default();
+                if self.kind == Kind::WeightedPercentile {
+                    percentiles(items, percentages)
+                } else {
+                    one(Value::array(percentiles(items, &spread(percentages))))
+                }
+            }
+            State::Schema(schema) => one(schema.value()),
+            State::Together { count, products, .. } => {
+                let divisor = if self.kind == Kind::CovarianceOfAll { count } else { count - 1.0 };
+                one(Value::Real(if divisor > 0.0 { products / divisor } else { 0.0 }))
+            }
+            State::Bag(members) => one(members.value()),
             State::Moments { count, squares, .. } => {
                 let is_of_all = matches!(self.kind, Kind::StandardDeviationOfAll | Kind::VarianceOfAll);
                 let divisor = if is_of_all { count } else { count - 1.0 };
@@ -309,7 +390,16 @@ pub(crate) enum State {
     Best(Value),
     Row(Option<Vec<Value>>),
     List(Vec<Value>),
-    Bag(Bag),
+    /// Values, and how often each counts.
+    Weighted(Vec<(Value, i64)>),
+    Bag(MadeBag),
+    Schema(Schema),
+    /// Of pairs: how many, the means of both, and the sum of products of distances from them.
+    Together {
+        count: f64,
+        means: (f64, f64),
+        products: f64,
+    },
     Moments {
         count: f64,
         mean: f64,
@@ -345,21 +435,41 @@ fn average(total: &Value, count: i64) -> Value {
     }
 }
 
-/// By nearest rank.
-fn percentiles(mut items: Vec<Value>, constants: &[Value]) -> Vec<Value> {
+/// By nearest rank, of values that count so often.
+fn percentiles(mut items: Vec<(Value, i64)>, percentages: &[Value]) -> Vec<Value> {
     items.sort();
+    // How many there are up to each.
+    let upto: Vec<f64> = items
+        .iter()
+        .scan(0.0, |count, (_, weight)| {
+            #[expect(clippy::cast_precision_loss, reason = "a rank")]
+            {
+                *count += *weight as f64;
+            }
+            Some(*count)
+        })
+        .collect();
     let rank = |percent: &Value| {
         let percent = percent.as_number().unwrap_or(50.0).clamp(0.0, 100.0);
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a rank"
-        )]
-        let rank = (percent / 100.0 * items.len() as f64).ceil() as usize;
-        items.get(rank.saturating_sub(1)).cloned().unwrap_or(Value::Null)
+        let rank = (percent / 100.0 * upto.last().copied().unwrap_or(0.0)).ceil().max(1.0);
+        let place = upto.partition_point(|count| *count < rank);
+        items.get(place).map_or(Value::Null, |(item, _)| item.clone())
     };
-    constants.iter().map(rank).collect()
+    percentages.iter().map(rank).collect()
+}
+
+/// Percentages, one by one or as an array.
+fn spread(percentages: &[Value]) -> Vec<Value> {
+    let each = percentages.iter().flat_map(|percentage| match percentage {
+        Value::Array(items) => items.to_vec(),
+        one => vec![one.clone()],
+    });
+    each.collect()
+}
+
+/// What many values of the type come to need not fit it.
+fn widened(kind: Type) -> Type {
+    if kind == Type::Int { Type::Long } else { kind }
 }
 
 fn is_nothing(value: &Value) -> bool {

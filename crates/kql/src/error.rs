@@ -31,8 +31,12 @@ pub enum Code {
     InvalidQuery,
     /// The text breaks the grammar.
     ParserFailure,
+    /// An operator that Kusto has, and this language has not.
+    InvalidQueryLanguage,
     /// There is no such function.
     UnknownFunction,
+    /// There is no such kind of `join`.
+    UnsupportedJoinFlavor,
     /// There is no such table.
     DisallowedLogicalTableName,
     /// There is no such column.
@@ -50,7 +54,9 @@ impl Code {
         match self {
             Self::InvalidQuery => "InvalidQuery",
             Self::ParserFailure => "ParserFailure",
+            Self::InvalidQueryLanguage => "InvalidQueryLanguage",
             Self::UnknownFunction => "UnknownFunction",
+            Self::UnsupportedJoinFlavor => "UnsupportedJoinFlavor",
             Self::DisallowedLogicalTableName => "DisallowedLogicalTableName",
             Self::NoValidColumns => "NoValidColumns",
             Self::ResponsePayloadTooLarge => "ResponsePayloadTooLarge",

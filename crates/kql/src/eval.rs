@@ -18,7 +18,14 @@ pub(crate) struct Context<'a> {
     memory_left: Cell<usize>,
     memory_bytes_max: usize,
     stop: &'a (dyn Fn() -> bool + Sync),
-    failure: RefCell<Option<String>>,
+    failure: RefCell<Option<QueryError>>,
+    /// Nothing that is still to be computed matters: the query failed, or was stopped.
+    is_over: Cell<bool>,
+    looks: Cell<u8>,
+    /// Bytes of values that were computed for a batch; see [`Context::counted`].
+    lent: Cell<usize>,
+    /// Bytes of values that stay.
+    kept: Cell<usize>,
     pub(crate) optimises: bool,
 }
 
@@ -30,15 +37,21 @@ impl<'a> Context<'a> {
             memory_bytes_max,
             stop,
             failure: RefCell::default(),
+            is_over: Cell::new(false),
+            looks: Cell::new(0),
+            lent: Cell::new(0),
+            kept: Cell::new(0),
             optimises: true,
         }
     }
 
     /// To be asked between batches.
     pub(crate) fn check(&self) -> Result<(), QueryError> {
-        let failure = self.failure.borrow_mut().take();
-        if let Some(message) = failure.or_else(|| self.scratch.borrow_mut().take_failure()) {
+        if let Some(message) = self.scratch.borrow_mut().take_failure() {
             return Err(QueryError::invalid(message));
+        }
+        if let Some(error) = self.failure.borrow_mut().take() {
+            return Err(error);
         }
         if (self.stop)() {
             return Err(QueryError::of(
@@ -46,7 +59,57 @@ impl<'a> Context<'a> {
                 "The query took too long, or nobody waits for it any more.",
             ));
         }
+        self.is_over.set(false);
         Ok(())
+    }
+
+    /// To be asked between values: true if what is still to be computed does not matter any more. The next
+    /// [`Context::check`] says why.
+    fn is_over(&self) -> bool {
+        let looks = self.looks.get().wrapping_add(1);
+        self.looks.set(looks);
+        if looks.is_multiple_of(LOOKS) && (self.stop)() {
+            self.is_over.set(true);
+        }
+        self.is_over.get()
+    }
+
+    fn fail(&self, error: QueryError) {
+        self.failure.borrow_mut().get_or_insert(error);
+        self.is_over.set(true);
+    }
+
+    /// Counts the bytes of a value that was computed.
+    fn lend(&self, bytes: usize) {
+        match self.hold(bytes) {
+            Ok(()) => self.lent.set(self.lent.get() + bytes),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// As [`Context::lend`], of a value that is kept as long as the query runs.
+    fn keep(&self, bytes: usize) {
+        match self.hold(bytes) {
+            Ok(()) => self.kept.set(self.kept.get() + bytes),
+            Err(error) => self.fail(error),
+        }
+    }
+
+    /// Does what computes values, and tells how many bytes they hold: to be [released](Context::release) once
+    /// they are gone.
+    pub(crate) fn counted<T>(&self, work: impl FnOnce() -> T) -> (T, usize) {
+        let before = self.lent.get();
+        let made = work();
+        (made, self.lent.replace(before) - before)
+    }
+
+    /// Does what holds nothing once it is done, whatever it counted meanwhile.
+    pub(crate) fn within<T>(&self, work: impl FnOnce() -> Result<T, QueryError>) -> Result<T, QueryError> {
+        let (left, lent, kept) = (self.memory_left.get(), self.lent.get(), self.kept.get());
+        let made = work()?;
+        self.memory_left.set(left.saturating_sub(self.kept.get() - kept));
+        self.lent.set(lent);
+        Ok(made)
     }
 
     /// Counts memory that the query holds from now on.
@@ -81,10 +144,10 @@ impl<'a> Context<'a> {
         if is_small {
             return value;
         }
-        *self.failure.borrow_mut() = Some(format!(
+        self.fail(QueryError::invalid(format!(
             "A value became larger than {} MiB, or nested deeper than {VALUE_DEPTH_MAX}: no value may be so.",
             VALUE_BYTES_MAX >> 20
-        ));
+        )));
         Value::Null
     }
 }
@@ -118,13 +181,13 @@ impl Bound {
             }
             Node::Member(of, name) => match of.eval(batch, context) {
                 Column::Document(document) => Column::Document(document.member(name)),
-                other => apply(&[other], batch.rows, &Memo::default(), |it| {
+                other => apply(context, &[other], batch.rows, &Memo::default(), |it| {
                     it[0].member(name).cloned().unwrap_or(Value::Null)
                 }),
             },
             Node::Index(of, at, memo) => {
                 let arguments = [of.eval(batch, context), at.eval(batch, context)];
-                apply(&arguments, batch.rows, memo, |it| compute::index(&it[0], &it[1]))
+                apply(context, &arguments, batch.rows, memo, |it| compute::index(&it[0], &it[1]))
             }
             Node::Call(call, arguments, memo) => {
                 let function = call.0;
@@ -138,7 +201,7 @@ impl Bound {
                 }
                 let nothing = self.kind.nothing();
                 let mut scratch = context.scratch.borrow_mut();
-                apply(&columns, batch.rows, memo, |it| {
+                apply(context, &columns, batch.rows, memo, |it| {
                     if !function.sees_null && it.iter().any(Value::is_null) {
                         return nothing.clone();
                     }
@@ -150,17 +213,19 @@ impl Bound {
             }
             Node::Convert(of, memo) => {
                 let columns = [of.eval(batch, context)];
-                apply(&columns, batch.rows, memo, |it| convert(&it[0], self.kind))
+                apply(context, &columns, batch.rows, memo, |it| convert(&it[0], self.kind))
             }
             Node::And(terms) => logic(terms, batch, context, false),
             Node::Or(terms) => logic(terms, batch, context, true),
             Node::Arithmetic(operator, left, right, memo) => {
                 let columns = [left.eval(batch, context), right.eval(batch, context)];
-                apply(&columns, batch.rows, memo, |it| compute::arithmetic(*operator, &it[0], &it[1]))
+                apply(context, &columns, batch.rows, memo, |it| {
+                    compute::arithmetic(*operator, &it[0], &it[1])
+                })
             }
             Node::Compare(operator, ignores_case, left, right, memo) => {
                 let columns = [left.eval(batch, context), right.eval(batch, context)];
-                apply(&columns, batch.rows, memo, |it| match (it[0].as_text(), it[1].as_text()) {
+                apply(context, &columns, batch.rows, memo, |it| match (it[0].as_text(), it[1].as_text()) {
                     (Some(left), Some(right)) if *ignores_case => {
                         let is_equal = search::equals_ignoring_case(left, right);
                         Value::Bool(is_equal == (*operator == Operator::Equal))
@@ -171,11 +236,11 @@ impl Bound {
             Node::Test(test, left, right, memo) => {
                 let columns = [left.eval(batch, context), right.eval(batch, context)];
                 let mut scratch = context.scratch.borrow_mut();
-                apply(&columns, batch.rows, memo, |it| tested(*test, &it[0], &it[1], &mut scratch))
+                apply(context, &columns, batch.rows, memo, |it| tested(*test, &it[0], &it[1], &mut scratch))
             }
             Node::Matches(regex, is_negated, of, memo) => {
                 let columns = [of.eval(batch, context)];
-                apply(&columns, batch.rows, memo, |it| match it[0].as_text() {
+                apply(context, &columns, batch.rows, memo, |it| match it[0].as_text() {
                     Some(text) => Value::Bool(regex.is_match(text) != *is_negated),
                     None => Value::Null,
                 })
@@ -183,11 +248,11 @@ impl Bound {
             Node::Among(among, left, others, memo) => {
                 let columns: Vec<Column> =
                     std::iter::once(&**left).chain(others).map(|it| it.eval(batch, context)).collect();
-                apply(&columns, batch.rows, memo, |it| is_among(among, it))
+                apply(context, &columns, batch.rows, memo, |it| is_among(among, it, context))
             }
             Node::Parsed(pattern, of, memo) => {
                 let columns = [of.eval(batch, context)];
-                apply(&columns, batch.rows, memo, |it| match it[0].as_text() {
+                apply(context, &columns, batch.rows, memo, |it| match it[0].as_text() {
                     Some(text) => pattern.read(text),
                     None => Value::Null,
                 })
@@ -224,6 +289,7 @@ impl Bound {
 
 /// A function of the rows' values, computed once a distinct value where there are fewer.
 fn apply(
+    context: &Context<'_>,
     arguments: &[Column],
     rows: usize,
     memo: &Memo,
@@ -253,19 +319,39 @@ fn apply(
         let result = memo.dictionary(&columns);
         for (row, code) in codes.iter().enumerate() {
             result.fill(*code, || {
+                if context.is_over() {
+                    return Value::Null;
+                }
                 values.clear();
                 values.extend(columns.iter().map(|column| column.get(row)));
-                compute(&values)
+                let value = compute(&values);
+                context.keep(own_bytes(&value));
+                value
             });
         }
         return Column::Coded { codes, values: result };
     }
     let each = (0..rows).map(|row| {
+        if context.is_over() {
+            return Value::Null;
+        }
         values.clear();
         values.extend(columns.iter().map(|column| column.get(row)));
-        compute(&values)
+        let value = compute(&values);
+        context.lend(own_bytes(&value));
+        value
     });
     Column::plain(each.collect())
+}
+
+/// About what a value holds besides its place in a column, without what is deep within.
+fn own_bytes(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.len() * size_of::<Value>(),
+        Value::Object(members) => members.len() * 3 * size_of::<Value>(),
+        _ => 0,
+    }
 }
 
 impl Memo {
@@ -301,7 +387,7 @@ impl Memo {
 /// `and` (`or`): false (true) if one term is, else null if one term is, else true (false).
 fn logic(terms: &[Bound], batch: &Batch, context: &Context<'_>, decisive: bool) -> Column {
     let columns: Vec<Column> = terms.iter().map(|term| term.eval(batch, context)).collect();
-    apply(&columns, batch.rows, &Memo::default(), |it| {
+    apply(context, &columns, batch.rows, &Memo::default(), |it| {
         if it.iter().any(|value| value.as_bool() == Some(decisive)) {
             Value::Bool(decisive)
         } else if it.iter().any(Value::is_null) {
@@ -330,7 +416,7 @@ fn tested(test: Test, left: &Value, right: &Value, scratch: &mut Scratch) -> Val
     Value::Bool(is_so != test.is_negated)
 }
 
-fn is_among(among: &Among, values: &[Value]) -> Value {
+fn is_among(among: &Among, values: &[Value], context: &Context<'_>) -> Value {
     let Some((value, others)) = values.split_first() else { return Value::Null };
     let is_so = match among.kind {
         AmongKind::In => {
@@ -349,7 +435,10 @@ fn is_among(among: &Among, values: &[Value]) -> Value {
         }
         kind => {
             let Some(text) = value.as_text() else { return Value::Null };
-            let has = |needle: &Value| search::has_term(text, &needle.to_text(), among.is_cased);
+            // Many needles in a long text take their time.
+            let has = |needle: &Value| {
+                !context.is_over() && search::has_term(text, &needle.to_text(), among.is_cased)
+            };
             let mut needles = others.iter().flat_map(|other| match other {
                 Value::Array(items) => items.iter().collect::<Vec<_>>(),
                 other => vec![other],
@@ -372,5 +461,7 @@ pub(crate) fn has_members(kind: Type) -> bool {
     kind == Type::Dynamic
 }
 
+/// So many values are computed between two looks whether to go on.
+const LOOKS: u8 = 64;
 /// Twice what a JSON text may be nested; whatever walks a value does so on the stack.
 const VALUE_DEPTH_MAX: u32 = 256;

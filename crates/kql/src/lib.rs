@@ -21,6 +21,7 @@ mod pattern;
 mod plan;
 mod print;
 mod run;
+mod schema;
 mod source;
 pub mod syntax;
 mod time;

@@ -355,7 +355,14 @@ impl std::hash::Hash for Value {
             Self::String(text) => text.hash(state),
             Self::Array(items) => items.hash(state),
             // Two orders of the same members are one bag.
-            Self::Object(members) => members.len().hash(state),
+            Self::Object(members) => {
+                let each = members.iter().map(|member| {
+                    let mut hasher = std::hash::DefaultHasher::new();
+                    member.hash(&mut hasher);
+                    std::hash::Hasher::finish(&hasher)
+                });
+                each.fold(0, u64::wrapping_add).hash(state);
+            }
         }
     }
 }

@@ -66,6 +66,13 @@ fn what_is_wrong_is_said_where_it_is() {
     let position = error.details[1].position.clone().unwrap();
     assert_eq!((position.line, position.character, position.token.as_str()), (1, 11, "<EOF>"));
     assert_eq!(tables::error("T | project cout()").details[1].message, "Unknown function: 'cout'.");
+    // A comma behind the last: what cannot be printed and read again must not be read.
+    for query in ["T | project f(1, )", "tostring(dynamic(null, ))", "print dynamic([1, ])", "dynamic(T)"] {
+        assert_eq!(tables::error(query).details[1].code, kql::Code::ParserFailure, "{query}");
+    }
+    let code = |query: &str| tables::error(query).details[1].code.name();
+    assert_eq!(code("T | make-series count() on n step 1"), "InvalidQueryLanguage");
+    assert_eq!(code("T | join kind=sideways U on name"), "UnsupportedJoinFlavor");
     assert_eq!(
         tables::error("nowhere | take 1").details[1].message,
         "Table nowhere is invalid, unsupported or disallowed."
@@ -104,6 +111,14 @@ fn hostile_queries_are_bounded() {
         "range x from 1 to 100000 step 1 | extend k = 1 | join kind=inner (range y from 1 to 100000 step 1 | extend k = 1) on k | summarize make_list(y)".to_owned(),
         "range x from 1 to 100000 step 1 | extend l = range(1, 100000, 1) | mv-expand l | summarize make_set(strcat(l, x))".to_owned(),
         "print x = repeat('abcdefghij', 1000000) | extend y = strcat_array(x, ',')".to_owned(),
+        // Large values, many rows of them: in plain columns, and where each is computed once a distinct value.
+        "range x from 1 to 100000 step 1 | extend s = strrep(strcat('a', x), 1024) | extend s = strcat(s, s, s, s) | extend s = strcat(s, s, s, s) | extend s = strcat(s, s, s, s) | where s has 'b' | count".to_owned(),
+        "range x from 1 to 100000 step 1 | extend s = range(1, 20000, 1) | extend t = array_concat(s, pack_array(x)) | summarize count() by strlen(tostring(t))".to_owned(),
+        // Many needles in long texts.
+        "range x from 1 to 1000000 step 1 | where strcat(strrep(strrep('ab', 1024), 400), x) has_any (split(strrep('needle,', 1000), ','))".to_owned(),
+        "print t = strrep(strrep('ab', 1024), 400) | extend l = split(strrep(strrep('x ', 1024), 40), ' ') | extend u = replace_strings(t, l, l)".to_owned(),
+        // Bags that differ, of the same size.
+        "range x from 1 to 2000000 step 1 | summarize count() by b = bag_pack('k', x)".to_owned(),
         format!("print x = {}1{}", "iff(true, ".repeat(3000), ", 2)".repeat(3000)),
         "T | where name in (".repeat(5000),
         "print x = toscalar(".repeat(5000),

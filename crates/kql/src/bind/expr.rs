@@ -272,7 +272,8 @@ impl Binder<'_, '_> {
             (kind, Dynamic) if kind.is_number() => (left, self.as_type(right, Type::Real)),
             (Dynamic, kind) => (self.as_type(left, kind), right),
             (kind, Dynamic) => (left, self.as_type(right, kind)),
-            (one, other) if one.is_text() && other.is_text() => (left, right),
+            (Type::Guid, Type::String) => (left, self.as_type(right, Type::Guid)),
+            (Type::String, Type::Guid) => (self.as_type(left, Type::Guid), right),
             (Bool, kind) if kind.is_number() => (self.as_type(left, Type::Long), right),
             (kind, Bool) if kind.is_number() => (left, self.as_type(right, Type::Long)),
             (kind @ (Type::DateTime | Type::TimeSpan | Bool), Type::String) => {
@@ -438,17 +439,42 @@ impl Binder<'_, '_> {
             let kind = aggregate.types(&types).first().copied().unwrap_or(Type::Dynamic);
             return Ok(Bound { kind, node: Node::Column(row.keys + before) });
         }
-        if name.eq_ignore_ascii_case("pack_all") {
-            let mut parts = Vec::new();
+        if name.eq_ignore_ascii_case("pack_all") && arguments.len() <= 1 {
+            let leaves_out = match arguments.first() {
+                Some(leaves_out) => self.expr(leaves_out, row)?,
+                None => Bound::constant(Type::Bool, Value::Bool(false)),
+            };
+            let mut parts = vec![leaves_out];
             for (position, field) in row.fields.iter().enumerate() {
                 parts.push(Bound::constant(Type::String, Value::String(Arc::clone(&field.name))));
                 parts.push(Bound::column(position, field));
             }
-            return self.call_function("bag_pack", parts);
+            return self.call_function("pack_all", parts);
         }
+        if let ("column_ifexists" | "columnifexists", [column, otherwise]) =
+            (name.to_ascii_lowercase().as_str(), arguments)
+        {
+            return self.column_if_exists(column, otherwise, row);
+        }
+        // What is no function at all is said before what is wrong with its arguments.
+        let function = named_function(name)?;
         let bound =
             arguments.iter().map(|argument| self.expr(argument, row)).collect::<Result<Vec<_>, _>>()?;
-        self.call_function(name, bound)
+        self.call_known(name, function, bound)
+    }
+
+    /// `column_ifexists('name', otherwise)`
+    fn column_if_exists(&self, column: &Expr, otherwise: &Expr, row: &Row<'_>) -> Result<Bound, QueryError> {
+        let column = self.expr(column, row)?;
+        let Some(name) = column.as_const().and_then(Value::as_text) else {
+            return Err(QueryError::invalid(
+                "column_ifexists(): the column's name must be known beforehand.",
+            ));
+        };
+        match row.exact(name) {
+            Some(position) if row.aggregates.is_none() => Ok(Bound::column(position, &row.fields[position])),
+            _ => self.expr(otherwise, row),
+        }
     }
 
     /// A lambda's expression with the arguments in the places of its parameters.
@@ -480,11 +506,16 @@ impl Binder<'_, '_> {
     }
 
     pub(crate) fn call_function(&self, name: &str, arguments: Vec<Bound>) -> Result<Bound, QueryError> {
+        self.call_known(name, named_function(name)?, arguments)
+    }
+
+    fn call_known(
+        &self,
+        name: &str,
+        function: &'static Function,
+        arguments: Vec<Bound>,
+    ) -> Result<Bound, QueryError> {
         self.grow()?;
-        let function = function::find(name).ok_or_else(|| match aggregate::find(name) {
-            Some(_) => QueryError::invalid(format!("'{name}' is an aggregate: it is for summarize.")),
-            None => unknown_function(name),
-        })?;
         let (least, most) = function.arity();
         if arguments.len() < least || most.is_some_and(|most| arguments.len() > most) {
             let wants = match most {
@@ -566,6 +597,13 @@ impl Binder<'_, '_> {
             },
         }
     }
+}
+
+fn named_function(name: &str) -> Result<&'static Function, QueryError> {
+    function::find(name).ok_or_else(|| match aggregate::find(name) {
+        Some(_) => QueryError::invalid(format!("'{name}' is an aggregate: it is for summarize.")),
+        None => unknown_function(name),
+    })
 }
 
 fn return_type(function: &Function, arguments: &[Bound]) -> Type {

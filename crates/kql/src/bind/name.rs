@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::aggregate;
-use crate::function;
+use crate::function::{self, Naming};
 use crate::plan::Field;
 use crate::syntax::Expr;
 use crate::value::{Type, Value};
@@ -30,8 +30,11 @@ pub(super) fn natural(expr: &Expr) -> Option<String> {
                     prefix => format!("{prefix}_{of}"),
                 });
             }
-            function::find(name).filter(|function| function.keeps_name)?;
-            natural(first?)
+            match function::find(name)?.naming {
+                Naming::None => None,
+                Naming::Argument => natural(first?),
+                Naming::Prefixed(prefix) => Some(format!("{prefix}_{}", natural(first?)?)),
+            }
         }
         _ => None,
     }
@@ -68,12 +71,15 @@ impl Names {
     pub(super) fn of(&mut self, expr: &Expr) -> Arc<str> {
         match natural(expr).filter(|name| !name.is_empty()) {
             Some(name) => self.unique(&name),
-            None => {
-                self.unnamed += 1;
-                let name = format!("Column{}", self.unnamed);
-                self.unique(&name)
-            }
+            None => self.numbered(),
         }
+    }
+
+    /// `Column` with a number.
+    pub(super) fn numbered(&mut self) -> Arc<str> {
+        self.unnamed += 1;
+        let name = format!("Column{}", self.unnamed);
+        self.unique(&name)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The tabular operators.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::name::{Names, make_unique, natural};
@@ -36,11 +37,11 @@ impl Binder<'_, '_> {
             Step::Extend(list) | Step::Serialize(list) => self.extend(input, list, scope),
             Step::Project(list) => self.project(input, list, scope),
             Step::ProjectAway(patterns) => {
-                let chosen = chosen(&input.fields, patterns);
+                let chosen = known(&input.fields, patterns)?;
                 Ok(kept(input, |position| !chosen.contains(&position)))
             }
             Step::ProjectKeep(patterns) => {
-                let chosen = chosen(&input.fields, patterns);
+                let chosen = known(&input.fields, patterns)?;
                 Ok(kept(input, |position| chosen.contains(&position)))
             }
             Step::ProjectRename(renames) => {
@@ -217,14 +218,12 @@ impl Binder<'_, '_> {
                 *plan = Plan { fields, op: Op::Project(Box::new(input), exprs) };
             }
         }
+        by_type(&mut legs);
         let mut fields: Vec<Field> = Vec::new();
         for (_, plan) in &legs {
             for field in &plan.fields {
                 match fields.iter_mut().find(|known| known.name == field.name) {
-                    Some(known) => {
-                        known.kind = common_type(known.kind, field.kind);
-                        known.ignores_case &= field.ignores_case;
-                    }
+                    Some(known) => known.ignores_case &= field.ignores_case,
                     None => fields.push(field.clone()),
                 }
             }
@@ -369,6 +368,22 @@ impl Binder<'_, '_> {
     }
 }
 
+/// A column that has another type in another leg is called by its type, too: `n_long` and `n_string`.
+fn by_type(legs: &mut [(String, Plan)]) {
+    let mut kinds: HashMap<Arc<str>, HashSet<Type>> = HashMap::new();
+    for field in legs.iter().flat_map(|(_, plan)| &plan.fields) {
+        kinds.entry(Arc::clone(&field.name)).or_default().insert(field.kind);
+    }
+    for field in legs.iter_mut().flat_map(|(_, plan)| &mut plan.fields) {
+        if kinds.get(&field.name).is_some_and(|kinds| kinds.len() > 1) {
+            field.name = Arc::from(format!("{}_{}", field.name, field.kind.name()));
+        }
+    }
+    for (_, plan) in legs {
+        make_unique(&mut plan.fields);
+    }
+}
+
 fn filtered(input: Plan, predicate: Bound) -> Plan {
     Plan { fields: input.fields.clone(), op: Op::Filter(Box::new(input), predicate) }
 }
@@ -391,6 +406,15 @@ fn picked(input: Plan, places: &[usize]) -> Plan {
 fn kept(input: Plan, is_kept: impl Fn(usize) -> bool) -> Plan {
     let places: Vec<usize> = (0..input.fields.len()).filter(|place| is_kept(*place)).collect();
     picked(input, &places)
+}
+
+/// As [`chosen`]; what is no pattern must be a column.
+fn known(fields: &[Field], patterns: &[String]) -> Result<Vec<usize>, QueryError> {
+    let is_known = |name: &String| name.contains('*') || fields.iter().any(|field| *field.name == **name);
+    match patterns.iter().find(|name| !is_known(name)) {
+        Some(name) => Err(unknown_name(name)),
+        None => Ok(chosen(fields, patterns)),
+    }
 }
 
 /// The places of the columns that fit one of the patterns.
@@ -420,7 +444,7 @@ fn reordered(input: Plan, reorders: &[(String, Option<bool>)]) -> Plan {
         let mut found: Vec<usize> = chosen(&input.fields, std::slice::from_ref(pattern));
         found.retain(|place| !places.contains(place));
         if let Some(is_ascending) = order {
-            found.sort_by(|one, other| input.fields[*one].name.cmp(&input.fields[*other].name));
+            found.sort_by_key(|place| input.fields[*place].name.to_lowercase());
             if !is_ascending {
                 found.reverse();
             }

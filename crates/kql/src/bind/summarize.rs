@@ -48,7 +48,7 @@ impl Binder<'_, '_> {
             keys.push(bound);
         }
         let calls = RefCell::new(Vec::new());
-        let mut made: Vec<(String, Bound)> = Vec::new();
+        let mut made: Vec<(Option<String>, Bound)> = Vec::new();
         for named in aggregates {
             self.aggregated(named, &row, &key_fields, &calls, &mut made)?;
         }
@@ -62,7 +62,11 @@ impl Binder<'_, '_> {
             key_fields.iter().enumerate().map(|(position, field)| Bound::column(position, field)).collect();
         let mut fields = key_fields;
         for (name, bound) in made {
-            fields.push(Field::new(names.unique(&name), bound.kind));
+            let name = match name {
+                Some(name) => names.unique(&name),
+                None => names.numbered(),
+            };
+            fields.push(Field::new(name, bound.kind));
             exprs.push(bound);
         }
         Ok(Plan { fields, op: Op::Project(Box::new(grouped), exprs) })
@@ -75,7 +79,7 @@ impl Binder<'_, '_> {
         row: &Row<'_>,
         keys: &[Field],
         calls: &RefCell<Vec<AggregateCall>>,
-        made: &mut Vec<(String, Bound)>,
+        made: &mut Vec<(Option<String>, Bound)>,
     ) -> Result<(), QueryError> {
         if let Expr::Call(name, arguments) = &named.expr
             && let Some(aggregate) = crate::aggregate::find(name)
@@ -91,15 +95,12 @@ impl Binder<'_, '_> {
                     (None, None) => natural(&named.expr).unwrap_or_default(),
                 };
                 let node = Node::Column(keys.len() + before + at);
-                made.push((name, Bound { kind, node }));
+                made.push((Some(name), Bound { kind, node }));
             }
             return Ok(());
         }
         let bound = self.expr(&named.expr, &row.aggregating(calls, keys.len()))?;
-        let name = match named.names.first() {
-            Some(name) => name.clone(),
-            None => natural(&named.expr).unwrap_or_else(|| format!("Column{}", made.len() + 1)),
-        };
+        let name = named.names.first().cloned().or_else(|| natural(&named.expr));
         made.push((name, bound));
         Ok(())
     }
@@ -126,13 +127,14 @@ impl Binder<'_, '_> {
                 });
                 parts.collect()
             }
-            Kind::Percentile => {
+            Kind::Percentile | Kind::WeightedPercentile => {
                 let of = arguments.first().map(part).unwrap_or_default();
                 let percent = |expr: &Expr| match expr {
                     Expr::Literal(_, value) => value.to_text().replace('.', "_"),
                     other => part(other),
                 };
-                arguments.iter().skip(1).map(|expr| format!("percentile_{of}_{}", percent(expr))).collect()
+                let percentages = arguments.iter().skip(aggregate.kind.before_percentages());
+                percentages.map(|expr| format!("percentile_{of}_{}", percent(expr))).collect()
             }
             // `count()` makes `count_`.
             _ => vec![prefixed(&arguments.first().map(part).unwrap_or_default())],
@@ -187,6 +189,11 @@ impl Binder<'_, '_> {
             let message = format!("{name}() takes {wants} arguments; {} were given.", arguments.len());
             return Err(QueryError::invalid(message));
         }
+        let condition = match aggregate.kind {
+            Kind::Count => 0,
+            Kind::Covariance | Kind::CovarianceOfAll => 2,
+            _ => 1,
+        };
         let row = row.without_aggregates();
         let mut bound = Vec::with_capacity(arguments.len());
         for (position, argument) in arguments.iter().enumerate() {
@@ -194,14 +201,13 @@ impl Binder<'_, '_> {
             if *argument == Expr::Star && aggregate.kind == Kind::Count {
                 continue;
             }
-            let is_condition = aggregate.has_condition
-                && (if aggregate.kind == Kind::Count { position == 0 } else { position == 1 });
+            let is_condition = aggregate.has_condition && position == condition;
             let it =
                 if is_condition { self.predicate(argument, &row, name)? } else { self.expr(argument, &row)? };
             bound.push(it);
         }
         // The condition goes last; `make_set_if(x, condition, most)` has it in the middle.
-        if aggregate.has_condition && bound.len() == 3 {
+        if aggregate.has_condition && condition == 1 && bound.len() == 3 {
             bound.swap(1, 2);
         }
         if let Some(first) = bound.first_mut() {
@@ -213,6 +219,8 @@ impl Binder<'_, '_> {
                     | Kind::StandardDeviationOfAll
                     | Kind::Variance
                     | Kind::VarianceOfAll
+                    | Kind::Covariance
+                    | Kind::CovarianceOfAll
                     | Kind::BitAnd
                     | Kind::BitOr
                     | Kind::BitXor
@@ -230,7 +238,7 @@ impl Binder<'_, '_> {
                 *first = self.as_type(first.clone(), Type::Real);
             }
         }
-        if aggregate.kind == Kind::Percentile && bound.iter().skip(1).any(|it| it.as_const().is_none()) {
+        if bound.iter().skip(aggregate.kind.before_percentages()).any(|it| it.as_const().is_none()) {
             return Err(QueryError::invalid(format!("{name}(): percentages must be known beforehand.")));
         }
         let mut calls = calls.borrow_mut();

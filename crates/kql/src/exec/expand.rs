@@ -102,11 +102,13 @@ pub(super) struct Expand<'a> {
     context: &'a Context<'a>,
     /// The batch under way, its values, and where to go on.
     current: Option<(Batch, Vec<Column>, (usize, usize))>,
+    /// Bytes of the values under way.
+    held: usize,
 }
 
 impl<'a> Expand<'a> {
     pub(super) fn new(input: Boxed<'a>, expand: &'a Expansion, context: &'a Context<'a>) -> Self {
-        Self { input, expand, context, current: None }
+        Self { input, expand, context, current: None, held: 0 }
     }
 }
 
@@ -117,8 +119,12 @@ impl Rows for Expand<'_> {
             let (batch, values, at) = match self.current.take() {
                 Some(current) => current,
                 None => {
+                    self.context.release(std::mem::take(&mut self.held));
                     let Some(batch) = self.input.next()? else { return Ok(None) };
-                    let values = evaluated(self.expand, &batch, self.context);
+                    let evaluate = || evaluated(self.expand, &batch, self.context);
+                    let (values, bytes) = self.context.counted(evaluate);
+                    self.held = bytes;
+                    self.context.check()?;
                     (batch, values, (0, 0))
                 }
             };
@@ -144,6 +150,8 @@ pub(super) struct Apply<'a> {
     inner: &'a Plan,
     output: &'a [(Side, usize)],
     context: &'a Context<'a>,
+    /// Bytes of the rows handed on last: whoever keeps them counts them.
+    held: usize,
 }
 
 impl<'a> Apply<'a> {
@@ -154,7 +162,7 @@ impl<'a> Apply<'a> {
         output: &'a [(Side, usize)],
         context: &'a Context<'a>,
     ) -> Self {
-        Self { input, expand, inner, output, context }
+        Self { input, expand, inner, output, context, held: 0 }
     }
 
     /// What one row comes to.
@@ -173,15 +181,14 @@ impl<'a> Apply<'a> {
             return Ok(None);
         }
         let lent = concat(&lent, self.expand.width);
-        let bytes = held(&lent);
         let mut inner = open(self.inner, self.context, Some(&lent))?;
         let mut made = Vec::new();
         while let Some(part) = inner.next()? {
             self.context.check()?;
+            self.context.hold(held(&part))?;
             made.push(part);
         }
         let made = concat(&made, self.inner.fields.len());
-        self.context.release(bytes);
         let repeated = vec![u32::try_from(row).unwrap_or(u32::MAX); made.rows];
         let outer = batch.select(&repeated);
         let columns = self.output.iter().map(|(side, at)| match side {
@@ -195,18 +202,22 @@ impl<'a> Apply<'a> {
 impl Rows for Apply<'_> {
     fn next(&mut self) -> Result<Option<Batch>, QueryError> {
         loop {
+            self.context.release(std::mem::take(&mut self.held));
             let Some(batch) = self.input.next()? else { return Ok(None) };
-            let values = evaluated(self.expand, &batch, self.context);
+            let (values, lent) = self.context.counted(|| evaluated(self.expand, &batch, self.context));
             let mut made = Vec::new();
             for row in 0..batch.rows {
                 self.context.check()?;
-                if let Some(part) = self.of_row(&batch, &values, row)?
-                    && part.rows > 0
-                {
-                    self.context.hold(held(&part))?;
+                // What the inner operators count is gone with them.
+                let part = self.context.within(|| self.of_row(&batch, &values, row))?;
+                if let Some(part) = part.filter(|part| part.rows > 0) {
+                    let bytes = held(&part);
+                    self.context.hold(bytes)?;
+                    self.held += bytes;
                     made.push(part);
                 }
             }
+            self.context.release(lent);
             if !made.is_empty() {
                 let made = concat(&made, self.output.len());
                 return Ok(Some(made));

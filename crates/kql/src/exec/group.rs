@@ -55,8 +55,9 @@ impl Rows for Summarize<'_> {
             groups.by_value.insert(Vec::new(), 0);
         }
         while let Some(batch) = self.input.next()? {
-            let keys: Vec<Column> =
-                self.keys.iter().map(|key| key.eval(&batch, self.context).values()).collect();
+            let keys = || self.keys.iter().map(|key| key.eval(&batch, self.context).values()).collect();
+            let (keys, lent): (Vec<Column>, _) = self.context.counted(keys);
+            self.context.check()?;
             let before = groups.values.len();
             let of_row = groups.of(&keys, batch.rows);
             let new = &groups.values[before..];
@@ -64,9 +65,12 @@ impl Rows for Summarize<'_> {
             self.context.hold(bytes.sum::<usize>() + 96 * new.len() * self.calls.len())?;
             for (call, states) in self.calls.iter().zip(&mut states) {
                 states.resize_with(groups.values.len(), || call.aggregate.begin());
-                let bytes = add(call, states, &of_row, &batch, self.context);
+                let (bytes, lent) = self.context.counted(|| add(call, states, &of_row, &batch, self.context));
+                self.context.check()?;
+                self.context.release(lent);
                 self.context.hold(bytes)?;
             }
+            self.context.release(lent);
             self.context.check()?;
         }
         for (call, states) in self.calls.iter().zip(&mut states) {

@@ -80,7 +80,8 @@ impl<'a> Join<'a> {
         let mut kept_before = 0_u32;
         while let Some(batch) = self.inputs.1.next()? {
             self.context.check()?;
-            let columns = evaluated(self.keys.1, &batch, self.context);
+            let (columns, lent) = self.context.counted(|| evaluated(self.keys.1, &batch, self.context));
+            self.context.check()?;
             let mut kept = Vec::new();
             let mut numbered = Numbered::default();
             for row in super::rows_of(&batch) {
@@ -93,6 +94,7 @@ impl<'a> Join<'a> {
                 }
                 kept.push(row);
             }
+            self.context.release(lent);
             if kept.is_empty() {
                 continue;
             }

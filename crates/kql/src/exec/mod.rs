@@ -48,7 +48,9 @@ fn open<'a>(plan: &'a Plan, context: &'a Context<'_>, lent: Option<&Batch>) -> R
         Op::Filter(input, predicate) => {
             Box::new(Filter { input: open(input, context, lent)?, predicate, context })
         }
-        Op::Project(input, exprs) => Box::new(Project { input: open(input, context, lent)?, exprs, context }),
+        Op::Project(input, exprs) => {
+            Box::new(Project { input: open(input, context, lent)?, exprs, context, held: 0 })
+        }
         Op::Summarize { input, keys, aggregates } => {
             let input = open(input, context, lent)?;
             Box::new(group::Summarize::new(input, keys, aggregates, plan.fields.len(), context))
@@ -156,8 +158,9 @@ impl Rows for Filter<'_> {
     fn next(&mut self) -> Result<Option<Batch>, QueryError> {
         loop {
             let Some(batch) = self.input.next()? else { return Ok(None) };
-            let chosen = self.predicate.holds(&batch, self.context);
+            let (chosen, bytes) = self.context.counted(|| self.predicate.holds(&batch, self.context));
             self.context.check()?;
+            self.context.release(bytes);
             match chosen {
                 None => return Ok(Some(batch)),
                 Some(chosen) if chosen.is_empty() => {}
@@ -171,12 +174,17 @@ struct Project<'a> {
     input: Boxed<'a>,
     exprs: &'a [Bound],
     context: &'a Context<'a>,
+    /// Bytes of the values handed on last: whoever keeps them counts them.
+    held: usize,
 }
 
 impl Rows for Project<'_> {
     fn next(&mut self) -> Result<Option<Batch>, QueryError> {
+        self.context.release(std::mem::take(&mut self.held));
         let Some(batch) = self.input.next()? else { return Ok(None) };
-        let columns = self.exprs.iter().map(|expr| expr.eval(&batch, self.context)).collect();
+        let compute = || self.exprs.iter().map(|expr| expr.eval(&batch, self.context)).collect();
+        let (columns, bytes) = self.context.counted(compute);
+        self.held = bytes;
         self.context.check()?;
         Ok(Some(Batch { rows: batch.rows, columns }))
     }

@@ -29,8 +29,8 @@ impl<'a> Sort<'a> {
 
     /// The first rows of the batch by the order, as many as are wanted.
     fn sorted(&self, batch: &Batch) -> Batch {
-        let columns: Vec<_> =
-            self.keys.iter().map(|key| key.expr.eval(batch, self.context).values()).collect();
+        let keys = || self.keys.iter().map(|key| key.expr.eval(batch, self.context).values()).collect();
+        let (columns, lent): (Vec<_>, _) = self.context.counted(keys);
         let mut rows: Vec<u32> = super::rows_of(batch).collect();
         let keys: Vec<Vec<Value>> =
             columns.iter().map(|column| (0..batch.rows).map(|row| column.get(row)).collect()).collect();
@@ -53,6 +53,7 @@ impl<'a> Sort<'a> {
             rows.truncate(limit);
         }
         rows.sort_unstable_by(by_keys);
+        self.context.release(lent);
         batch.select(&rows)
     }
 }

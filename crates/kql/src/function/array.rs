@@ -65,7 +65,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
             Value::array(vec![it[0].clone(); usize::try_from(times).unwrap_or(usize::MAX).min(most)])
         }
         _ => Value::Null,
-    }),
+    })
+    .prefixes_name("repeat"),
     Function::new(&["range"], &[Any, Any], DYNAMIC, range).optional(&[Any]),
     Function::new(&["zip"], &[Dynamic, Dynamic], DYNAMIC, |_, it| {
         let longest = it.iter().filter_map(items).map(<[Value]>::len).max().unwrap_or(0);

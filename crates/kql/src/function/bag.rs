@@ -6,9 +6,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Param::{Any, Dynamic, Text};
+use super::Param::{Any, Bool, Dynamic, Text};
 use super::array::items;
-use super::made::{MadeArray, MadeBag, MadeText, written};
+use super::made::{MadeArray, MadeBag, MadeText, weight, written};
 use super::text::text;
 use super::{Function, Returns, Scratch, convert};
 use crate::compute;
@@ -35,12 +35,16 @@ pub(super) const FUNCTIONS: &[Function] = &[
     })
     .rest(Dynamic)
     .sees_null(),
-    Function::new(&["bag_remove_keys"], &[Dynamic, Dynamic], DYNAMIC, |_, it| {
+    Function::new(&["bag_remove_keys"], &[Dynamic, Dynamic], DYNAMIC, |scratch, it| {
         if members(&it[0]).is_none() {
             return Value::Null;
         }
         let keys = items(&it[1]).unwrap_or_default().iter().filter_map(Value::as_text).filter_map(key);
         let (names, paths): (Vec<_>, Vec<_>) = keys.partition(|path| path.len() == 1);
+        // Each path copies the bag.
+        if !scratch.affords(weight(&it[0]), paths.len()) {
+            return Value::Null;
+        }
         let names: HashSet<&str> = names.into_iter().flatten().collect();
         let kept = members(&it[0]).into_iter().flatten().filter(|(name, _)| !names.contains(&**name));
         paths.iter().fold(Value::object(kept.cloned().collect()), |value, path| without(&value, path))
@@ -65,6 +69,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
     })
     .rest(Any)
     .sees_null(),
+    // The binder puts in the names and values of all columns.
+    Function::new(&["pack_all"], &[Bool], DYNAMIC, |_, it| {
+        let is_nothing = |value: &Value| value.is_null() || value.as_text() == Some("");
+        let leaves_out = it[0].as_bool() == Some(true);
+        let mut members = MadeBag::default();
+        for pair in it[1..].chunks_exact(2).filter(|pair| !(leaves_out && is_nothing(&pair[1]))) {
+            members.add(Arc::from(written(&pair[0])), pair[1].clone());
+        }
+        members.value()
+    })
+    .rest(Any)
+    .sees_null(),
     Function::new(&["bag_zip"], &[Dynamic, Dynamic], DYNAMIC, |_, it| {
         let (Some(names), values) = (items(&it[0]), items(&it[1]).unwrap_or_default()) else {
             return Value::Null;
@@ -81,7 +97,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let mut paths = Paths::default();
         paths.collect(&it[0], "");
         paths.found.value()
-    }),
+    })
+    .prefixes_name("tree"),
     Function::new(&["dynamic_to_json"], &[Dynamic], Returns::Is(Type::String), |_, it| match &it[0] {
         Value::Array(_) | Value::Object(_) => {
             let mut json = MadeText::default();

@@ -43,7 +43,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["gettype"], &[Dynamic], Returns::Is(Type::String), |_, it| {
         Value::text(it[0].type_name())
     })
-    .sees_null(),
+    .sees_null()
+    .prefixes_name("type"),
 ];
 
 /// Text is parsed; text that is no JSON stays text, as in Kusto.

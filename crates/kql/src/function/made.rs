@@ -78,13 +78,23 @@ impl FromIterator<Value> for MadeArray {
 }
 
 /// A bag in the making.
-#[derive(Default)]
-pub(super) struct MadeBag {
+#[derive(Debug, Default)]
+pub(crate) struct MadeBag {
     members: Bag,
     places: HashMap<Arc<str>, usize>,
 }
 
 impl MadeBag {
+    /// The member of that name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.places.get(name).map(|place| &self.members[*place].1)
+    }
+
+    /// How many members it has.
+    pub(crate) fn len(&self) -> usize {
+        self.members.len()
+    }
+
     /// The first member of a name counts.
     pub(super) fn add(&mut self, name: Arc<str>, value: Value) {
         if !self.places.contains_key(&name) {
@@ -93,7 +103,7 @@ impl MadeBag {
     }
 
     /// The last member of a name counts.
-    pub(super) fn set(&mut self, name: Arc<str>, value: Value) {
+    pub(crate) fn set(&mut self, name: Arc<str>, value: Value) {
         match self.places.get(&name) {
             Some(place) => self.members[*place].1 = value,
             None => {
@@ -103,7 +113,7 @@ impl MadeBag {
         }
     }
 
-    pub(super) fn value(self) -> Value {
+    pub(crate) fn value(self) -> Value {
         Value::object(self.members)
     }
 }

@@ -21,6 +21,7 @@ mod url;
 mod tests;
 
 pub(crate) use conversion::convert;
+pub(crate) use made::MadeBag;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -63,6 +64,17 @@ pub(crate) enum Returns {
     Named(usize),
 }
 
+/// What an unnamed column is called that a function makes: Kusto's rules, function by function.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Naming {
+    /// `Column1`, and so on.
+    None,
+    /// As its first argument would be.
+    Argument,
+    /// This, `_`, and what its first argument would be called.
+    Prefixed(&'static str),
+}
+
 /// A scalar function.
 pub(crate) struct Function {
     /// Its name and its other names, in lower case.
@@ -76,8 +88,8 @@ pub(crate) struct Function {
     pub(crate) returns: Returns,
     /// Called with nulls, too; else null for any makes null.
     pub(crate) sees_null: bool,
-    /// An unnamed column that is made by it is called as its only argument would be.
-    pub(crate) keeps_name: bool,
+    /// How an unnamed column that is made by it is called.
+    pub(crate) naming: Naming,
     pub(crate) call: fn(&mut Scratch, &[Value]) -> Value,
 }
 
@@ -89,8 +101,8 @@ impl Function {
         returns: Returns,
         call: fn(&mut Scratch, &[Value]) -> Value,
     ) -> Self {
-        let (sees_null, keeps_name) = (false, false);
-        Self { names, params, optional: &[], rest: None, returns, sees_null, keeps_name, call }
+        let (sees_null, naming) = (false, Naming::None);
+        Self { names, params, optional: &[], rest: None, returns, sees_null, naming, call }
     }
 
     pub(crate) const fn optional(mut self, optional: &'static [Param]) -> Self {
@@ -109,7 +121,12 @@ impl Function {
     }
 
     pub(crate) const fn keeps_name(mut self) -> Self {
-        self.keeps_name = true;
+        self.naming = Naming::Argument;
+        self
+    }
+
+    pub(crate) const fn prefixes_name(mut self, prefix: &'static str) -> Self {
+        self.naming = Naming::Prefixed(prefix);
         self
     }
 
@@ -182,6 +199,15 @@ impl Scratch {
         compiled
     }
 
+    /// True if that many steps are not too many for one value; else the query fails.
+    pub(crate) fn affords(&mut self, one: usize, times: usize) -> bool {
+        let is_fine = one.saturating_mul(times) <= STEPS_MAX;
+        if !is_fine {
+            self.fail(format!("{times} things to look for in a value of {one} bytes are too many."));
+        }
+        is_fine
+    }
+
     /// Lets the query fail, once the batch of rows is done. The first failure is the one that is told.
     pub(crate) fn fail(&mut self, message: String) {
         self.failure.get_or_insert(message);
@@ -193,6 +219,8 @@ impl Scratch {
     }
 }
 
+/// For one value: about a second.
+const STEPS_MAX: usize = 1 << 30;
 const REGEXES_MAX: usize = 64;
 /// The most that one value may take: what is larger fails the query. Functions stop a little above it.
 pub(crate) const VALUE_BYTES_MAX: usize = 1024 * 1024;

@@ -9,7 +9,7 @@ use super::{Function, Returns, Scratch};
 use crate::value::{Type, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new(&["parse_csv"], &[Text], DYNAMIC, |_, it| parse_csv(text(&it[0]))),
+    Function::new(&["parse_csv"], &[Text], DYNAMIC, |_, it| parse_csv(text(&it[0]))).keeps_name(),
     Function::new(&["parse_path"], &[Text], DYNAMIC, |_, it| parse_path(text(&it[0]))),
     // Kusto's are decimals; ours are reals, which cannot tell such large numbers apart. Text can, and
     // orders the same.

@@ -54,27 +54,35 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["isfinite"], &[Real], TRUTH, |_, it| {
         Value::Bool(it[0].as_number().is_some_and(f64::is_finite))
     }),
-    Function::new(&["binary_and"], &[Long, Long], LONG, |_, it| longs(it, |one, other| Some(one & other))),
-    Function::new(&["binary_or"], &[Long, Long], LONG, |_, it| longs(it, |one, other| Some(one | other))),
-    Function::new(&["binary_xor"], &[Long, Long], LONG, |_, it| longs(it, |one, other| Some(one ^ other))),
+    Function::new(&["binary_and"], &[Long, Long], LONG, |_, it| longs(it, |one, other| Some(one & other)))
+        .keeps_name(),
+    Function::new(&["binary_or"], &[Long, Long], LONG, |_, it| longs(it, |one, other| Some(one | other)))
+        .keeps_name(),
+    Function::new(&["binary_xor"], &[Long, Long], LONG, |_, it| longs(it, |one, other| Some(one ^ other)))
+        .keeps_name(),
     Function::new(&["binary_not"], &[Long], LONG, |_, it| {
         it[0].as_long().map_or(Value::Null, |it| Value::Long(!it))
-    }),
+    })
+    .keeps_name(),
     Function::new(&["binary_shift_left"], &[Long, Long], LONG, |_, it| {
         longs(it, |number, by| Some(number.wrapping_shl(u32::try_from(by).ok()? % 64)))
-    }),
+    })
+    .keeps_name(),
     Function::new(&["binary_shift_right"], &[Long, Long], LONG, |_, it| {
         longs(it, |number, by| Some(number.wrapping_shr(u32::try_from(by).ok()? % 64)))
-    }),
+    })
+    .keeps_name(),
     Function::new(&["bitset_count_ones"], &[Long], LONG, |_, it| {
         it[0].as_long().map_or(Value::Null, |it| Value::Long(i64::from(it.count_ones())))
-    }),
+    })
+    .keeps_name(),
     Function::new(&["tohex"], &[Long], Returns::Is(Type::String), |_, it| {
         let width =
             usize::try_from(it.get(1).and_then(Value::as_long).unwrap_or(0).clamp(0, 16)).unwrap_or(0);
         it[0].as_long().map_or(Value::Null, |it| Value::text(format!("{it:0width$x}")))
     })
-    .optional(&[Long]),
+    .optional(&[Long])
+    .keeps_name(),
 ];
 
 fn real(it: &[Value], compute: fn(f64) -> f64) -> Value {

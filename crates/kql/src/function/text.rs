@@ -13,10 +13,12 @@ use super::{Function, Returns, Scratch, convert};
 use crate::value::{Type, Value};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    Function::new(&["tolower"], &[Text], TEXT, |_, it| Value::text(text(&it[0]).to_lowercase())).keeps_name(),
-    Function::new(&["toupper"], &[Text], TEXT, |_, it| Value::text(text(&it[0]).to_uppercase())).keeps_name(),
-    Function::new(&["strlen"], &[Text], LONG, |_, it| long(text(&it[0]).chars().count())),
-    Function::new(&["string_size"], &[Text], LONG, |_, it| long(text(&it[0]).len())),
+    Function::new(&["tolower"], &[Text], TEXT, |_, it| Value::text(text(&it[0]).to_lowercase())),
+    Function::new(&["toupper"], &[Text], TEXT, |_, it| Value::text(text(&it[0]).to_uppercase())),
+    Function::new(&["strlen"], &[Text], LONG, |_, it| long(text(&it[0]).chars().count()))
+        .prefixes_name("strlen"),
+    Function::new(&["string_size"], &[Text], LONG, |_, it| long(text(&it[0]).len()))
+        .prefixes_name("string_size"),
     Function::new(&["substring"], &[Text, Long], TEXT, substring).optional(&[Long]),
     Function::new(&["strcat"], &[Any], TEXT, |_, it| joined("", it)).rest(Any).sees_null(),
     Function::new(&["strcat_delim"], &[Text, Any], TEXT, |_, it| joined(text(&it[0]), &it[1..]))
@@ -26,15 +28,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Value::Array(items) => joined(text(&it[1]), items.iter()),
         _ => Value::text(""),
     }),
-    Function::new(&["split"], &[Text, Text], DYNAMIC, split).optional(&[Long]),
+    Function::new(&["split"], &[Text, Text], DYNAMIC, split).optional(&[Long]).keeps_name(),
     Function::new(&["trim"], &[Text, Text], TEXT, |scratch, it| trim(scratch, it, true, true)),
     Function::new(&["trim_start"], &[Text, Text], TEXT, |scratch, it| trim(scratch, it, true, false)),
     Function::new(&["trim_end"], &[Text, Text], TEXT, |scratch, it| trim(scratch, it, false, true)),
     Function::new(&["replace_string"], &[Text, Text, Text], TEXT, |_, it| {
         replaced_texts(text(&it[0]), std::slice::from_ref(&it[1]), std::slice::from_ref(&it[2]))
     }),
-    Function::new(&["replace_strings"], &[Text, Dynamic, Dynamic], TEXT, |_, it| {
+    Function::new(&["replace_strings"], &[Text, Dynamic, Dynamic], TEXT, |scratch, it| {
         let (Some(olds), Some(news)) = (items(&it[1]), items(&it[2])) else { return it[0].clone() };
+        if !scratch.affords(text(&it[0]).len(), olds.len()) {
+            return Value::Null;
+        }
         replaced_texts(text(&it[0]), olds, news)
     }),
     Function::new(&["replace_regex"], &[Text, Text, Text], TEXT, |scratch, it| {
@@ -79,8 +84,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["translate"], &[Text, Text, Text], TEXT, translate),
     Function::new(&["isascii"], &[Text], TRUTH, |_, it| Value::Bool(text(&it[0]).is_ascii())),
     Function::new(&["isutf8"], &[Text], TRUTH, |_, _| Value::Bool(true)),
-    Function::new(&["has_any_index"], &[Text, Dynamic], LONG, |_, it| match &it[1] {
-        Value::Array(needles) => {
+    Function::new(&["has_any_index"], &[Text, Dynamic], LONG, |scratch, it| match &it[1] {
+        Value::Array(needles) if scratch.affords(text(&it[0]).len(), needles.len()) => {
             let is_there = |needle: &Value| super::search::has_term(text(&it[0]), &needle.to_text(), false);
             needles.iter().position(is_there).map_or(Value::Long(-1), long)
         }

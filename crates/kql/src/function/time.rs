@@ -24,15 +24,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     Function::new(&["datetime_part", "datepart"], &[Text, At], LONG, |_, it| part(text(&it[0]), &it[1])),
     Function::new(&["startofday"], &[At], TIME, |_, it| start(it, "day", 0)).optional(&[Long]).keeps_name(),
-    Function::new(&["startofweek"], &[At], TIME, |_, it| start(it, "week", 0)).optional(&[Long]).keeps_name(),
-    Function::new(&["startofmonth"], &[At], TIME, |_, it| start(it, "month", 0))
-        .optional(&[Long])
-        .keeps_name(),
-    Function::new(&["startofyear"], &[At], TIME, |_, it| start(it, "year", 0)).optional(&[Long]).keeps_name(),
-    Function::new(&["endofday"], &[At], TIME, |_, it| start(it, "day", 1)).optional(&[Long]).keeps_name(),
-    Function::new(&["endofweek"], &[At], TIME, |_, it| start(it, "week", 1)).optional(&[Long]).keeps_name(),
-    Function::new(&["endofmonth"], &[At], TIME, |_, it| start(it, "month", 1)).optional(&[Long]).keeps_name(),
-    Function::new(&["endofyear"], &[At], TIME, |_, it| start(it, "year", 1)).optional(&[Long]).keeps_name(),
+    Function::new(&["startofweek"], &[At], TIME, |_, it| start(it, "week", 0)).optional(&[Long]),
+    Function::new(&["startofmonth"], &[At], TIME, |_, it| start(it, "month", 0)).optional(&[Long]),
+    Function::new(&["startofyear"], &[At], TIME, |_, it| start(it, "year", 0)).optional(&[Long]),
+    Function::new(&["endofday"], &[At], TIME, |_, it| start(it, "day", 1)).optional(&[Long]),
+    Function::new(&["endofweek"], &[At], TIME, |_, it| start(it, "week", 1)).optional(&[Long]),
+    Function::new(&["endofmonth"], &[At], TIME, |_, it| start(it, "month", 1)).optional(&[Long]),
+    Function::new(&["endofyear"], &[At], TIME, |_, it| start(it, "year", 1)).optional(&[Long]),
     Function::new(&["dayofweek"], &[At], SPAN, |_, it| match day(&it[0]) {
         Some(day) => Value::TimeSpan(i64::from(day.weekday().to_sunday_zero_offset()) * TICKS_PER_DAY),
         None => Value::Null,
@@ -46,11 +44,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["format_datetime"], &[At, Text], WORDS, |_, it| {
         let Value::DateTime(at) = it[0] else { return Value::Null };
         civil(at).map_or(Value::Null, |at| Value::text(formatted(at, text(&it[1]))))
-    }),
+    })
+    .keeps_name(),
     Function::new(&["format_timespan"], &[TimeSpan, Text], WORDS, |_, it| {
         let Value::TimeSpan(span) = it[0] else { return Value::Null };
         Value::text(formatted_span(span, text(&it[1])))
-    }),
+    })
+    .keeps_name(),
     Function::new(&["make_datetime"], &[Long, Long, Long], TIME, make_datetime).optional(&[Long, Long, Real]),
     Function::new(&["make_timespan"], &[Real, Real], SPAN, |_, it| make_timespan(it)).optional(&[Real, Real]),
     Function::new(&["unixtime_seconds_todatetime"], &[Number], TIME, |_, it| unix(&it[0], 10_000_000, 1)),

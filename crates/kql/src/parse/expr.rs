@@ -319,13 +319,7 @@ impl Parser<'_> {
             }
             _ => {}
         }
-        let mut arguments = Vec::new();
-        while !self.takes_mark(")") {
-            arguments.push(self.expr()?);
-            if !self.is_mark(")") {
-                self.expect_mark(",")?;
-            }
-        }
+        let arguments = self.list(")", Self::expr)?;
         Ok(Expr::Call(word, arguments))
     }
 
@@ -359,31 +353,21 @@ impl Parser<'_> {
             }
             Kind::Mark("[") => {
                 self.at += 1;
-                let mut items = Vec::new();
-                while !self.takes_mark("]") {
-                    items.push(self.deeper(Self::dynamic)?);
-                    if !self.is_mark("]") {
-                        self.expect_mark(",")?;
-                    }
-                }
+                let items = self.list("]", |it| it.deeper(Self::dynamic))?;
                 Ok(Value::array(items))
             }
             Kind::Mark("{") => {
                 self.at += 1;
-                let mut members = Vec::new();
-                while !self.takes_mark("}") {
-                    let name = match self.kind().clone() {
+                let members = self.list("}", |it| {
+                    let name = match it.kind().clone() {
                         Kind::Literal(Type::String, Value::String(name)) => name,
                         Kind::Word(name) => name.into(),
-                        _ => return Err(self.unexpected("a member's name")),
+                        _ => return Err(it.unexpected("a member's name")),
                     };
-                    self.at += 1;
-                    self.expect_mark(":")?;
-                    members.push((name, self.deeper(Self::dynamic)?));
-                    if !self.is_mark("}") {
-                        self.expect_mark(",")?;
-                    }
-                }
+                    it.at += 1;
+                    it.expect_mark(":")?;
+                    Ok((name, it.deeper(Self::dynamic)?))
+                })?;
                 Ok(Value::object(members))
             }
             _ => Err(self.unexpected("a JSON value")),

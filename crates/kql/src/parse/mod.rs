@@ -132,28 +132,7 @@ impl Parser<'_> {
 
     fn lambda(&mut self) -> Result<Lambda, QueryError> {
         self.expect_mark("(")?;
-        let mut parameters = Vec::new();
-        while !self.takes_mark(")") {
-            let name = self.name("a parameter")?;
-            self.expect_mark(":")?;
-            let kind = if self.takes_mark("(") {
-                // The columns that rows must have are found out when they are used.
-                while !self.takes_mark(")") {
-                    if self.is_end() {
-                        return Err(self.unexpected("')'"));
-                    }
-                    self.at += 1;
-                }
-                None
-            } else {
-                Some(self.type_name()?)
-            };
-            let default = if self.takes_mark("=") { Some(self.expr()?) } else { None };
-            parameters.push(Parameter { name, kind, default });
-            if !self.is_mark(")") {
-                self.expect_mark(",")?;
-            }
-        }
+        let parameters = self.list(")", Self::parameter)?;
         self.expect_mark("{")?;
         let mut lets = Vec::new();
         while self.begins_let() {
@@ -163,6 +142,25 @@ impl Parser<'_> {
         while self.takes_mark(";") {}
         self.expect_mark("}")?;
         Ok(Lambda { parameters, lets, body: Box::new(body) })
+    }
+
+    fn parameter(&mut self) -> Result<Parameter, QueryError> {
+        let name = self.name("a parameter")?;
+        self.expect_mark(":")?;
+        let kind = if self.takes_mark("(") {
+            // The columns that rows must have are found out when they are used.
+            while !self.takes_mark(")") {
+                if self.is_end() {
+                    return Err(self.unexpected("')'"));
+                }
+                self.at += 1;
+            }
+            None
+        } else {
+            Some(self.type_name()?)
+        };
+        let default = if self.takes_mark("=") { Some(self.expr()?) } else { None };
+        Ok(Parameter { name, kind, default })
     }
 
     fn pipeline(&mut self) -> Result<Pipeline, QueryError> {
@@ -238,15 +236,11 @@ impl Parser<'_> {
                 self.expect_mark(")")?;
                 Ok(Source::Nested(Box::new(inner)))
             }
+            // These make scalars, whatever stands in them.
+            "dynamic" | "typeof" | "toscalar" if calls => Err(self.unexpected("a table or an operator")),
             _ if calls => {
                 self.at += 2;
-                let mut arguments = Vec::new();
-                while !self.takes_mark(")") {
-                    arguments.push(self.argument()?);
-                    if !self.is_mark(")") {
-                        self.expect_mark(",")?;
-                    }
-                }
+                let arguments = self.list(")", Self::argument)?;
                 Ok(Source::Call(word, arguments))
             }
             _ => {
@@ -269,16 +263,13 @@ impl Parser<'_> {
 
     fn rows(&mut self) -> Result<Source, QueryError> {
         self.expect_mark("(")?;
-        let mut columns = Vec::new();
-        while !self.takes_mark(")") {
-            let name = self.name("a column")?;
-            self.expect_mark(":")?;
-            columns.push((name, self.type_name()?));
-            if !self.is_mark(")") {
-                self.expect_mark(",")?;
-            }
-        }
+        let columns = self.list(")", |it| {
+            let name = it.name("a column")?;
+            it.expect_mark(":")?;
+            Ok((name, it.type_name()?))
+        })?;
         self.expect_mark("[")?;
+        // Here alone a comma may stand behind the last.
         let mut cells = Vec::new();
         while !self.takes_mark("]") {
             cells.push(self.expr()?);
@@ -316,6 +307,25 @@ impl Parser<'_> {
             }
         }
         Ok(Union { is_inner, source_column, legs })
+    }
+
+    /// What stands up to the closing mark, between commas.
+    fn list<T>(
+        &mut self,
+        close: &str,
+        mut read: impl FnMut(&mut Self) -> Result<T, QueryError>,
+    ) -> Result<Vec<T>, QueryError> {
+        let mut list = Vec::new();
+        if self.takes_mark(close) {
+            return Ok(list);
+        }
+        loop {
+            list.push(read(self)?);
+            if self.takes_mark(close) {
+                return Ok(list);
+            }
+            self.expect_mark(",")?;
+        }
     }
 
     /// A table, or rows in brackets.

@@ -1,7 +1,7 @@
 //! The tabular operators.
 
 use super::{OptionValue, Parser, as_name};
-use crate::error::QueryError;
+use crate::error::{Code, Position, QueryError};
 use crate::lex::Kind;
 use crate::syntax::{
     Expand, Expr, Join, JoinKind, Named, Operator, Parse, ParseKind, ParsePart, Pipeline, SortKey, Source,
@@ -32,6 +32,7 @@ impl Parser<'_> {
         let Some((word, tokens)) = self.step_word() else {
             return Err(self.unexpected("an operator (where, project, extend, summarize, …)"));
         };
+        let from = self.at;
         self.at += tokens;
         let step = match word.as_str() {
             "where" | "filter" => Step::Where(self.expr()?),
@@ -98,10 +99,26 @@ impl Parser<'_> {
                 }
                 return Ok(());
             }
-            _ => return Err(QueryError::invalid(format!("The operator '{word}' is not supported."))),
+            _ => {
+                self.at = from;
+                return Err(self.unsupported(&word));
+            }
         };
         steps.push(step);
         Ok(())
+    }
+
+    /// An operator that others have, at its place in the text.
+    fn unsupported(&self, word: &str) -> QueryError {
+        let mut error = QueryError::because(
+            Code::InvalidQueryLanguage,
+            format!("The operator '{word}' is not supported or not allowed."),
+        );
+        let position = self.unexpected("a supported operator").details.pop().and_then(|it| it.position);
+        if let Some(detail) = error.details.last_mut() {
+            detail.position = position.map(|position| Position { token: word.to_owned(), ..position });
+        }
+        error
     }
 
     fn ends_step(&self) -> bool {
@@ -209,9 +226,10 @@ impl Parser<'_> {
             let OptionValue::Word(value) = value else { continue };
             if name == "kind" {
                 let known = JoinKind::ALL.iter().find(|(known, _)| *known == value);
-                kind = known
-                    .map(|(_, kind)| *kind)
-                    .ok_or_else(|| QueryError::invalid(format!("join: there is no kind '{value}'.")))?;
+                kind = known.map(|(_, kind)| *kind).ok_or_else(|| {
+                    let message = format!("The join kind \"{value}\" is not supported or not allowed.");
+                    QueryError::because(Code::UnsupportedJoinFlavor, message)
+                })?;
             }
         }
         let right = Box::new(self.leg()?);
@@ -341,7 +359,7 @@ const ON: &str = "join: write 'on column' or 'on $left.column == $right.column'.
 /// What `mvexpand` without a dash makes of one row at most.
 const LEGACY_EXPAND_ROWS: i64 = 128;
 
-pub(crate) const STEPS: [&str; 32] = [
+pub(crate) const STEPS: [&str; 46] = [
     "where",
     "filter",
     "extend",
@@ -373,5 +391,20 @@ pub(crate) const STEPS: [&str; 32] = [
     "serialize",
     "as",
     "render",
+    // Kusto's others, which are refused by name.
     "make-series",
+    "make-graph",
+    "evaluate",
+    "top-nested",
+    "top-hitters",
+    "sample-distinct",
+    "partition",
+    "parse-kv",
+    "reduce",
+    "invoke",
+    "consume",
+    "facet",
+    "fork",
+    "scan",
+    "find",
 ];

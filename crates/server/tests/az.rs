@@ -1,0 +1,39 @@
+//! Azure's own CLI, unmodified, over TLS: `az.sh` beside this file, which anybody can run.
+
+use std::path::Path;
+use std::process::Command;
+
+use testkit::{Server, ServerOptions, debian, dpkg, image};
+
+const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
+
+#[tokio::test]
+async fn the_az_cli_works_unmodified() {
+    let Some(python) = testkit::python("az", "the az CLI") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    let tracker = folder.path().join("tracker.json");
+    let text = r#"{"zlib":{"CVE-2024-1":{"releases":{"bookworm":{"status":"resolved","fixed_version":"2.0","urgency":"high"}}}}}"#;
+    std::fs::write(&tracker, text).expect("writes");
+    assert!(server.command(&["feeds", "import", tracker.to_str().expect("text")]).status.success());
+    let (release, status) = (debian("12", "bookworm"), dpkg(&[("zlib", "1.0-1")]));
+    let flawed = image().layer(&[(release.0, &release.1), (status.0, &status.1)]);
+    server.client().push("app/bad", "1", &flawed).await.expect("pushes");
+    assert!(server.command(&["scan", "app/bad:1"]).status.success());
+    let endpoints = server.client().json("/metadata/endpoints?api-version=2022-09-01").await;
+    let principals = server.command(&["principal", "list", "--format=json"]);
+    let principals: serde_json::Value = serde_json::from_slice(&principals.stdout).expect("a list");
+    let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/az.sh"))
+        .arg(python.with_file_name("az"))
+        .arg(format!("https://{}", server.tls_address))
+        .arg(endpoints["authentication"]["tenant"].as_str().expect("text"))
+        .arg(principals[0]["id"].as_str().expect("text"))
+        .arg(server.password())
+        .arg(server.data().join("ca.pem"))
+        .arg("app/bad")
+        .env("AZURE_CONFIG_DIR", folder.path().join("az"))
+        .output()
+        .expect("a shell");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -1,0 +1,64 @@
+#!/bin/sh
+# Azure's own CLI, unmodified, from registering the cloud to reading results. It stops at the first thing that fails.
+#
+#   crates/server/tests/az.sh AZ https://HOST:PORT TENANT CLIENT-ID SECRET CA.pem REPOSITORY
+#
+# REPOSITORY: one of the default registry with an image that has findings. az keeps its notes in $AZURE_CONFIG_DIR:
+# give it a folder that may go.
+set -eu
+az=$1 server=$2 tenant=$3 client=$4 secret=$5 repository=$7
+export REQUESTS_CA_BUNDLE="$6" AZURE_CORE_COLLECT_TELEMETRY=false AZURE_CORE_OUTPUT=json
+
+# What is printed must hold what is wanted.
+says() {
+  wanted=$1
+  shift
+  echo "az $*" | sed "s/$secret/***/g"
+  answer=$("$az" "$@" --only-show-errors)
+  case $answer in
+    *"$wanted"*) ;;
+    *)
+      printf 'no %s in:\n%s\n' "$wanted" "$answer" >&2
+      exit 1
+      ;;
+  esac
+}
+
+says '' config set core.instance_discovery=false
+says '' cloud register -n Lazaret --endpoint-resource-manager "$server" --endpoint-active-directory "$server" \
+  --endpoint-active-directory-resource-id https://management.core.windows.net/ \
+  --endpoint-active-directory-graph-resource-id "$server/" --endpoint-microsoft-graph-resource-id "$server/"
+says '' cloud set -n Lazaret
+says '"state": "Enabled"' login --service-principal -u "$client" -p "$secret" --tenant "$tenant"
+says "$tenant" account list
+subscription=$("$az" account show --query id -o tsv)
+
+says '"default"' group list
+says '"nameAvailable": true' acr check-name -n second
+says '"provisioningState": "Succeeded"' acr create -g default -n second --sku Basic
+says '"second"' acr list
+says '"resourceGroup": "default"' acr show -n lazaret
+says '"accessToken"' acr login -n lazaret --expose-token
+says "\"$repository\"" acr repository list -n lazaret
+says "$repository" acr repository show -n lazaret --repository "$repository"
+says '"1"' acr repository show-tags -n lazaret --repository "$repository"
+says '"digest"' acr manifest list-metadata -r lazaret -n "$repository"
+
+says '"ContainerRegistry"' security pricing list
+says '"pricingTier": "Free"' security pricing create -n ContainerRegistry --tier free
+says '"pricingTier": "Standard"' security pricing create -n ContainerRegistry --tier standard
+says '"Standard"' security pricing show -n ContainerRegistry
+says 'dbd0cb49-b563-45e7-9724-889e799fa648' security assessment list
+says '"CVE-2024-1"' security sub-assessment list
+registry=/subscriptions/$subscription/resourceGroups/default/providers/Microsoft.ContainerRegistry/registries/lazaret
+says '"Unhealthy"' security sub-assessment list --assessed-resource-id "$registry" \
+  --assessment-name dbd0cb49-b563-45e7-9724-889e799fa648
+
+says '"AcrPull"' role definition list --name AcrPull
+says '"principalId"' role assignment create --assignee-object-id "$client" --assignee-principal-type ServicePrincipal \
+  --role AcrPull --scope "$registry"
+says '"AcrPull"' role assignment list --scope "$registry" --fill-principal-name false --fill-role-definition-name true
+says 'AcrPull' rest --method get --url "$registry/providers/Microsoft.Authorization/roleDefinitions?api-version=2022-04-01"
+says '"totalRecords"' rest --method post --url '/providers/Microsoft.ResourceGraph/resources?api-version=2021-03-01' \
+  --body '{"query": "securityresources | summarize count() by type"}'
+says '' acr delete -n second --yes
