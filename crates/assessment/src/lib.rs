@@ -2,6 +2,7 @@
 //! whether it passes a policy, and what it costs.
 
 mod finding;
+mod gate;
 mod policy;
 mod rate_card;
 mod row_id;
@@ -9,7 +10,8 @@ mod rule;
 mod state;
 
 pub use finding::{Finding, FindingPackage, FixState};
-pub use policy::{Handling, Policy, Ruling};
+pub use gate::{Asked, Gate, GateExemption, Gates};
+pub use policy::{Handling, Judged, Policy, Ruling};
 pub use rate_card::{Amount, Currency, InvalidAmount, InvalidCurrency, RateCard};
 pub use row_id::{image_row_id, is_row_of};
 pub use rule::{Criteria, Exemption, InvalidCriteria, RuledFinding, RuledImage};

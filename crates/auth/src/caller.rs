@@ -27,6 +27,10 @@ pub enum Action {
     Push,
     /// Delete images and artifacts.
     Delete,
+    /// Pull what is in quarantine, or what a gate blocks.
+    ReadQuarantined,
+    /// Say that what is in quarantine may be pulled, or may not.
+    WriteQuarantined,
     /// Read a registry resource.
     ReadRegistry,
     /// Read a subscription.
@@ -89,6 +93,8 @@ impl Action {
             Self::Pull => "Microsoft.ContainerRegistry/registries/pull/read",
             Self::Push => "Microsoft.ContainerRegistry/registries/push/write",
             Self::Delete => "Microsoft.ContainerRegistry/registries/artifacts/delete",
+            Self::ReadQuarantined => "Microsoft.ContainerRegistry/registries/quarantinedArtifacts/read",
+            Self::WriteQuarantined => "Microsoft.ContainerRegistry/registries/quarantinedArtifacts/write",
             Self::ReadRegistry => "Microsoft.ContainerRegistry/registries/read",
             Self::ReadSubscription => "Microsoft.Resources/subscriptions/read",
             Self::ReadAssessments => "Microsoft.Security/assessments/read",
@@ -118,6 +124,13 @@ impl Action {
             }
             Self::ReadSubAssessments => "Microsoft.Security/assessments/subAssessments/read",
         }
+    }
+}
+
+impl Action {
+    /// One of Azure's data actions, which a role has to name.
+    pub(crate) fn is_on_data(self) -> bool {
+        matches!(self, Self::ReadQuarantined | Self::WriteQuarantined)
     }
 }
 
@@ -170,6 +183,8 @@ mod tests {
             Pull,
             Push,
             Delete,
+            ReadQuarantined,
+            WriteQuarantined,
             ReadRegistry,
             ReadSubscription,
             ReadAssessments,
@@ -199,7 +214,7 @@ mod tests {
         ];
         for (role, allowed) in [
             (roles::OWNER, all.as_slice()),
-            (roles::CONTRIBUTOR, &all[..27]),
+            (roles::CONTRIBUTOR, &all[..29]),
             (
                 roles::READER,
                 &[
@@ -235,6 +250,8 @@ mod tests {
             (roles::ACR_PULL, &[Pull]),
             (roles::ACR_PUSH, &[Pull, Push]),
             (roles::ACR_DELETE, &[Delete]),
+            (roles::ACR_QUARANTINE_READER, &[ReadQuarantined]),
+            (roles::ACR_QUARANTINE_WRITER, &[ReadQuarantined, WriteQuarantined]),
             (Uuid::nil(), &[]),
         ] {
             let caller = holding(role, "/");

@@ -25,6 +25,11 @@ pub const ACR_PUSH: Uuid = Uuid::from_u128(0x8311_e382_0749_4cb8_b61a_304f_252e_
 /// Deletes.
 pub const ACR_DELETE: Uuid = Uuid::from_u128(0xc2f4_ef07_c644_48eb_af81_4b1b_4947_fb11);
 
+/// Pulls what is in quarantine, and what a gate blocks.
+pub const ACR_QUARANTINE_READER: Uuid = Uuid::from_u128(0xcdda_3590_29a3_44f6_95f2_9f98_0659_eb04);
+/// Pulls what is in quarantine, and lets it out.
+pub const ACR_QUARANTINE_WRITER: Uuid = Uuid::from_u128(0xc8d4_ff99_41c3_41a8_9f60_21df_dad5_9608);
+
 /// A built-in role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Role {
@@ -50,7 +55,7 @@ pub fn find(name_or_id: &str) -> Option<&'static Role> {
 }
 
 /// Every built-in role.
-pub const ROLES: [Role; 9] = [
+pub const ROLES: [Role; 11] = [
     Role { id: OWNER, name: "Owner", actions: &["*"], not_actions: &[] },
     Role {
         id: CONTRIBUTOR,
@@ -110,11 +115,35 @@ pub const ROLES: [Role; 9] = [
         actions: &["Microsoft.ContainerRegistry/registries/artifacts/delete"],
         not_actions: &[],
     },
+    Role {
+        id: ACR_QUARANTINE_READER,
+        name: "AcrQuarantineReader",
+        actions: &[
+            "Microsoft.ContainerRegistry/registries/quarantine/read",
+            "Microsoft.ContainerRegistry/registries/quarantinedArtifacts/read",
+        ],
+        not_actions: &[],
+    },
+    Role {
+        id: ACR_QUARANTINE_WRITER,
+        name: "AcrQuarantineWriter",
+        actions: &[
+            "Microsoft.ContainerRegistry/registries/quarantine/read",
+            "Microsoft.ContainerRegistry/registries/quarantine/write",
+            "Microsoft.ContainerRegistry/registries/quarantinedArtifacts/read",
+            "Microsoft.ContainerRegistry/registries/quarantinedArtifacts/write",
+        ],
+        not_actions: &[],
+    },
 ];
 
 /// True if the role allows the action. An unknown role allows nothing.
 pub(crate) fn allows(role: Uuid, action: Action) -> bool {
-    let matches = |patterns: &[&str]| patterns.iter().any(|pattern| is_match(pattern, action.name()));
+    // Azure's wildcards of actions do not reach its data actions; to do everything does.
+    let is_for = |pattern: &str| pattern == "*" || !action.is_on_data() || !pattern.contains('*');
+    let matches = |patterns: &[&str]| {
+        patterns.iter().any(|pattern| is_for(pattern) && is_match(pattern, action.name()))
+    };
     ROLES.iter().any(|known| known.id == role && matches(known.actions) && !matches(known.not_actions))
 }
 

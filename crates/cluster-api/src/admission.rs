@@ -1,10 +1,8 @@
 //! Admission reviews (`admission.k8s.io/v1`): which images may run.
 
-use std::collections::BTreeSet;
-
-use assessment::{Cause, Handling, ImageState, RuledFinding, Ruling};
-use metastore::{Cluster, ImageRow, Registry};
-use oci::{Content, Manifest, Reference};
+use assessment::{Cause, Handling, ImageState, Judged, Ruling};
+use metastore::{Cluster, JudgedImage};
+use oci::Digest;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -132,62 +130,25 @@ impl Api {
         // A host that names no registry is the default one's.
         let registry = registries.iter().find(|known| known.name.eq_ignore_ascii_case(label));
         let Some(registry) = registry.or(registries.first()) else { return Ok(unknown(policy)) };
-        let Some(images) = self.images(registry, &name).await? else {
-            return Ok(Ruling::Block(format!("its index names more than {PLATFORMS_MAX} images")));
+        let pulled = self.metastore.pulled(registry.id, &name.repository, &name.reference).await?;
+        let Some(pulled) = pulled else { return Ok(unknown(policy)) };
+        let Some(images) = pulled.images else {
+            return Ok(Ruling::Block("its index names more images than there are platforms".to_owned()));
         };
         if images.is_empty() {
             return Ok(unknown(policy));
         }
-        // Which platform will run is not known here: every one must pass.
-        let mut passed = Ruling::Pass(None);
-        for image in images {
-            let (state, causes) = image.state();
-            let findings = self.metastore.findings(&image).await?;
-            match policy.image.rule(state, &causes, &RuledFinding::open(&findings)) {
-                blocked @ Ruling::Block(_) => return Ok(blocked),
-                warned @ Ruling::Pass(Some(_)) => passed = warned,
-                Ruling::Pass(None) => {}
-            }
-        }
-        Ok(passed)
-    }
-
-    /// The image that is named, or those of the index that is; `None`: too many.
-    async fn images(
-        &self,
-        registry: &Registry,
-        name: &ImageName<'_>,
-    ) -> Result<Option<Vec<ImageRow>>, metastore::Error> {
-        let (mut images, mut seen) = (Vec::new(), BTreeSet::new());
-        let mut wanted = vec![name.reference.clone()];
-        while let Some(reference) = wanted.pop() {
-            if let Some(image) = self.metastore.image(registry.id, &name.repository, &reference).await? {
-                images.push(image);
-                continue;
-            }
-            let found = self.metastore.manifest(registry.id, &name.repository, &reference).await?;
-            let Some(index) = found else { continue };
-            let damaged = |_| metastore::Error::Damaged { what: "manifest" };
-            let manifest = Manifest::parse(&index.media_type, index.bytes).map_err(damaged)?;
-            if let Content::Index { manifests } = manifest.content() {
-                for child in manifests {
-                    if seen.insert(child.digest.clone()) {
-                        wanted.push(Reference::Digest(child.digest.clone()));
-                    }
-                }
-            }
-            if seen.len() > PLATFORMS_MAX {
-                return Ok(None);
-            }
-        }
-        Ok(Some(images))
+        Ok(policy.image.rule(images.iter().map(JudgedImage::judged)))
     }
 }
 
 /// What is not here was not judged.
 fn unknown(policy: &ClusterPolicy) -> Ruling {
     let description = "the registry has no such image".to_owned();
-    policy.image.rule(ImageState::Unverified, &[Cause { code: "NoSuchImage".to_owned(), description }], &[])
+    let causes = [Cause { code: "NoSuchImage".to_owned(), description }];
+    let nothing = Digest::sha256(b"");
+    let judged = Judged { digest: &nothing, state: ImageState::Unverified, causes: &causes, findings: &[] };
+    policy.image.rule([judged])
 }
 
 impl Answer {
@@ -210,9 +171,6 @@ const API_VERSION: &str = "admission.k8s.io/v1";
 
 /// More than any object has in earnest.
 const IMAGES_MAX: usize = 100;
-
-/// More than there are platforms.
-const PLATFORMS_MAX: usize = 64;
 
 /// Kubernetes cuts a warning at 256 bytes, and drops all of them beyond 4096 in sum.
 const WARNING_BYTES_MAX: usize = 250;

@@ -37,7 +37,7 @@ mod tests {
     #[test]
     fn hosts_beneath_ours_are_ours() {
         let policy = ClusterPolicy {
-            image: Policy { severity: None, fixable_only: false, unverified: Handling::Deny },
+            image: Policy { unverified: Handling::Deny, ..Policy::OPEN },
             others: Handling::Allow,
             exempt: Vec::new(),
             hosts: vec!["Acr.example:5443".to_owned()],

@@ -10,7 +10,10 @@ use crate::event::Outbox;
 use crate::image::tags_of;
 use crate::manifest::parse_manifest;
 use crate::repository::{parse_digest, repository_id};
-use crate::{Attributes, DeleteError, Error, EventAction, Metastore, RegistryId, StoredManifest};
+use crate::{
+    Attributes, DeleteError, Error, EventAction, Metastore, Quarantine, QuarantineState, RegistryId,
+    StoredManifest,
+};
 
 /// A repository in figures.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub struct ManifestRow {
     pub tags: Vec<Tag>,
     /// What may be done with it.
     pub attributes: Attributes,
+    /// What is said of it, if it was pushed into quarantine.
+    pub quarantine: Option<Quarantine>,
 }
 
 /// A tag of a repository.
@@ -330,7 +335,14 @@ fn manifest_row(rows: &Connection, repository_id: i64, row: &Row<'_>) -> Result<
         bytes: row.get(2)?,
         pushed_ms: row.get(3)?,
         attributes: Attributes::from_locks(row.get(4)?),
+        quarantine: quarantine(row.get(5)?, row.get(6)?)?,
     })
+}
+
+fn quarantine(state: Option<String>, details: Option<String>) -> Result<Option<Quarantine>, Error> {
+    let Some(state) = state else { return Ok(None) };
+    let state = QuarantineState::from_name(&state).ok_or(Error::Damaged { what: "quarantine" })?;
+    Ok(Some(Quarantine { state, details }))
 }
 
 fn tag_row(row: &Row<'_>) -> Result<TagRow, Error> {
@@ -343,7 +355,7 @@ fn tag_row(row: &Row<'_>) -> Result<TagRow, Error> {
     })
 }
 
-const MANIFEST_COLUMNS: &str = "digest, media_type, bytes, pushed_ms, locks";
+const MANIFEST_COLUMNS: &str = "digest, media_type, bytes, pushed_ms, locks, quarantine, quarantine_details";
 const TAG_COLUMNS: &str = "name, digest, updated_ms, locks";
 
 /// A list by key or by time, from a key on.

@@ -1,5 +1,7 @@
 //! What changed since when: how readers that keep their own view of the images keep it up.
 
+use std::sync::atomic::Ordering;
+
 use assessment::RuledFinding;
 use oci::Digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
@@ -24,6 +26,12 @@ pub struct Changes {
 }
 
 impl Metastore {
+    /// The place in the log of the newest change that this process has committed: no look at the store.
+    #[must_use]
+    pub fn changed_upto(&self) -> i64 {
+        self.upto.load(Ordering::Acquire)
+    }
+
     /// The place in the log of the newest change.
     ///
     /// # Errors
@@ -108,7 +116,7 @@ impl Metastore {
     }
 }
 
-fn image_now(
+pub(crate) fn image_now(
     rows: &Connection,
     repository: i64,
     digest: &Digest,
@@ -129,4 +137,4 @@ pub(crate) fn newest_change(rows: &Connection) -> Result<i64, Error> {
     Ok(rows.prepare_cached(NEWEST)?.query_row([], |row| row.get(0))?)
 }
 
-const NEWEST: &str = "SELECT coalesce(max(seq), 0) FROM change";
+pub(crate) const NEWEST: &str = "SELECT coalesce(max(seq), 0) FROM change";

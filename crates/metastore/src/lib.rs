@@ -15,6 +15,7 @@ mod delivery;
 mod error;
 mod event;
 mod feed;
+mod gate;
 mod image;
 mod job;
 mod manifest;
@@ -43,6 +44,7 @@ pub use delivery::{Attempt, AttemptOutcome, Delivery, DeliveryLimits, DeliverySt
 pub use error::Error;
 pub use event::{Event, EventAction, EventTarget, Judgement, VerdictChange};
 pub use feed::{Feed, FeedPayload};
+pub use gate::{JudgedImage, PulledManifest, Quarantine, QuarantineState};
 pub use image::{ImageRow, ScanFailure, StoredVerdict, VerdictWrite};
 pub use job::{Job, JobKind};
 pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, ReferrersPage, StoredManifest};

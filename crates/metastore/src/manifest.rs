@@ -11,6 +11,7 @@ use crate::attributes::{
 };
 use crate::change::newest_change;
 use crate::event::Outbox;
+use crate::gate::stored;
 use crate::image::tags_of;
 use crate::job::enqueue;
 use crate::repository::{ensure_repository, parse_digest, repository_id};
@@ -170,8 +171,9 @@ impl Metastore {
             let is_new = rows
                 .prepare_cached(
                     "INSERT INTO manifest (repository_id, digest, kind, media_type, artifact_type, subject,
-                                           annotations, bytes, pushed_ms, pushed_by)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                                           annotations, bytes, pushed_ms, pushed_by, quarantine)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+                       (SELECT 'Quarantined' FROM registry WHERE id = ?11 AND quarantine))
                      ON CONFLICT DO NOTHING",
                 )?
                 .execute(params![
@@ -184,7 +186,8 @@ impl Metastore {
                     annotations,
                     put.bytes,
                     put.now_ms,
-                    put.pushed_by
+                    put.pushed_by,
+                    put.registry.0
                 ])?
                 == 1;
             if is_new {
@@ -236,24 +239,7 @@ impl Metastore {
         let (repository, reference) = (repository.clone(), reference.clone());
         self.read(move |rows| {
             let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
-            let by = match reference {
-                Reference::Digest(_) => "manifest.digest = ?2",
-                Reference::Tag(_) => {
-                    "manifest.digest = (SELECT digest FROM tag WHERE repository_id = ?1 AND name = ?2)"
-                }
-            };
-            // A tag's name is never a digest.
-            let sql = format!(
-                "SELECT digest, media_type, kind, bytes,
-                        (locks | (SELECT locks FROM repository WHERE id = ?1)
-                         | coalesce((SELECT locks FROM tag WHERE repository_id = ?1 AND name = ?2), 0)) & 8 = 0
-                 FROM manifest WHERE repository_id = ?1 AND {by}"
-            );
-            let found = rows
-                .prepare_cached(&sql)?
-                .query_row(params![repository_id, reference.to_string()], stored_manifest)
-                .optional()?;
-            found.map(parse_manifest).transpose()
+            stored(rows, repository_id, &reference)
         })
         .await
     }
@@ -465,7 +451,7 @@ fn plan_is_on(rows: &Connection, registry: RegistryId) -> Result<bool, Error> {
 
 pub(crate) type RawManifest = (String, String, String, Vec<u8>, bool);
 
-fn stored_manifest(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawManifest> {
+pub(crate) fn stored_manifest(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawManifest> {
     Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?))
 }
 

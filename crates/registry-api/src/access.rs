@@ -285,6 +285,17 @@ impl Api {
         }
     }
 
+    /// True if the credentials themselves allow this: a token may have been asked for to do less than its
+    /// principal could.
+    pub(crate) fn shows_right(&self, identity: &Identity, name: &Repository, access: Access) -> bool {
+        let needed = Needed::Repository { name: name.clone(), access };
+        match identity {
+            Identity::Nobody => false,
+            Identity::Caller(caller) => self.allows(caller, &needed),
+            Identity::Token(claims) => claims_allow(claims, &needed),
+        }
+    }
+
     fn allows(&self, caller: &Caller, needed: &Needed) -> bool {
         match needed {
             Needed::Anything => true,
@@ -302,17 +313,6 @@ impl Api {
             Access::Catalog => return false,
         };
         caller.may(action, &repository_scope(&self.resource, repository))
-    }
-
-    /// True if whoever sent the request may pull from this other repository, too.
-    pub(crate) async fn may_pull(&self, identity: &Identity, other: &Repository) -> Result<bool, ApiError> {
-        Ok(match identity {
-            Identity::Nobody => false,
-            Identity::Caller(caller) => self.may(caller, other.as_str(), Access::Pull),
-            Identity::Token(claims) => {
-                claims_allow(claims, &Needed::Repository { name: other.clone(), access: Access::Pull })
-            }
-        })
     }
 
     /// The principal behind a request, with the roles held now.

@@ -135,7 +135,18 @@ impl Api {
         reference: Option<&str>,
         request: Request,
     ) -> Result<Response, ApiError> {
-        let change = requested(request).await?;
+        let change = change_of(&body_of(request).await?)?;
+        self.acr_changed(host, repository, reference, change).await
+    }
+
+    /// Changes attributes, and shows what has them.
+    pub(crate) async fn acr_changed(
+        &self,
+        host: &str,
+        repository: &Repository,
+        reference: Option<&str>,
+        change: AttributesChange,
+    ) -> Result<Response, ApiError> {
         let parsed: Option<Reference> = reference
             .map(|text| {
                 let unknown = || ApiError::not_found("MANIFEST_UNKNOWN", format!("there is no {text} here"));
@@ -164,6 +175,12 @@ impl Api {
             "tags": row.tags,
             "changeableAttributes": attributes(row.attributes),
         });
+        if let Some(quarantine) = &row.quarantine {
+            attributes["changeableAttributes"]["quarantineState"] = quarantine.state.name().into();
+            if let Some(details) = &quarantine.details {
+                attributes["changeableAttributes"]["quarantineDetails"] = details.as_str().into();
+            }
+        }
         // What is stored was valid once; what it lists is said as far as it is there.
         if let Ok(manifest) = Manifest::parse(&row.media_type, row.bytes.clone())
             && let Content::Image { config, layers } = manifest.content()
@@ -233,20 +250,22 @@ fn attributes(attributes: Attributes) -> Value {
     })
 }
 
-/// What a `PATCH` asks for; members that are not attributes are left alone.
-async fn requested(request: Request) -> Result<AttributesChange, ApiError> {
+/// The object that a `PATCH` sends.
+pub(crate) async fn body_of(request: Request) -> Result<Value, ApiError> {
     let bad = |message: &str| ApiError::bad("UNSUPPORTED", message);
     let body = axum::body::to_bytes(request.into_body(), PATCH_BYTES_MAX).await;
     let body = body.map_err(|_| bad("the attributes are too large, or their body broke off"))?;
     let body: Value = serde_json::from_slice(&body).map_err(|_| bad("the attributes are no JSON"))?;
+    if body.is_object() { Ok(body) } else { Err(bad("the attributes must be an object")) }
+}
+
+/// What it asks for; members that are not attributes are left alone.
+pub(crate) fn change_of(body: &Value) -> Result<AttributesChange, ApiError> {
     let flag = |name: &str| match body.get(name) {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(value)) => Ok(Some(*value)),
-        Some(_) => Err(bad(&format!("{name} must be true or false"))),
+        Some(_) => Err(ApiError::bad("UNSUPPORTED", format!("{name} must be true or false"))),
     };
-    if !body.is_object() {
-        return Err(bad("the attributes must be an object"));
-    }
     Ok(AttributesChange {
         delete_enabled: flag("deleteEnabled")?,
         write_enabled: flag("writeEnabled")?,

@@ -10,10 +10,12 @@ mod blobs;
 mod body;
 mod directory;
 mod error;
+mod gate;
 #[doc(hidden)]
 pub mod hostile;
 mod listing;
 mod manifests;
+mod quarantine;
 mod query;
 mod range;
 mod rate;
@@ -153,7 +155,11 @@ impl Api {
         let needed = Needed::by(&target, &parts.method)?;
         let is_recorded = target.is_change(&parts.method) && parts.method != Method::PUT;
         witness.asks_for(needed.action().to_owned(), needed.resource(&self.resource), is_recorded);
-        self.authorize(&challenger, &caller, &needed).await?;
+        if let Err(refusal) = self.authorize(&challenger, &caller, &needed).await
+            && !self.may_only_judge(&target, &parts.method, &caller).await?
+        {
+            return Err(refusal);
+        }
         Ok(Admitted { target, caller, parameters, host: challenger.host })
     }
 
@@ -177,7 +183,7 @@ impl Api {
             },
             Target::AcrManifest(repository, digest) => match method {
                 Method::DELETE => self.delete_manifest(&repository, &digest).await.map_err(ApiError::in_acr),
-                Method::PATCH => self.acr_change(&host, &repository, Some(&digest), request).await,
+                Method::PATCH => self.acr_judge(&host, &caller, &repository, &digest, request).await,
                 _ => self.acr_manifest(&host, &repository, &digest).await,
             },
             Target::AcrTag(repository, tag) => match method {
@@ -191,7 +197,7 @@ impl Api {
                         .await
                 }
                 Method::DELETE => self.delete_manifest(&repository, &reference).await,
-                _ => self.manifest(&repository, &reference, request.headers()).await,
+                _ => self.manifest(&caller, &repository, &reference, request.headers()).await,
             },
             Target::Blob(repository, digest) => match method {
                 Method::DELETE => self.delete_blob(&repository, &digest).await,

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION,
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, LOCATION, WARNING,
 };
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
-use metastore::StoredManifest;
 use oci::{Manifest, MediaType, Reference, Repository, Tag};
+use registry::Pulled;
 
+use crate::access::Identity;
 use crate::blobs::{IMMUTABLE, is_fresh};
 use crate::error::ApiError;
 use crate::query::Parameters;
@@ -22,13 +23,16 @@ impl Api {
     /// The bytes as they were pushed. `Accept` changes nothing: another form would have another digest.
     pub(crate) async fn manifest(
         &self,
+        identity: &Identity,
         repository: &Repository,
         reference: &str,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let reference = existing(reference)?;
-        let stored = self.registry.manifest(self.id, repository, &reference).await?;
-        let stored = stored.ok_or_else(|| unknown(&reference))?;
+        let pulled = self.registry.manifest(self.id, repository, &reference).await?;
+        let pulled = pulled.ok_or_else(|| unknown(&reference))?;
+        let warning = self.pass_gate(identity, repository, &reference, &pulled).await?;
+        let stored = &pulled.manifest;
         self.registry.note_pull(self.id, repository, &stored.digest);
         let caching = match reference {
             Reference::Digest(_) => IMMUTABLE,
@@ -39,14 +43,16 @@ impl Api {
             (ETAG, value(format_args!("\"{}\"", stored.digest))),
             (CACHE_CONTROL, caching),
         ];
+        let warned: HeaderMap = warning.into_iter().map(|warning| (WARNING, warning)).collect();
         if is_fresh(headers, &stored.digest) {
-            return Ok((StatusCode::NOT_MODIFIED, named).into_response());
+            return Ok((StatusCode::NOT_MODIFIED, named, warned).into_response());
         }
         let typed = [
             (CONTENT_TYPE, value(&stored.media_type)),
             (CONTENT_LENGTH, HeaderValue::from(stored.bytes.len())),
         ];
-        Ok((StatusCode::OK, named, typed, Bytes::from_owner(Held(stored))).into_response())
+        let body = Bytes::from_owner(Held(pulled));
+        Ok((StatusCode::OK, named, typed, warned, body).into_response())
     }
 
     pub(crate) async fn put_manifest(
@@ -109,11 +115,11 @@ impl Api {
 }
 
 /// A manifest's bytes, served from where they are kept.
-struct Held(Arc<StoredManifest>);
+struct Held(Arc<Pulled>);
 
 impl AsRef<[u8]> for Held {
     fn as_ref(&self) -> &[u8] {
-        &self.0.bytes
+        &self.0.manifest.bytes
     }
 }
 

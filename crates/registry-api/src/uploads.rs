@@ -58,7 +58,8 @@ impl Api {
     ) -> Result<Vec<Repository>, ApiError> {
         if let Some(from) = from {
             let Ok(from) = from.parse::<Repository>() else { return Ok(Vec::new()) };
-            return Ok(if self.may_pull(identity, &from).await? { vec![from] } else { Vec::new() });
+            let may_pull = self.shows_right(identity, &from, Access::Pull);
+            return Ok(if may_pull { vec![from] } else { Vec::new() });
         }
         let Some(caller) = self.caller_behind(identity).await? else { return Ok(Vec::new()) };
         let mut sources = self.registry.repositories_linking(self.id, digest).await?;

@@ -5,12 +5,15 @@
 //! the generation before it asks the store, and puts its answer here only if no change was committed
 //! since: an answer can be old when it is given, never afterwards.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use metastore::{RegistryId, StoredManifest};
+use metastore::RegistryId;
 use oci::{Reference, Repository};
 use parking_lot::RwLock;
+
+use crate::Pulled;
 
 /// Whose manifests.
 type Key = (RegistryId, Repository);
@@ -19,13 +22,15 @@ type Key = (RegistryId, Repository);
 #[derive(Default)]
 pub(crate) struct ManifestCache {
     inner: RwLock<Inner>,
+    /// Up to where the store's log of changes is taken into account.
+    followed: AtomicI64,
 }
 
 #[derive(Default)]
 struct Inner {
     /// Counts the committed changes.
     generation: u64,
-    repositories: HashMap<Key, HashMap<Reference, Arc<StoredManifest>>>,
+    repositories: HashMap<Key, HashMap<Reference, Arc<Pulled>>>,
     bytes: usize,
     /// What the store last said of changes by other programs.
     elsewhere: i64,
@@ -37,34 +42,61 @@ pub(crate) struct Generation(u64);
 
 impl ManifestCache {
     /// The manifest, or since when whoever looks it up must not be overtaken.
-    pub(crate) fn get(&self, key: &Key, reference: &Reference) -> Result<Arc<StoredManifest>, Generation> {
+    pub(crate) fn get(&self, key: &Key, reference: &Reference) -> Result<Arc<Pulled>, Generation> {
         let inner = self.inner.read();
         let found = inner.repositories.get(key).and_then(|known| known.get(reference));
         found.cloned().ok_or(Generation(inner.generation))
     }
 
+    /// Since when whoever looks something up must not be overtaken.
+    pub(crate) fn generation(&self) -> Generation {
+        Generation(self.inner.read().generation)
+    }
+
     /// Keeps what the store said, unless something has changed since `began`.
-    pub(crate) fn put(
-        &self,
-        key: Key,
-        reference: Reference,
-        manifest: &Arc<StoredManifest>,
-        began: Generation,
-    ) {
-        if manifest.bytes.len() > MANIFEST_BYTES_MAX {
+    pub(crate) fn put(&self, key: Key, reference: Reference, pulled: &Arc<Pulled>, began: Generation) {
+        if pulled.manifest.bytes.len() > MANIFEST_BYTES_MAX {
             return;
         }
         let mut inner = self.inner.write();
         if Generation(inner.generation) != began {
             return;
         }
-        let bytes = manifest.bytes.len() + ENTRY_BYTES;
+        let bytes = cost(pulled);
         if inner.bytes + bytes > BYTES_MAX {
-            inner.repositories.clear();
-            inner.bytes = 0;
+            inner.clear();
         }
         inner.bytes += bytes;
-        inner.repositories.entry(key).or_default().insert(reference, Arc::clone(manifest));
+        let replaced = inner.repositories.entry(key).or_default().insert(reference, Arc::clone(pulled));
+        inner.bytes -= replaced.map_or(0, |replaced| cost(&replaced));
+    }
+
+    /// Up to where the store's log of changes is taken into account.
+    pub(crate) fn followed(&self) -> i64 {
+        self.followed.load(Ordering::Acquire)
+    }
+
+    /// Forgets the repositories of those row numbers: the log says so up to `upto`.
+    pub(crate) fn forget(&self, repository_ids: &HashSet<i64>, upto: i64) {
+        let mut inner = self.inner.write();
+        inner.generation += 1;
+        let mut gone = 0;
+        inner.repositories.retain(|_, known| {
+            let is_it = known.values().next().is_some_and(|one| repository_ids.contains(&one.repository_id));
+            if is_it {
+                gone += known.values().map(|pulled| cost(pulled)).sum::<usize>();
+            }
+            !is_it
+        });
+        inner.bytes = inner.bytes.saturating_sub(gone);
+        drop(inner);
+        self.followed.store(upto, Ordering::Release);
+    }
+
+    /// Forgets everything: the log says too much up to `upto`.
+    pub(crate) fn forget_all(&self, upto: i64) {
+        self.inner.write().clear();
+        self.followed.store(upto, Ordering::Release);
     }
 
     /// Forgets everything if another program has changed the rows since this was last called.
@@ -74,9 +106,7 @@ impl ManifestCache {
         }
         let mut inner = self.inner.write();
         inner.elsewhere = seen;
-        inner.generation += 1;
-        inner.repositories.clear();
-        inner.bytes = 0;
+        inner.clear();
     }
 
     /// Forgets a repository: a change of it has been committed.
@@ -84,10 +114,22 @@ impl ManifestCache {
         let mut inner = self.inner.write();
         inner.generation += 1;
         if let Some(gone) = inner.repositories.remove(key) {
-            let bytes: usize = gone.values().map(|manifest| manifest.bytes.len() + ENTRY_BYTES).sum();
+            let bytes: usize = gone.values().map(|pulled| cost(pulled)).sum();
             inner.bytes = inner.bytes.saturating_sub(bytes);
         }
     }
+}
+
+impl Inner {
+    fn clear(&mut self) {
+        self.generation += 1;
+        self.repositories.clear();
+        self.bytes = 0;
+    }
+}
+
+fn cost(pulled: &Pulled) -> usize {
+    pulled.manifest.bytes.len() + ENTRY_BYTES
 }
 
 /// Together; then it starts anew.
@@ -99,19 +141,20 @@ const ENTRY_BYTES: usize = 512;
 
 #[cfg(test)]
 mod tests {
-    use metastore::ManifestKind;
+    use metastore::{ManifestKind, StoredManifest};
     use oci::{Digest, MediaType};
 
     use super::*;
 
-    fn manifest(len: usize) -> Arc<StoredManifest> {
-        Arc::new(StoredManifest {
+    fn manifest(len: usize) -> Arc<Pulled> {
+        let manifest = StoredManifest {
             digest: Digest::sha256(b"x"),
             media_type: MediaType::new(MediaType::OCI_MANIFEST),
             kind: ManifestKind::Image,
             bytes: vec![0; len],
             is_readable: true,
-        })
+        };
+        Arc::new(Pulled::sample(manifest, 7))
     }
 
     fn key(name: &str) -> Key {
@@ -132,6 +175,21 @@ mod tests {
         cache.changed(&key("a"));
         assert!(cache.get(&key("a"), &tag).is_err());
         assert_eq!(cache.inner.read().bytes, 0);
+    }
+
+    #[test]
+    fn what_the_log_names_is_forgotten_and_nothing_else() {
+        let cache = ManifestCache::default();
+        let tag: Reference = "latest".parse().expect("a tag");
+        let began = cache.generation();
+        cache.put(key("a"), tag.clone(), &manifest(1), began);
+        cache.forget(&HashSet::from([8]), 5);
+        assert!(cache.get(&key("a"), &tag).is_ok());
+        cache.put(key("b"), tag.clone(), &manifest(1), began);
+        assert!(cache.get(&key("b"), &tag).is_err(), "it was looked up before the change");
+        cache.forget(&HashSet::from([7]), 6);
+        assert!(cache.get(&key("a"), &tag).is_err());
+        assert_eq!((cache.inner.read().bytes, cache.followed()), (0, 6));
     }
 
     #[test]

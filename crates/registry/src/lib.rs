@@ -7,6 +7,7 @@ mod cache;
 mod check;
 mod collect;
 mod error;
+mod gate;
 mod manifests;
 mod observer;
 mod retention;
@@ -17,6 +18,7 @@ mod uploads;
 pub use check::Checked;
 pub use collect::Collected;
 pub use error::{PutManifestError, StoreError, UploadError};
+pub use gate::Pulled;
 pub use manifests::StoredPush;
 pub use observer::{UploadObserver, UploadWatch};
 pub use sessions::{Owner, UploadStatus};
@@ -28,7 +30,7 @@ use std::sync::Arc;
 use blobstore::{Blob, BlobStore};
 use metastore::{
     Attributes, AttributesChange, DeletedRepository, ManifestRow, Metastore, Order, Origin, Referrer,
-    ReferrersPage, RegistryId, RepositoryRow, StoredManifest, TagRow, UnlinkBlob,
+    ReferrersPage, RegistryId, RepositoryRow, TagRow, UnlinkBlob,
 };
 use oci::{Digest, Reference, Repository, Tag};
 
@@ -51,6 +53,7 @@ pub struct Registry {
     clock: Clock,
     sessions: Arc<Sessions>,
     manifests: Arc<ManifestCache>,
+    following: Arc<tokio::sync::Mutex<()>>,
     turns: Arc<Turns>,
     sparse_indexes: bool,
     pulls: Arc<Pulls>,
@@ -75,6 +78,7 @@ impl Registry {
             clock,
             sessions: Arc::default(),
             manifests: Arc::default(),
+            following: Arc::default(),
             turns: Arc::default(),
             sparse_indexes: false,
             pulls: Arc::default(),
@@ -208,28 +212,6 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Vec<Repository>, StoreError> {
         Ok(self.metastore.repositories_linking(registry, digest, 100).await?)
-    }
-
-    /// The manifest that the reference names.
-    ///
-    /// # Errors
-    /// [`StoreError`] if the store fails, or an attribute forbids pulls.
-    pub async fn manifest(
-        &self,
-        registry: RegistryId,
-        repository: &Repository,
-        reference: &Reference,
-    ) -> Result<Option<Arc<StoredManifest>>, StoreError> {
-        let key = (registry, repository.clone());
-        let began = match self.manifests.get(&key, reference) {
-            Ok(manifest) => return readable(repository, reference, manifest).map(Some),
-            Err(began) => began,
-        };
-        let stored = self.metastore.manifest(registry, repository, reference).await?.map(Arc::new);
-        if let Some(stored) = &stored {
-            self.manifests.put(key, reference.clone(), stored, began);
-        }
-        stored.map(|stored| readable(repository, reference, stored)).transpose()
     }
 
     /// Removes a manifest with all its tags, or a tag alone. `false`: there was none.
@@ -410,17 +392,6 @@ impl Registry {
     ) -> Result<(Vec<Referrer>, bool), StoreError> {
         Ok(self.metastore.referrers(registry, repository, subject, page).await?)
     }
-}
-
-fn readable(
-    repository: &Repository,
-    reference: &Reference,
-    manifest: Arc<StoredManifest>,
-) -> Result<Arc<StoredManifest>, StoreError> {
-    if manifest.is_readable {
-        return Ok(manifest);
-    }
-    Err(unreadable(format!("{reference} in the repository {repository}")))
 }
 
 fn unreadable(what: String) -> StoreError {

@@ -335,8 +335,15 @@ async fn what_nothing_needs_is_given_back_after_a_day_and_nothing_else() {
     for kept in [&needed, &config, &wanted] {
         assert!(house.blob(kept).await.is_some());
     }
-    let digest =
-        house.registry.manifest(house.id, &repository(), &tag).await.unwrap().unwrap().digest.clone();
+    let digest = house
+        .registry
+        .manifest(house.id, &repository(), &tag)
+        .await
+        .unwrap()
+        .unwrap()
+        .manifest
+        .digest
+        .clone();
     let reference = oci::Reference::Digest(digest);
     assert!(house.registry.delete_manifest(house.id, &repository(), &reference).await.unwrap());
     house.now_ms.fetch_add(100_000_000, Ordering::Relaxed);

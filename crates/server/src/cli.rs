@@ -35,6 +35,9 @@ pub(crate) enum Command {
     Backup(BackupArgs),
     /// Read everything that is stored, and say what is lost or damaged. Fails if something is.
     Fsck(FsckArgs),
+    /// Say what images must be to be pulled, and what is let through all the same.
+    #[command(subcommand)]
+    Gate(crate::gate_command::GateCommand),
     /// Protect repositories, manifests and tags from deletion, overwriting, listing or pulling.
     #[command(subcommand)]
     Lock(LockCommand),
@@ -72,6 +75,14 @@ pub(crate) struct DataArgs {
     /// The data folder.
     #[arg(long = "data", env = "LAZARET_DATA", value_name = "DIR", default_value = crate::settings::DATA)]
     pub(crate) path: PathBuf,
+}
+
+/// Which registry a command is about.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RegistryArgs {
+    /// The registry's name [default: the default registry].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) registry: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -402,14 +413,14 @@ pub(crate) enum LockCommand {
     /// Show what is allowed.
     Show {
         /// `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
-        target: String,
+        target: crate::target::Target,
         #[command(flatten)]
         data: DataArgs,
     },
     /// Forbid something, or allow it again. A running server follows within a second.
     Set {
         /// `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
-        target: String,
+        target: crate::target::Target,
         #[command(flatten)]
         attributes: AttributeArgs,
         #[command(flatten)]

@@ -1,11 +1,9 @@
 //! `lazaret cluster`: which images Kubernetes clusters may run, and which they do run.
 
-use advisory::Severity;
-use assessment::{Handling, Policy};
 use auth::random_secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use cluster_api::{ClusterPolicy, token_hash};
 use metastore::{Cluster, ImageRow, Metastore, RunningImage};
 use serde_json::{Value, json};
@@ -14,6 +12,7 @@ use uuid::Uuid;
 use crate::cli::{DataArgs, Format};
 use crate::data::DataFolder;
 use crate::output::say;
+use crate::policy_args::{Choice, ImagePolicyArgs, threshold_word, word};
 use crate::table::{table, time};
 use crate::{Failure, now_ms, tls};
 
@@ -69,15 +68,8 @@ pub(crate) enum ClusterCommand {
 /// What a cluster admits.
 #[derive(Debug, Args)]
 pub(crate) struct PolicyArgs {
-    /// Refuse images with a finding that is at least this severe; `none` refuses none.
-    #[arg(long, value_name = "SEVERITY", default_value = "high", value_parser = threshold)]
-    severity: Threshold,
-    /// Refuse for findings alone that have a fixed version.
-    #[arg(long)]
-    fixable_only: bool,
-    /// What becomes of images of ours that are not judged.
-    #[arg(long, value_enum, default_value_t = Choice::Deny)]
-    unverified: Choice,
+    #[command(flatten)]
+    image: ImagePolicyArgs,
     /// What becomes of images of other registries.
     #[arg(long, value_enum, default_value_t = Choice::Allow)]
     others: Choice,
@@ -91,15 +83,6 @@ pub(crate) struct PolicyArgs {
     /// Admit images that cannot be looked up, because this server cannot be reached or its store fails.
     #[arg(long)]
     fail_open: bool,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Threshold(Option<Severity>);
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Choice {
-    Allow,
-    Deny,
 }
 
 pub(crate) async fn run(command: ClusterCommand) -> Result<(), Failure> {
@@ -158,17 +141,9 @@ pub(crate) async fn run(command: ClusterCommand) -> Result<(), Failure> {
 
 impl PolicyArgs {
     fn settle(self, hosts: Vec<String>) -> ClusterPolicy {
-        let handling = |choice| match choice {
-            Choice::Allow => Handling::Allow,
-            Choice::Deny => Handling::Deny,
-        };
         ClusterPolicy {
-            image: Policy {
-                severity: self.severity.0,
-                fixable_only: self.fixable_only,
-                unverified: handling(self.unverified),
-            },
-            others: handling(self.others),
+            image: self.image.settle(),
+            others: self.others.into(),
             exempt: self.exempt,
             hosts: if self.host.is_empty() { hosts } else { self.host },
             fail_open: self.fail_open,
@@ -183,14 +158,11 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
     for cluster in metastore.clusters().await? {
         let policy = policy_of(&cluster)?;
         let reported = cluster.reported_ms.map(time);
-        let word = |handling| if handling == Handling::Allow { "allow" } else { "deny" }.to_owned();
-        let fixable = if policy.image.fixable_only { ", fixable" } else { "" };
-        let severity = policy.image.severity.map_or_else(|| "-".to_owned(), |it| format!("{it}{fixable}"));
         rows.add_row([
             cluster.name.clone(),
-            severity,
-            word(policy.image.unverified),
-            word(policy.others),
+            threshold_word(&policy.image),
+            word(policy.image.unverified).to_owned(),
+            word(policy.others).to_owned(),
             policy.exempt.join(","),
             if policy.fail_open { "open" } else { "closed" }.to_owned(),
             reported.clone().unwrap_or_else(|| "-".to_owned()),
@@ -313,15 +285,6 @@ fn hosts_of(url: &str) -> Result<Vec<String>, Failure> {
         hosts.push(name.to_owned());
     }
     Ok(hosts)
-}
-
-fn threshold(text: &str) -> Result<Threshold, String> {
-    if text.eq_ignore_ascii_case("none") {
-        return Ok(Threshold(None));
-    }
-    text.parse()
-        .map(|severity| Threshold(Some(severity)))
-        .map_err(|error: advisory::UnknownSeverity| error.to_string())
 }
 
 /// As many as anybody reads.

@@ -7,12 +7,14 @@ mod data;
 mod feeds_command;
 mod first_start;
 mod fsck_command;
+mod gate_command;
 mod image_command;
 mod listen;
 mod lock_command;
 mod output;
 mod pace;
 mod plan_command;
+mod policy_args;
 mod principal_command;
 mod query_command;
 mod registry_command;
@@ -22,6 +24,7 @@ mod scan_command;
 mod serve;
 mod settings;
 mod table;
+mod target;
 mod tls;
 mod usage_command;
 mod webhook_command;
@@ -65,6 +68,7 @@ fn main() -> ExitCode {
             Command::Query(arguments) => query_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Usage(arguments) => usage_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Fsck(arguments) => fsck_command::run(arguments).await,
+            Command::Gate(command) => gate_command::run(command).await,
             Command::Lock(command) => lock_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Retention(command) => retention_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Purge(arguments) => {

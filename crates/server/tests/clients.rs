@@ -256,3 +256,48 @@ async fn docker_logs_in_pulls_and_pushes() {
     let tags = station.client().json("/v2/docker/pushed/tags/list").await;
     assert_eq!(tags["tags"], serde_json::json!(["2"]));
 }
+
+#[tokio::test]
+async fn docker_shows_why_the_gate_refuses_and_pushes_through_it() {
+    let what = "the docker client at the gate";
+    if !tool("dockerd", what, "apt-get install docker.io, and run the tests as root")
+        || !tool("docker", what, "apt-get install docker.io")
+    {
+        return;
+    }
+    let station = Station::start();
+    let lazaret = |arguments: &[&str]| {
+        let output = station.server.command(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let gzip_only = image().layer(&[("etc/os-release", "ID=debian\nVERSION_ID=12\n")]);
+    station.client().push("app", "1", &gzip_only).await.expect("pushes");
+    let Some(daemon) = Dockerd::start(&station) else { return };
+    let address = &station.server.address;
+    let run = |arguments: &[&str]| station.run("docker", &[&["--host", &daemon.socket], arguments].concat());
+    let login = |name: &str, role: &str| {
+        let made = lazaret(&["principal", "create", name, &format!("--role={role}")]);
+        let secret = made.lines().find(|line| line.starts_with("secret")).expect("a secret");
+        let secret = secret.split_whitespace().nth(1).expect("a secret");
+        assert!(run(&["login", "-u", name, "-p", secret, address]).status.success());
+    };
+    let app = format!("{address}/app:1");
+    login("builder", "AcrPush");
+    assert!(run(&["pull", "--quiet", &app]).status.success());
+    // Without advisory data nothing can be judged.
+    lazaret(&["gate", "set", "judged", "--unverified=deny"]);
+    login("puller", "AcrPull");
+    let began = std::time::Instant::now();
+    let said = loop {
+        let pulled = run(&["pull", "--quiet", &app]);
+        if !pulled.status.success() {
+            break String::from_utf8_lossy(&pulled.stderr).into_owned();
+        }
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "the gate does not hold");
+    };
+    assert!(said.contains("the gate judged blocks it: it is not judged (Unverified)"), "{said}");
+    login("pusher", "AcrPush");
+    let pushed = run(&["push", "--quiet", &app]);
+    assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
+}

@@ -5,6 +5,7 @@ mod writer;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
@@ -19,6 +20,8 @@ pub struct Metastore {
     readers: Arc<Readers>,
     /// Who wants what is changed through this handle.
     pub(crate) origin: Arc<Origin>,
+    /// See [`Metastore::changed_upto`].
+    pub(crate) upto: Arc<AtomicI64>,
 }
 
 /// What a commit promises.
@@ -39,7 +42,9 @@ impl Metastore {
         let mut connection = connect(path, durability)?;
         migrate::migrate(&mut connection)?;
         let readers = Readers { path: path.to_owned(), durability, idle: Mutex::new(Vec::new()) };
-        Ok(Self { writer: Writer::start(connection)?, readers: Arc::new(readers), origin: Arc::default() })
+        let upto = Arc::default();
+        let writer = Writer::start(connection, Arc::clone(&upto))?;
+        Ok(Self { writer, readers: Arc::new(readers), origin: Arc::default(), upto })
     }
 
     /// Writes a copy of all rows, as they are at one instant, to a file that is not there yet. Nobody

@@ -3,13 +3,15 @@
 //! A flush costs the same for one row as for a thousand, so under load the cost of durability
 //! is shared by everybody who waits for it.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
 use crate::Error;
+use crate::change::NEWEST;
 
 /// A handle to the writer's thread, which ends when the last handle is dropped.
 #[derive(Clone)]
@@ -26,11 +28,11 @@ type Work = Box<dyn FnOnce(Option<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 impl Writer {
-    pub(super) fn start(connection: Connection) -> Result<Self, Error> {
+    pub(super) fn start(connection: Connection, upto: Arc<AtomicI64>) -> Result<Self, Error> {
         let (queue, waiting) = mpsc::channel();
         std::thread::Builder::new()
             .name("metastore-writer".to_owned())
-            .spawn(move || write_until_closed(&connection, &waiting))
+            .spawn(move || write_until_closed(&connection, &waiting, &upto))
             .map_err(Error::Open)?;
         Ok(Self { queue })
     }
@@ -63,7 +65,8 @@ impl Writer {
     }
 }
 
-fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Queued>) {
+fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Queued>, upto: &AtomicI64) {
+    note_newest(connection, upto);
     while let Ok((since, first)) = waiting.recv() {
         if let Err(error) = begin(connection, since) {
             tracing::error!(error = %error, "a write could not begin");
@@ -86,7 +89,11 @@ fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Queued>)
             continue;
         }
         match connection.execute_batch("COMMIT") {
-            Ok(()) => answers.into_iter().for_each(|answer| answer(Ok(()))),
+            Ok(()) => {
+                // Before the answers: whoever was answered finds it noted.
+                note_newest(connection, upto);
+                answers.into_iter().for_each(|answer| answer(Ok(())));
+            }
             Err(error) => {
                 tracing::error!(error = %error, writes = answers.len(), "a commit failed");
                 if let Err(error) = connection.execute_batch("ROLLBACK") {
@@ -111,6 +118,16 @@ fn why(error: &rusqlite::Error) -> Error {
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => Error::Full,
         _ => Error::Commit { detail: error.to_string() },
+    }
+}
+
+/// The end of an index: no cost beside a commit.
+fn note_newest(connection: &Connection, upto: &AtomicI64) {
+    let newest =
+        connection.prepare_cached(NEWEST).and_then(|mut newest| newest.query_row([], |row| row.get(0)));
+    match newest {
+        Ok(newest) => upto.store(newest, Ordering::Release),
+        Err(error) => tracing::error!(error = %error, "the newest change could not be noted"),
     }
 }
 
@@ -168,7 +185,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_full_disk_refuses_what_has_no_room_and_what_was_answered_stays() {
         let (_folder, connection) = small();
-        let writer = Writer::start(connection).expect("starts");
+        let writer = Writer::start(connection, Arc::default()).expect("starts");
         insert(writer.clone(), 10).await.expect("has room");
         assert!(matches!(insert(writer.clone(), 1 << 20).await, Err(Error::Full)));
         assert_eq!(lens(&writer).await, [10]);
@@ -194,7 +211,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn writes_wait_for_another_program_and_each_no_longer_than_its_time() {
         let (folder, connection) = small();
-        let writer = Writer::start(connection).expect("starts");
+        let writer = Writer::start(connection, Arc::default()).expect("starts");
         let other = Connection::open(folder.path().join("rows.db")).expect("opens");
         other.execute_batch("BEGIN IMMEDIATE").expect("holds");
         // The writer's last moment of patience, and many who wait behind it.
