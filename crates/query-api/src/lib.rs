@@ -33,7 +33,7 @@ use uuid::Uuid;
 
 pub use csv::csv;
 pub use routes::ROUTES;
-pub use tables::{Tables, View, Viewer};
+pub use tables::{Hosts, Tables, View, Viewer};
 
 use answers::Answers;
 use error::GraphError;

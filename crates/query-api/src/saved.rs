@@ -131,7 +131,7 @@ fn not_allowed(method: &Method) -> GraphError {
     )
 }
 
-fn document(saved: &SavedQuery) -> Json {
+pub(crate) fn document(saved: &SavedQuery) -> Json {
     json!({
         "id": saved.resource_id(),
         "name": saved.name,

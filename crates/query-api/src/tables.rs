@@ -25,12 +25,31 @@ pub struct Tables {
 struct Inner {
     metastore: Metastore,
     tenant: Uuid,
-    /// The host and port by which others know the registries.
-    login_server: String,
+    hosts: Hosts,
     names: Names,
     version: RwLock<Arc<Version>>,
     /// One keeps the rows up at a time; who comes meanwhile finds it done.
     refreshing: Mutex<()>,
+}
+
+/// Where others find the registries.
+#[derive(Clone, Debug)]
+pub struct Hosts {
+    /// The host and port of the first registry: it answers to whatever host names no other.
+    pub login_server: String,
+    /// The others are at `NAME.` before this, at the same port.
+    pub domain: String,
+}
+
+impl Hosts {
+    fn of(&self, registry: &Registry, default: Option<RegistryId>) -> String {
+        if Some(registry.id) == default {
+            return self.login_server.clone();
+        }
+        let colon = self.login_server.rfind(':').filter(|at| !self.login_server[*at..].contains(']'));
+        let port = colon.map_or("", |at| &self.login_server[at..]);
+        format!("{}.{}{port}", registry.name.to_ascii_lowercase(), self.domain)
+    }
 }
 
 /// Who asks.
@@ -45,9 +64,10 @@ pub enum Viewer {
 /// What there is at the time of a query, besides the rows.
 pub(crate) struct House {
     tenant: Uuid,
-    login_server: String,
+    hosts: Hosts,
     registries: Vec<Registry>,
     subscriptions: Vec<Subscription>,
+    groups: Vec<ResourceGroup>,
     assignments: Vec<RoleAssignment>,
     saved: Vec<SavedQuery>,
 }
@@ -64,9 +84,9 @@ pub struct View {
 impl Tables {
     /// Tables over the database; nothing is read yet.
     #[must_use]
-    pub fn new(metastore: Metastore, tenant: Uuid, login_server: String, names: Names) -> Self {
+    pub fn new(metastore: Metastore, tenant: Uuid, hosts: Hosts, names: Names) -> Self {
         let (version, refreshing) = (RwLock::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { metastore, tenant, login_server, names, version, refreshing }) }
+        Self { inner: Arc::new(Inner { metastore, tenant, hosts, names, version, refreshing }) }
     }
 
     /// The tenant whose tables they are.
@@ -98,7 +118,7 @@ impl Tables {
             // What is pushed while all is read is read again after it.
             version.upto = newest;
             for registry in &registries {
-                version = self.load(version, registry).await?;
+                version = self.load(version, &registries, registry.id).await?;
             }
         }
         loop {
@@ -117,11 +137,15 @@ impl Tables {
         Ok(version)
     }
 
-    async fn load(&self, mut version: Version, registry: &Registry) -> Result<Version, Error> {
-        let registries = std::slice::from_ref(registry);
+    async fn load(
+        &self,
+        mut version: Version,
+        registries: &[Registry],
+        of: RegistryId,
+    ) -> Result<Version, Error> {
         let mut after = None;
         loop {
-            let keys = self.inner.metastore.image_keys(registry.id, after.take(), PAGE).await?;
+            let keys = self.inner.metastore.image_keys(of, after.take(), PAGE).await?;
             let Some(last) = keys.last() else { return Ok(version) };
             after = Some(last.clone());
             let images = self.inner.metastore.images_now(keys.clone()).await?;
@@ -140,13 +164,15 @@ impl Tables {
         let (this, registries) = (self.clone(), registries.to_vec());
         let rendered = tokio::task::spawn_blocking(move || {
             let by_id: HashMap<RegistryId, &Registry> = registries.iter().map(|it| (it.id, it)).collect();
+            let default = registries.first().map(|registry| registry.id);
             for (key, image) in keys.into_iter().zip(images) {
                 let Some((image, findings)) = image else {
                     version.remove_image(&key);
                     continue;
                 };
                 let Some(registry) = by_id.get(&image.registry) else { continue };
-                let rows = this.image_rows(registry, &image, &findings);
+                let host = this.inner.hosts.of(registry, default);
+                let rows = this.image_rows(registry, &host, &image, &findings);
                 if rows.is_empty() {
                     version.remove_image(&key);
                 } else {
@@ -162,6 +188,7 @@ impl Tables {
     fn image_rows(
         &self,
         registry: &Registry,
+        host: &str,
         image: &metastore::ImageRow,
         findings: &[assessment::RuledFinding],
     ) -> Vec<NewRow> {
@@ -170,13 +197,13 @@ impl Tables {
         }
         let mut rows = Vec::new();
         for form in Form::ALL {
-            let at = At { registry, host: &self.inner.login_server, image, form };
+            let at = At { registry, host, image, form };
             for document in at.rows(findings) {
                 let document = graph::sub_assessment(document, registry);
                 rows.push(NewRow { document, place: self.place(SUB_ASSESSMENTS, registry) });
             }
         }
-        let at = At { registry, host: &self.inner.login_server, image, form: Form::Of2024 };
+        let at = At { registry, host, image, form: Form::Of2024 };
         let document = graph::image_assessment(&at, self.inner.names);
         rows.push(NewRow { document, place: self.place(ASSESSMENTS, registry) });
         for update in azure_documents::software_updates(findings) {
@@ -229,11 +256,17 @@ impl Tables {
     /// [`Error`] if the store fails.
     pub async fn view(&self, viewer: Viewer, subscriptions: Option<Vec<Uuid>>) -> Result<View, Error> {
         let version = self.refresh().await?;
+        let known = self.inner.metastore.subscriptions().await?;
+        let mut groups = Vec::new();
+        for subscription in &known {
+            groups.extend(self.inner.metastore.resource_groups(subscription.id).await?);
+        }
         let house = House {
             tenant: self.inner.tenant,
-            login_server: self.inner.login_server.clone(),
+            hosts: self.inner.hosts.clone(),
             registries: self.inner.metastore.registries().await?,
-            subscriptions: self.inner.metastore.subscriptions().await?,
+            subscriptions: known,
+            groups,
             assignments: self.inner.metastore.all_role_assignments().await?,
             saved: self.inner.metastore.saved_queries(None).await?,
         };
@@ -298,47 +331,76 @@ impl View {
         Security { version: Arc::clone(&self.version), seen }
     }
 
+    /// Registries and saved queries.
     fn resources(&self) -> Rows {
-        let is_seen = |registry: &&Registry| {
-            self.is_in(registry.subscription) && self.may(Action::ReadRegistry, &registry.resource_id())
+        let default = self.house.registries.first().map(|registry| registry.id);
+        let registries = self.house.registries.iter().filter(|registry| self.sees_registry(registry));
+        let registries = registries.map(|registry| {
+            let host = self.house.hosts.of(registry, default);
+            let within = Some((registry.subscription, registry.resource_group.as_str()));
+            self.row(&azure_documents::registry(registry, &host), within)
+        });
+        let sees = |saved: &&SavedQuery| {
+            self.is_in(saved.subscription) && self.may(Action::ReadQueries, &saved.resource_id())
         };
-        let row = |registry: &Registry| {
-            let document = azure_documents::registry(registry, &self.house.login_server);
-            self.row(&document, Some((registry.subscription, &registry.resource_group)))
-        };
-        Rows(self.house.registries.iter().filter(is_seen).map(row).collect())
+        let saved = self.house.saved.iter().filter(sees).map(|saved| {
+            let within = Some((saved.subscription, saved.resource_group.as_str()));
+            self.row(&crate::saved::document(saved), within)
+        });
+        Rows(registries.chain(saved).collect())
     }
 
+    fn sees_registry(&self, registry: &Registry) -> bool {
+        self.is_in(registry.subscription) && self.may(Action::ReadRegistry, &registry.resource_id())
+    }
+
+    /// The tenant's root, subscriptions, and the groups that the viewer may read or in which they may read
+    /// a registry.
     fn containers(&self) -> Rows {
         let mut rows = Vec::new();
-        for subscription in &self.house.subscriptions {
-            if !self.is_in(subscription.id) || !self.knows(subscription.id) {
-                continue;
-            }
+        let tenant = self.house.tenant;
+        let root = json!({ "name": tenant, "displayName": "Tenant Root Group" });
+        let is_seen =
+            |subscription: &&Subscription| self.is_in(subscription.id) && self.knows(subscription.id);
+        for subscription in self.house.subscriptions.iter().filter(is_seen) {
             let id = format!("/subscriptions/{}", subscription.id);
             rows.push(self.row(
                 &json!({
                     "id": id, "name": subscription.display_name, "type": "microsoft.resources/subscriptions",
-                    "properties": { "state": "Enabled", "subscriptionPolicies": { "spendingLimit": "Off" } },
+                    "properties": {
+                        "state": "Enabled",
+                        "subscriptionPolicies": { "spendingLimit": "Off" },
+                        "managementGroupAncestorsChain": [root],
+                    },
                     "location": "",
                 }),
                 Some((subscription.id, "")),
             ));
         }
-        let mut groups: Vec<(Uuid, &str)> = Vec::new();
-        for registry in &self.house.registries {
-            let group = (registry.subscription, registry.resource_group.as_str());
-            let is_seen =
-                self.is_in(registry.subscription) && self.may(Action::ReadRegistry, &registry.resource_id());
-            if is_seen && !groups.contains(&group) {
-                groups.push(group);
-                let mut document = azure_documents::resource_group(&ResourceGroup {
-                    subscription: registry.subscription,
-                    name: registry.resource_group.clone(),
-                    location: registry.location.clone(),
-                });
+        if self.subscriptions.is_none() && !rows.is_empty() {
+            rows.push(self.row(
+                &json!({
+                    "id": format!("/providers/Microsoft.Management/managementGroups/{tenant}"),
+                    "name": tenant, "type": "microsoft.management/managementgroups",
+                    "properties": { "displayName": "Tenant Root Group", "tenantId": tenant, "details": { "managementGroupAncestorsChain": [] } },
+                    "location": "",
+                }),
+                None,
+            ));
+        }
+        for group in &self.house.groups {
+            let id = format!("/subscriptions/{}/resourceGroups/{}", group.subscription, group.name);
+            let holds = |registry: &Registry| {
+                registry.subscription == group.subscription
+                    && registry.resource_group.eq_ignore_ascii_case(&group.name)
+                    && self.sees_registry(registry)
+            };
+            let is_seen = self.is_in(group.subscription)
+                && (self.may(Action::ReadGroup, &id) || self.house.registries.iter().any(holds));
+            if is_seen {
+                let mut document = azure_documents::resource_group(group);
                 document["type"] = "microsoft.resources/subscriptions/resourcegroups".into();
-                rows.push(self.row(&document, Some(group)));
+                rows.push(self.row(&document, Some((group.subscription, &group.name))));
             }
         }
         Rows(rows)

@@ -150,6 +150,9 @@ pub(crate) struct QueryArgs {
     /// The host by which others know the registry: as the server was told.
     #[arg(long, env = "LAZARET_LOGIN_SERVER", value_name = "HOST", default_value = crate::settings::LOGIN_SERVER)]
     pub(crate) login_server: String,
+    /// The domain of the other registries: as the server was told.
+    #[arg(long, env = "LAZARET_DOMAIN", value_name = "DOMAIN", default_value = crate::settings::DOMAIN)]
+    pub(crate) domain: String,
 }
 
 /// How an answer is printed.

@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use metastore::{Metastore, SavedQuery};
-use query_api::{Tables, Viewer};
+use query_api::{Hosts, Tables, Viewer};
 use serde_json::{Map, Value};
 
 use crate::cli::{QueryArgs, QueryFormat};
@@ -32,7 +32,8 @@ pub(crate) async fn run(arguments: QueryArgs) -> Result<(), Failure> {
     }
     let tenant = metastore.tenant().await?.ok_or("the server was never started: there is nothing to ask")?;
     let names = arguments.display_names.into();
-    let tables = Tables::new(metastore, tenant, arguments.login_server.clone(), names);
+    let hosts = Hosts { login_server: arguments.login_server.clone(), domain: arguments.domain.clone() };
+    let tables = Tables::new(metastore, tenant, hosts, names);
     let view = tables.view(Viewer::Administrator, None).await?;
     let answer = query_api::run(&text, &view, now_ms())?;
     let shown = match arguments.format {

@@ -10,7 +10,7 @@ use events::{Dispatcher, Reach, SendLimits, Sender};
 use feeds::{Feeds, Sources};
 use jobs::{Clock, Jobs};
 use metastore::Metastore;
-use query_api::{Graph, Tables};
+use query_api::{Graph, Hosts, Tables};
 use registry::Registry as RegistryEngine;
 use sandbox::{Jail, JailLimits};
 use scanner::{Advisories, LayerReader, ReaderLimits, Scanner, UploadReader};
@@ -166,8 +166,8 @@ impl House {
         );
         let cluster_api = cluster_api::router(self.metastore.clone(), self.auth.clone(), Arc::new(now_ms));
         let names = settings.display_names.into();
-        let tables =
-            Tables::new(self.metastore.clone(), tenancy.tenant, settings.login_server.clone(), names);
+        let hosts = Hosts { login_server: settings.login_server.clone(), domain: self.domain.clone() };
+        let tables = Tables::new(self.metastore.clone(), tenancy.tenant, hosts, names);
         // So that the first query need not wait for all of it.
         tokio::spawn({
             let tables = tables.clone();

@@ -284,6 +284,79 @@ async fn pages_facets_formats_and_refusals_are_resource_graphs() {
 }
 
 #[tokio::test]
+async fn what_there_is_besides_images_has_rows_too() {
+    let house = house().await;
+    let registry = house.rows("resources | project subscriptionId, resourceGroup").await[0].clone();
+    let (subscription, group) = (registry["subscriptionId"].as_str(), registry["resourceGroup"].as_str());
+    let scope = format!("/subscriptions/{}", subscription.expect("text"));
+    for arguments in [
+        ["registry", "create", "other"].as_slice(),
+        &["registry", "create", "third", "--resource-group", "empty"],
+        &["registry", "delete", "third"],
+        &["query", "resources | count", "--save", "everything"],
+    ] {
+        let output = house.server.command(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let rows =
+        house.rows("resources | project name, type, host = properties.loginServer | order by name asc").await;
+    let host = |row: &Value| row["host"].as_str().unwrap_or_default().split(':').next().map(str::to_owned);
+    let named: Vec<&str> =
+        rows.as_array().expect("rows").iter().filter_map(|row| row["name"].as_str()).collect();
+    assert_eq!(named, ["everything", "lazaret", "other"]);
+    assert_eq!(
+        (rows[0]["type"].as_str(), host(&rows[2])),
+        (Some("microsoft.resourcegraph/queries"), Some("other.lazaret.localhost".into()))
+    );
+    let containers = house
+        .rows("resourcecontainers | summarize names = make_set(name) by kind = tostring(split(type, '/')[-1]) | order by kind asc")
+        .await;
+    assert_eq!(containers[0]["kind"], "managementgroups");
+    assert_eq!(
+        (&containers[1]["kind"], &containers[1]["names"]),
+        (&json!("resourcegroups"), &json!([group, "empty"]))
+    );
+    assert_eq!(containers[2]["kind"], "subscriptions");
+    let saved = format!(
+        "{{{{{scope}/resourceGroups/default/providers/Microsoft.ResourceGraph/queries/everything}}}}"
+    );
+    assert_eq!(house.rows(&saved).await[0]["Count"], json!(3));
+}
+
+/// Whoever waits for nothing more is no reason to go on; and what is too much is refused as Azure refuses.
+#[tokio::test]
+async fn hostile_queries_end_in_azures_shape_and_with_their_client() {
+    let house = house().await;
+    let long = "x".repeat(1_000_000);
+    for (query, code) in [
+        (format!("print x = {}1{}", "(".repeat(100_000), ")".repeat(100_000)), "InvalidQuery"),
+        (format!("print 'a' matches regex '{long}'"), "InvalidQuery"),
+        (format!("print 'a' matches regex '{}'", "(a{0,999}){0,999}".repeat(50)), "InvalidQuery"),
+        ("range x from 1 to 100000 step 1 | extend k = 1 | join kind=inner (range y from 1 to 100000 step 1 | extend k = 1) on k | summarize make_list(strcat(strrep(strrep('z', 1000), 100), y))".to_owned(), "ResponsePayloadTooLarge"),
+        ("range x from 1 to 1000000 step 1 | mv-expand y = range(1, 40000, 1) | summarize make_set(strcat(strrep(strrep('z', 1000), 100), x, y))".to_owned(), "ResponsePayloadTooLarge"),
+        (format!("print a = dynamic([1]) {}", "| extend a = bag_pack('x', a, 'y', a) ".repeat(60)), "InvalidQuery"),
+        ("resources | make-series count() on x step 1".to_owned(), "InvalidQuery"),
+    ] {
+        let (status, answer) = house.ask(json!({ "query": query })).await;
+        let shown: String = query.chars().take(80).collect();
+        assert_eq!((status, &answer["error"]["code"]), (400, &json!("BadRequest")), "{shown} {answer}");
+        assert_eq!(answer["error"]["details"][0]["code"], code, "{shown} {answer}");
+    }
+    // Two run at once: more than those, all without end, and each given up by its client.
+    let endless = json!({ "query": "range x from 1 to 1000000000000 step 1 | where x < 0 | count" });
+    for _ in 0..4 {
+        let asked = house.ask(endless.clone());
+        assert!(
+            tokio::time::timeout(std::time::Duration::from_millis(200), asked).await.is_err(),
+            "it has no end"
+        );
+    }
+    // One that went on would have half a minute.
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(20), house.rows("print x = 7")).await;
+    assert_eq!(answer.expect("the others have ended")[0]["x"], 7);
+}
+
+#[tokio::test]
 async fn whoever_may_not_read_a_registry_learns_nothing_of_it() {
     let house = house().await;
     let all = ["securityresources", "resources", "authorizationresources"];
