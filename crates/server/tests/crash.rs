@@ -18,6 +18,8 @@ const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
 struct Acknowledged {
     blobs: BTreeMap<Digest, Vec<u8>>,
     manifests: BTreeMap<Digest, Vec<u8>>,
+    /// Told of each blob.
+    blob_came: Arc<tokio::sync::Notify>,
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,14 +37,21 @@ async fn killed_at_any_instant_nothing_acknowledged_is_lost() {
     std::fs::write(&tracker, text).expect("writes");
     assert!(server.command(&["feeds", "import", tracker.to_str().expect("text")]).status.success());
     let mut pushed = 0;
+    let blob_came = Arc::clone(&acknowledged.lock().expect("whole").blob_came);
     for round in 0..rounds {
         let client = server.client();
+        let came = blob_came.notified();
         let pushers: Vec<_> = (0..4)
             .map(|pusher| {
                 let (client, acknowledged) = (client.clone(), Arc::clone(&acknowledged));
                 tokio::spawn(async move { push_until_cut_off(&client, &acknowledged, round, pusher).await })
             })
             .collect();
+        // One round in four may end before anything was pushed; the others end in the middle of pushes,
+        // however slow the machine is.
+        if round % 4 != 0 {
+            tokio::time::timeout(Duration::from_secs(60), came).await.expect("a blob is acknowledged");
+        }
         tokio::time::sleep(Duration::from_micros(random(&mut seed) % 600_000)).await;
         let options = server.kill();
         for pusher in pushers {
@@ -83,7 +92,9 @@ async fn push_until_cut_off(
             image().layer(&[(release.0, &release.1), (status.0, &status.1)]).layer(&[("noise", &noise)]);
         for blob in pushed.layers().map(<[u8]>::to_vec).chain([pushed.config()]) {
             let Ok(digest) = client.push_blob("app/web", &blob).await else { return done };
-            acknowledged.lock().expect("whole").blobs.insert(digest, blob);
+            let mut acknowledged = acknowledged.lock().expect("whole");
+            acknowledged.blobs.insert(digest, blob);
+            acknowledged.blob_came.notify_waiters();
         }
         let manifest = pushed.manifest();
         if client.push_manifest("app/web", &format!("t{number}"), &manifest).await.is_err() {
