@@ -39,10 +39,20 @@ pub enum Action {
     ReadAssessments,
     /// Read sub-assessments.
     ReadSubAssessments,
+    /// Read what is said of assessments wherever they are.
+    ReadMetadata,
+    /// Read the rules that disable findings.
+    ReadRules,
+    /// Make and change them.
+    WriteRules,
+    /// Delete them.
+    DeleteRules,
     /// Read the plans of a subscription.
     ReadPricings,
     /// Switch the plans of a subscription.
     WritePricings,
+    /// Take away the plans that a resource has of its own.
+    DeletePricings,
     /// Read what a subscription is charged for.
     ReadUsage,
     /// Say for a cluster what it runs.
@@ -98,8 +108,13 @@ impl Action {
             Self::ReadRegistry => "Microsoft.ContainerRegistry/registries/read",
             Self::ReadSubscription => "Microsoft.Resources/subscriptions/read",
             Self::ReadAssessments => "Microsoft.Security/assessments/read",
+            Self::ReadMetadata => "Microsoft.Security/assessmentMetadata/read",
+            Self::ReadRules => "Microsoft.Security/findingRules/read",
+            Self::WriteRules => "Microsoft.Security/findingRules/write",
+            Self::DeleteRules => "Microsoft.Security/findingRules/delete",
             Self::ReadPricings => "Microsoft.Security/pricings/read",
             Self::WritePricings => "Microsoft.Security/pricings/write",
+            Self::DeletePricings => "Microsoft.Security/pricings/delete",
             Self::ReadUsage => "Microsoft.Consumption/usageDetails/read",
             Self::ReportRunning => "Microsoft.Security/clusters/running/write",
             Self::ReadQueries => "Microsoft.ResourceGraph/queries/read",
@@ -189,8 +204,13 @@ mod tests {
             ReadSubscription,
             ReadAssessments,
             ReadSubAssessments,
+            ReadMetadata,
+            ReadRules,
+            WriteRules,
+            DeleteRules,
             ReadPricings,
             WritePricings,
+            DeletePricings,
             ReadUsage,
             ReportRunning,
             ReadQueries,
@@ -214,7 +234,7 @@ mod tests {
         ];
         for (role, allowed) in [
             (roles::OWNER, all.as_slice()),
-            (roles::CONTRIBUTOR, &all[..29]),
+            (roles::CONTRIBUTOR, &all[..all.len() - 2]),
             (
                 roles::READER,
                 &[
@@ -223,6 +243,8 @@ mod tests {
                     ReadSubscription,
                     ReadAssessments,
                     ReadSubAssessments,
+                    ReadMetadata,
+                    ReadRules,
                     ReadPricings,
                     ReadUsage,
                     ReadQueries,
@@ -233,15 +255,28 @@ mod tests {
             ),
             (
                 roles::SECURITY_READER,
-                &[ReadAssessments, ReadSubAssessments, ReadPricings, ReadGroup, ReadRoles],
+                &[
+                    ReadAssessments,
+                    ReadSubAssessments,
+                    ReadMetadata,
+                    ReadRules,
+                    ReadPricings,
+                    ReadGroup,
+                    ReadRoles,
+                ],
             ),
             (
                 roles::SECURITY_ADMIN,
                 &[
                     ReadAssessments,
                     ReadSubAssessments,
+                    ReadMetadata,
+                    ReadRules,
+                    WriteRules,
+                    DeleteRules,
                     ReadPricings,
                     WritePricings,
+                    DeletePricings,
                     ReportRunning,
                     ReadGroup,
                     ReadRoles,

@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use crate::error::ArmError;
+use crate::reach::{Reach, security};
 
 /// What a path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,18 +31,24 @@ pub(crate) enum Target {
     Webhooks(Scope),
     Webhook(Scope, String),
     WebhookVerb(Scope, String, WebhookVerb),
-    Pricings(Uuid),
-    Pricing(Uuid, String),
+    /// Of a subscription, or as a registry inherits them.
+    Pricings(Scope),
+    Pricing(Scope, String),
     UsageDetails(Uuid),
     RoleDefinitions(String),
     RoleDefinition(String, String),
     RoleAssignments(String),
     RoleAssignment(String, String),
-    Assessments(Scope),
-    Assessment(Scope, String),
+    Assessments(Reach),
+    Assessment(Reach, String),
+    /// At the tenant, or at a subscription.
+    AssessmentsMetadata(Option<Uuid>),
+    AssessmentMetadata(Option<Uuid>, String),
     /// Of one assessment, or of all.
-    SubAssessments(Scope, Option<String>),
-    SubAssessment(Scope, String, String),
+    SubAssessments(Reach, Option<String>),
+    SubAssessment(Reach, String, String),
+    FindingRules(Reach),
+    FindingRule(Reach, String),
 }
 
 /// What can be asked of a webhook.
@@ -79,8 +86,9 @@ impl Target {
             Self::Registry(_) | Self::Webhook(..) => {
                 &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE]
             }
-            Self::Pricing(..) => &[Method::GET, Method::HEAD, Method::PUT],
-            Self::RoleAssignment(..) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
+            Self::Pricing(..) | Self::FindingRule(..) | Self::RoleAssignment(..) => {
+                &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE]
+            }
             _ => &[Method::GET, Method::HEAD],
         }
     }
@@ -125,6 +133,9 @@ fn target(path: &str) -> Option<Target> {
     if let Some(target) = authorization(&segments, &folded) {
         return Some(target);
     }
+    if let Some(target) = security(&segments, &folded) {
+        return Some(target);
+    }
     let (scope, length) = scope(&segments, &folded)?;
     let (rest, named) = (&folded[length..], &segments[length..]);
     match (rest, &scope.group, &scope.registry) {
@@ -161,22 +172,7 @@ fn target(path: &str) -> Option<Target> {
         ([], Some(_), Some(_)) => return Some(Target::Registry(scope)),
         _ => {}
     }
-    let ["providers", "microsoft.security", rest @ ..] = rest else { return None };
-    let named = named.get(2..)?;
-    Some(match rest {
-        ["assessments"] => Target::Assessments(scope),
-        ["assessments", key] => Target::Assessment(scope, (*key).to_owned()),
-        ["assessments", key, "subassessments"] => Target::SubAssessments(scope, Some((*key).to_owned())),
-        ["assessments", key, "subassessments", _] => {
-            Target::SubAssessment(scope, (*key).to_owned(), (*named.get(3)?).to_owned())
-        }
-        ["subassessments"] => Target::SubAssessments(scope, None),
-        ["pricings"] if scope.group.is_none() => Target::Pricings(scope.subscription),
-        ["pricings", name] if scope.group.is_none() => {
-            Target::Pricing(scope.subscription, (*name).to_owned())
-        }
-        _ => return None,
-    })
+    None
 }
 
 /// Roles may be held anywhere: whatever stands before the provider is the scope.
@@ -194,7 +190,7 @@ fn authorization(segments: &[&str], folded: &[&str]) -> Option<Target> {
 }
 
 /// The scope that a path begins with, and of how many segments it is.
-fn scope(segments: &[&str], folded: &[&str]) -> Option<(Scope, usize)> {
+pub(crate) fn scope(segments: &[&str], folded: &[&str]) -> Option<(Scope, usize)> {
     let ["subscriptions", id, ..] = folded else { return None };
     let mut scope = Scope { subscription: Uuid::parse_str(id).ok()?, group: None, registry: None };
     let ["resourcegroups", _, rest @ ..] = &folded[2..] else { return Some((scope, 2)) };
@@ -282,19 +278,43 @@ mod tests {
             (format!("/subscriptions/{SUB}/"), Some(Target::Subscription(Uuid::from_u128(2)))),
             (
                 format!("/Subscriptions/{SUB}/providers/microsoft.SECURITY/Assessments"),
-                Some(Target::Assessments(all.clone())),
+                Some(Target::Assessments(Reach::Within(all.clone()))),
             ),
             (
                 format!("/subscriptions/{SUB}/providers/Microsoft.Security/subAssessments"),
-                Some(Target::SubAssessments(all, None)),
+                Some(Target::SubAssessments(Reach::Within(all), None)),
             ),
             (
                 format!(
                     "/subscriptions/{SUB}/resourcegroups/My%20Group/providers/microsoft.containerregistry/registries/\
                      Reg/providers/Microsoft.Security/assessments/ABC/SubAssessments/X"
                 ),
-                Some(Target::SubAssessment(registry("My Group", "Reg"), "abc".to_owned(), "X".to_owned())),
+                Some(Target::SubAssessment(
+                    Reach::Within(registry("My Group", "Reg")),
+                    "abc".to_owned(),
+                    "X".to_owned(),
+                )),
             ),
+            (
+                format!(
+                    "/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/r\
+                     /Repositories-App-images-sha256%3Aab/providers/Microsoft.Security/assessments"
+                ),
+                Some(Target::Assessments(Reach::Image(
+                    registry("g", "r"),
+                    "Repositories-App-images-sha256:ab".to_owned(),
+                ))),
+            ),
+            (
+                "/providers/Microsoft.Management/managementGroups/Root/providers/Microsoft.Security/findingRules/R"
+                    .to_owned(),
+                Some(Target::FindingRule(Reach::Everywhere("Root".to_owned()), "R".to_owned())),
+            ),
+            (
+                "/providers/Microsoft.Security/assessmentMetadata/X".to_owned(),
+                Some(Target::AssessmentMetadata(None, "x".to_owned())),
+            ),
+            (format!("/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.Security/pricings"), None),
             (format!("/{SUB}/oauth2/v2.0/token"), Some(Target::Token(Uuid::from_u128(2), TokenVersion::V2))),
             ("/subscriptions/x".to_owned(), None),
             (

@@ -13,9 +13,11 @@ mod identity;
 mod operation;
 mod paging;
 mod pricings;
+mod reach;
 mod registries;
 mod resources;
 mod routes;
+mod rules;
 mod scopes;
 mod sub_assessments;
 mod webhooks;
@@ -131,10 +133,17 @@ impl Api {
         let call = Call::new(scheme, &request)?;
         let method = request.method().clone();
         if !target.methods().contains(&method) {
+            let hint = match target {
+                Target::Assessment(..) | Target::AssessmentMetadata(..) => {
+                    ": assessments are made by Lazaret, and custom ones are not kept; a rule (findingRules) \
+                     disables findings"
+                }
+                _ => "",
+            };
             return Err(ArmError::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "MethodNotAllowed",
-                format!("{method} is not possible here"),
+                format!("{method} is not possible here{hint}."),
             ));
         }
         match &target {
@@ -190,11 +199,14 @@ impl Api {
             Target::WebhookVerb(scope, name, verb) => {
                 self.webhook_verb(&caller, &scope, &name, verb).await.map(json)
             }
-            Target::Pricings(subscription) => self.pricings(&caller, subscription).await.map(json),
-            Target::Pricing(subscription, name) if method == Method::PUT => {
-                self.put_pricing(&caller, subscription, &name, request.into_body()).await.map(json)
-            }
-            Target::Pricing(subscription, name) => self.pricing(&caller, subscription, &name).await.map(json),
+            Target::Pricings(scope) => self.pricings(&caller, &scope, &call).await.map(json),
+            Target::Pricing(scope, name) => match method {
+                Method::PUT => {
+                    self.put_pricing(&caller, &scope, &name, &call, request.into_body()).await.map(json)
+                }
+                Method::DELETE => self.delete_pricing(&caller, &scope, &name).await,
+                _ => self.pricing(&caller, &scope, &name, &call).await.map(json),
+            },
             Target::UsageDetails(subscription) => {
                 self.usage_details(&caller, subscription, &call).await.map(json)
             }
@@ -214,12 +226,22 @@ impl Api {
             },
             Target::Assessments(scope) => self.assessments(&caller, &scope, &call).await.map(json),
             Target::Assessment(scope, key) => self.assessment(&caller, &scope, &key, &call).await.map(json),
+            Target::AssessmentsMetadata(at) => self.assessments_metadata(&caller, at).await.map(json),
+            Target::AssessmentMetadata(at, key) => {
+                self.assessment_metadata(&caller, at, &key).await.map(json)
+            }
             Target::SubAssessments(scope, key) => {
                 self.sub_assessments(&caller, &scope, key.as_deref(), &call).await.map(json)
             }
             Target::SubAssessment(scope, key, row) => {
                 self.sub_assessment(&caller, &scope, &key, &row, &call).await.map(json)
             }
+            Target::FindingRules(reach) => self.finding_rules(&caller, &reach).await.map(json),
+            Target::FindingRule(reach, name) => match method {
+                Method::PUT => self.put_finding_rule(&caller, &reach, &name, request.into_body()).await,
+                Method::DELETE => self.delete_finding_rule(&caller, &reach, &name).await,
+                _ => self.finding_rule(&caller, &reach, &name).await.map(json),
+            },
             // Answered above.
             Target::Token(..) | Target::OpenId(_) | Target::Metadata => Err(ArmError::no_such_path()),
         }

@@ -21,6 +21,7 @@ pub fn routes() -> Vec<(Method, &'static str)> {
 fn sample(template: &str) -> String {
     let segments = template.split('/').map(|segment| match segment {
         "{tenantId}" | "{subscriptionId}" => "00000000-0000-0000-0000-000000000002",
+        "{imageName}" => "repositories-a-images-b",
         other => other,
     });
     segments.collect::<Vec<_>>().join("/")
@@ -41,8 +42,18 @@ macro_rules! registry {
         concat!(group!("/providers/Microsoft.ContainerRegistry/registries/{registryName}"), $rest)
     };
 }
+macro_rules! management_group {
+    ($rest:literal) => {
+        concat!("/providers/Microsoft.Management/managementGroups/{managementGroupId}", $rest)
+    };
+}
+macro_rules! image {
+    ($rest:literal) => {
+        concat!(registry!("/{imageName}"), $rest)
+    };
+}
 
-pub(crate) const PATHS: [&str; 56] = [
+pub(crate) const PATHS: [&str; 79] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -69,7 +80,32 @@ pub(crate) const PATHS: [&str; 56] = [
     subscription!("/providers/Microsoft.ContainerRegistry/checkNameAvailability"),
     subscription!("/providers/Microsoft.Security/pricings"),
     subscription!("/providers/Microsoft.Security/pricings/{pricingName}"),
+    registry!("/providers/Microsoft.Security/pricings"),
+    registry!("/providers/Microsoft.Security/pricings/{pricingName}"),
     subscription!("/providers/Microsoft.Consumption/usageDetails"),
+    "/providers/Microsoft.Security/assessmentMetadata",
+    "/providers/Microsoft.Security/assessmentMetadata/{assessmentMetadataName}",
+    subscription!("/providers/Microsoft.Security/assessmentMetadata"),
+    subscription!("/providers/Microsoft.Security/assessmentMetadata/{assessmentMetadataName}"),
+    management_group!("/providers/Microsoft.Security/findingRules"),
+    subscription!("/providers/Microsoft.Security/findingRules"),
+    group!("/providers/Microsoft.Security/findingRules"),
+    registry!("/providers/Microsoft.Security/findingRules"),
+    management_group!("/providers/Microsoft.Security/findingRules/{findingRuleName}"),
+    subscription!("/providers/Microsoft.Security/findingRules/{findingRuleName}"),
+    group!("/providers/Microsoft.Security/findingRules/{findingRuleName}"),
+    registry!("/providers/Microsoft.Security/findingRules/{findingRuleName}"),
+    management_group!("/providers/Microsoft.Security/assessments"),
+    image!("/providers/Microsoft.Security/assessments"),
+    image!("/providers/Microsoft.Security/assessments/{assessmentName}"),
+    management_group!("/providers/Microsoft.Security/subAssessments"),
+    image!("/providers/Microsoft.Security/subAssessments"),
+    management_group!("/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments"),
+    image!("/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments"),
+    management_group!(
+        "/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments/{subAssessmentName}"
+    ),
+    image!("/providers/Microsoft.Security/assessments/{assessmentName}/subAssessments/{subAssessmentName}"),
     subscription!("/providers/Microsoft.Security/assessments"),
     group!("/providers/Microsoft.Security/assessments"),
     registry!("/providers/Microsoft.Security/assessments"),
@@ -153,6 +189,10 @@ mod tests {
         Target::RoleAssignment(..) => "role assignment",
         Target::Assessments(..) => "assessments",
         Target::Assessment(..) => "assessment",
+        Target::AssessmentsMetadata(..) => "assessments' metadata",
+        Target::AssessmentMetadata(..) => "an assessment's metadata",
+        Target::FindingRules(..) => "rules",
+        Target::FindingRule(..) => "rule",
         Target::SubAssessments(..) => "sub-assessments",
         Target::SubAssessment(..) => "sub-assessment",
     }

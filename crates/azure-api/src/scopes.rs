@@ -8,8 +8,9 @@ use metastore::Registry;
 use uuid::Uuid;
 
 use crate::Api;
-use crate::arm::Scope;
 use crate::error::ArmError;
+use crate::reach::Reach;
+use crate::registries::{no_such_group, no_such_registry};
 
 impl Api {
     /// The registries in the scope whose results the caller may read, in the order of their ids.
@@ -19,29 +20,23 @@ impl Api {
     pub(crate) async fn readable(
         &self,
         caller: &Caller,
-        scope: &Scope,
+        reach: &Reach,
         action: Action,
     ) -> Result<Vec<Registry>, ArmError> {
-        let id = scope.id();
-        self.check_known(caller, scope.subscription, action).await?;
-        let is_known = is_known(caller, &id, action);
+        let id = reach.id();
+        self.check_reach(caller, reach, action).await?;
         let mut registries = self.metastore.registries().await?;
-        registries.retain(|registry| scope.holds(registry));
+        registries.retain(|registry| reach.holds(registry));
         registries.sort_by_key(|registry| registry.id);
         // An empty subscription is one; an empty group or registry does not exist.
-        if !is_known || (registries.is_empty() && scope.group.is_some()) {
-            return Err(match (&scope.group, &scope.registry) {
-                (Some(group), Some(name)) => ArmError::not_found(
-                    "ResourceNotFound",
-                    format!(
-                        "The Resource 'Microsoft.ContainerRegistry/registries/{name}' under resource group '{group}' \
-                         was not found."
-                    ),
-                ),
-                (group, _) => ArmError::not_found(
-                    "ResourceGroupNotFound",
-                    format!("Resource group '{}' could not be found.", group.as_deref().unwrap_or_default()),
-                ),
+        if let Reach::Within(scope) | Reach::Image(scope, _) = reach
+            && registries.is_empty()
+            && scope.group.is_some()
+        {
+            return Err(if scope.registry.is_some() {
+                no_such_registry(scope)
+            } else {
+                no_such_group(scope)
             });
         }
         let is_empty = registries.is_empty();
@@ -56,6 +51,38 @@ impl Api {
             return Err(ArmError::forbidden(caller, lacking.name(), &id));
         }
         Ok(registries)
+    }
+
+    /// That there is such a management group or subscription, and that the caller has some business where
+    /// they ask.
+    ///
+    /// # Errors
+    /// 404; see above.
+    pub(crate) async fn check_reach(
+        &self,
+        caller: &Caller,
+        reach: &Reach,
+        action: Action,
+    ) -> Result<(), ArmError> {
+        match reach {
+            Reach::Everywhere(name) => {
+                let is_root = Uuid::parse_str(name).is_ok_and(|id| id == self.tenant);
+                let known = self.metastore.subscriptions().await?;
+                let mut known = known.iter().map(|known| format!("/subscriptions/{}", known.id));
+                if is_root && (caller.may(action, "/") || known.any(|id| is_known(caller, &id, action))) {
+                    return Ok(());
+                }
+                let message = format!("The management group '{name}' could not be found.");
+                Err(ArmError::not_found("ManagementGroupNotFound", message))
+            }
+            Reach::Within(scope) | Reach::Image(scope, _) => {
+                self.check_known(caller, scope.subscription, action).await?;
+                if is_known(caller, &scope.id(), action) {
+                    return Ok(());
+                }
+                Err(if scope.registry.is_some() { no_such_registry(scope) } else { no_such_group(scope) })
+            }
+        }
     }
 
     /// Lets a caller through who may do `action` with the subscription.

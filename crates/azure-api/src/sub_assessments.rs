@@ -3,14 +3,14 @@
 use assessment::is_row_of;
 use auth::{Action, Caller};
 use azure_documents::{Form, Place};
-use metastore::{ImageRow, Registry};
-use oci::Reference;
+use metastore::{ImageRow, Metastore, Registry};
+use oci::{Reference, Repository};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::arm::Scope;
 use crate::error::ArmError;
 use crate::paging::Cursor;
+use crate::reach::Reach;
 use crate::{Api, Call};
 
 impl Api {
@@ -18,15 +18,19 @@ impl Api {
     pub(crate) async fn sub_assessments(
         &self,
         caller: &Caller,
-        scope: &Scope,
+        reach: &Reach,
         key: Option<&str>,
         call: &Call,
     ) -> Result<Value, ArmError> {
-        let registries = self.readable(caller, scope, Action::ReadSubAssessments).await?;
-        let form = key.map(check_key).transpose()?;
+        let registries = self.readable(caller, reach, Action::ReadSubAssessments).await?;
+        let form = key.map(form_named).transpose()?;
+        if let Reach::Image(_, name) = reach {
+            let rows = self.rows_of_image(&registries, name, form, call).await?;
+            return Ok(json!({ "value": rows }));
+        }
         let mut from = Cursor::of(call)?;
         let begin = from.as_ref().map_or(i64::MIN, |cursor| cursor.registry);
-        let forms = form.as_ref().map_or(Form::ON_REGISTRIES.as_slice(), std::slice::from_ref);
+        let forms = form.as_ref().map_or(Form::ALL.as_slice(), std::slice::from_ref);
         let mut rows = Vec::new();
         let mut next = None;
         for registry in registries.iter().filter(|registry| registry.id.0 >= begin) {
@@ -64,25 +68,57 @@ impl Api {
     pub(crate) async fn sub_assessment(
         &self,
         caller: &Caller,
-        scope: &Scope,
+        reach: &Reach,
         key: &str,
         name: &str,
         call: &Call,
     ) -> Result<Value, ArmError> {
-        let registries = self.readable(caller, scope, Action::ReadSubAssessments).await?;
-        let form = check_key(key)?;
+        let registries = self.readable(caller, reach, Action::ReadSubAssessments).await?;
+        let form = form_named(key)?;
         let unknown = || {
             let message =
                 format!("There is no sub-assessment '{name}' of the assessment '{key}' in this scope.");
             ArmError::not_found("ResourceNotFound", message)
         };
         let wanted = Uuid::parse_str(name).map_err(|_| unknown())?;
+        if let Reach::Image(_, image) = reach {
+            let rows = self.rows_of_image(&registries, image, Some(form), call).await?;
+            let name = wanted.to_string();
+            return rows.into_iter().find(|row| row["name"] == name.as_str()).ok_or_else(unknown);
+        }
         for registry in &registries {
             if let Some(row) = self.find(registry, wanted, form, &call.host).await? {
                 return Ok(row);
             }
         }
         Err(unknown())
+    }
+
+    /// The rows of the images that a name means; those of the form whose assessments are on images.
+    async fn rows_of_image(
+        &self,
+        registries: &[Registry],
+        name: &str,
+        form: Option<Form>,
+        call: &Call,
+    ) -> Result<Vec<Value>, ArmError> {
+        if let Some(form) = form.filter(|form| *form != Form::Of2024) {
+            let message = format!("The assessment '{}' is on registries, not on images.", form.key());
+            return Err(ArmError::not_found("ResourceNotFound", message));
+        }
+        let mut rows = Vec::new();
+        for registry in registries {
+            for (image, findings) in self.images_named(registry, name).await? {
+                if image.state().0 == assessment::ImageState::Pending {
+                    continue;
+                }
+                let place = Place { registry, host: &call.host, image: &image, form: Form::Of2024 };
+                let mut of_image = place.rows(&findings);
+                self.say_where_it_runs(&image, &mut of_image).await?;
+                rows.extend(of_image);
+            }
+        }
+        Ok(rows)
     }
 
     /// Adds the places where the clusters say that an image runs to each of its rows.
@@ -134,17 +170,34 @@ impl Api {
     }
 }
 
+/// The images of a registry that a name means: `repositories-REPOSITORY-images-DIGEST`, with dashes for the
+/// repository's slashes.
+pub(crate) async fn named_image(
+    metastore: &Metastore,
+    registry: &Registry,
+    name: &str,
+) -> Result<Vec<(Repository, Reference)>, ArmError> {
+    let parts = name.get("repositories-".len()..).and_then(|rest| rest.rsplit_once("-images-"));
+    let Some((repository, digest)) = parts else { return Ok(Vec::new()) };
+    let Ok(digest) = digest.parse::<oci::Digest>() else { return Ok(Vec::new()) };
+    let all = metastore.image_names(registry.id).await?;
+    let is_it = |(known, of): &(Repository, oci::Digest)| {
+        *of == digest && known.as_str().replace('/', "-").eq_ignore_ascii_case(repository)
+    };
+    Ok(all.into_iter().filter(is_it).map(|(known, of)| (known, Reference::Digest(of))).collect())
+}
+
 /// The form under that key.
-pub(crate) fn check_key(key: &str) -> Result<Form, ArmError> {
-    Form::of_key(key).filter(|form| Form::ON_REGISTRIES.contains(form)).ok_or_else(|| {
-        let keys = Form::ON_REGISTRIES.map(Form::key).join("' and '");
-        let message = format!("There is no assessment '{key}' here; those on registries are '{keys}'.");
+pub(crate) fn form_named(key: &str) -> Result<Form, ArmError> {
+    Form::of_key(key).ok_or_else(|| {
+        let keys = Form::ALL.map(Form::key).join("', '");
+        let message = format!("There is no assessment '{key}' here; there are '{keys}'.");
         ArmError::not_found("ResourceNotFound", message)
     })
 }
 
 /// As many as fit into a megabyte or so.
-const PAGE_ROWS: usize = 500;
+pub(crate) const PAGE_ROWS: usize = 500;
 
 /// Every finding of an image repeats them.
 const PLACES_MAX: usize = 20;

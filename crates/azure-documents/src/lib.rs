@@ -18,7 +18,7 @@ mod webhook;
 pub use assessment::{assessment, image_assessment, metadata, metadata_document};
 pub use event::{cloud_event, webhook_payload};
 pub use form::{Form, Names};
-pub use pricing::pricing;
+pub use pricing::{pricing, pricing_of_version};
 pub use resource::{REGISTRIES, registry, resource_group, sku, tags};
 pub use role::{assignment, definition};
 pub use rule::finding_rule;

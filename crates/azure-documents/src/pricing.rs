@@ -38,3 +38,23 @@ pub fn pricing(subscription: Uuid, setting: &PlanSetting) -> Value {
         "properties": properties,
     })
 }
+
+/// The same as a client of an older version knows it: what came later is left out.
+#[must_use]
+pub fn pricing_of_version(mut document: Value, version: &str) -> Value {
+    if let Some(properties) = document["properties"].as_object_mut() {
+        for (since, names) in SINCE {
+            if version < since {
+                properties.retain(|name, _| !names.contains(&name.as_str()));
+            }
+        }
+    }
+    document
+}
+
+/// From which version on Azure's model has which properties (azure-wire, section 2.1).
+const SINCE: [(&str, &[&str]); 3] = [
+    ("2022-03-01", &["subPlan", "deprecated", "replacedBy"]),
+    ("2023-01-01", &["enablementTime", "extensions"]),
+    ("2024-01-01", &["enforce", "inherited", "inheritedFrom", "resourcesCoverageStatus"]),
+];

@@ -15,6 +15,7 @@ from azure.mgmt.security import SecurityCenter
 
 BASE, TENANT, CLIENT, SECRET = sys.argv[1:5]
 KEY_2023 = "c0b7cfc6-3172-465a-b378-53c7ff2cc0d5"
+KEY_2024 = "33422d8f-ab1e-42be-bc9a-38685bb567b9"
 KEY = "dbd0cb49-b563-45e7-9724-889e799fa648"
 SCOPES = ["https://management.azure.com/.default"]
 credential = ClientSecretCredential(TENANT, CLIENT, SECRET, authority=BASE, disable_instance_discovery=True)
@@ -70,7 +71,9 @@ rows = list(security.sub_assessments.list(registry.id, KEY))
 equal(sorted(row.status.code for row in rows), ["Healthy", "Unhealthy"])
 modern = list(security.sub_assessments.list(registry.id, KEY_2023))
 equal([row.name for row in modern], [row.name for row in rows])
-equal(sorted(row.id for row in security.sub_assessments.list_all(scope)), sorted(row.id for row in rows + modern))
+of_images = list(security.sub_assessments.list(scope, KEY_2024))
+equal([row.name for row in of_images], [row.name for row in rows])
+equal(sorted(row.id for row in security.sub_assessments.list_all(scope)), sorted(row.id for row in rows + modern + of_images))
 details = next(row for row in modern if row.status.code == "Unhealthy").additional_data.additional_properties
 equal(details["assessedResourceType"] if "assessedResourceType" in details else None, None)
 equal(details["artifactDetails"]["repositoryName"] != "", True)
@@ -81,7 +84,8 @@ equal((bad.additional_data.repository_name, bad.additional_data.patchable), ("ap
 equal([cve.title for cve in bad.additional_data.cve], ["CVE-2024-1"])
 assert bad.resource_details.id.endswith(f"/repository/app/bad/imageDigest/{bad.additional_data.image_digest}")
 equal(security.sub_assessments.get(registry.id, KEY, bad.name).remediation, bad.remediation)
-equal([found.status.code for found in security.assessments.list(scope)], ["Unhealthy", "Unhealthy"])
+of_registry = [found for found in security.assessments.list(scope) if found.name in (KEY, KEY_2023)]
+equal([found.status.code for found in of_registry], ["Unhealthy", "Unhealthy"])
 equal(security.assessments.get(registry.id, KEY, expand="metadata").metadata.severity, "High")
 tiers = {plan.name: plan.pricing_tier for plan in security.pricings.list(scope).value}
 equal(tiers, {"ContainerRegistry": "Standard", "Containers": "Free"})

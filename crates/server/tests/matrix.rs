@@ -41,7 +41,12 @@ const PUBLIC: [(&str, &str); 8] = [
 ];
 
 /// Routes that answer a stranger with something else than 404, and why.
-const KNOWN_TO_STRANGERS: [(&str, &str); 7] = [
+const KNOWN_TO_STRANGERS: [(&str, &str); 9] = [
+    ("/providers/Microsoft.Security/assessmentMetadata", "says what is judged here, and of what nothing"),
+    (
+        "/providers/Microsoft.Security/assessmentMetadata/{assessmentMetadataName}",
+        "says what is judged here, and of what nothing",
+    ),
     ("/providers/Microsoft.ResourceGraph/resources", "asks for what the caller may read: no rows"),
     ("/tenants", "whoever signs in knows the tenant"),
     ("/subscriptions", "a list of those that the caller knows: empty"),
@@ -116,8 +121,12 @@ impl House {
         let hook = house.filled("/subscriptions/{subscriptionId}/resourceGroups/default/providers/Microsoft.ContainerRegistry/registries/lazaret/webhooks/{webhookName}");
         let made = house.azure(Method::PUT, &hook, Some(&token)).json(&webhook());
         assert_eq!(made.send().await.expect("answers").status(), 201);
-        // At each level one assignment to be read and taken away.
+        // At each level one rule and one assignment to be read and taken away.
         for (method, path) in azure_api::routes() {
+            if method == Method::PUT && path.ends_with("{findingRuleName}") {
+                let made = house.azure(Method::PUT, &house.filled(path), Some(&token)).json(&rule());
+                assert_eq!(made.send().await.expect("answers").status(), 201, "{path}");
+            }
             if method == Method::PUT && path.ends_with("{roleAssignmentName}") {
                 let path = house.filled(path).replace(GIVEN, &held(path));
                 let given =
@@ -137,6 +146,10 @@ impl House {
     fn filled(&self, path: &str) -> String {
         let subscription = self.registry.split('/').nth(2).expect("a subscription");
         let digest = made().digest().to_string();
+        let image = format!("repositories-app-images-{digest}");
+        let is_of_image = path.contains("{imageName}");
+        let (of_registry, of_image) =
+            ("dbd0cb49-b563-45e7-9724-889e799fa648", "33422d8f-ab1e-42be-bc9a-38685bb567b9");
         let mut path = path.to_owned();
         for (parameter, value) in [
             ("{tenantId}", self.tenant.as_str()),
@@ -145,7 +158,11 @@ impl House {
             ("{registryName}", "lazaret"),
             ("{namespace}", "Microsoft.Security"),
             ("{pricingName}", "ContainerRegistry"),
-            ("{assessmentName}", "dbd0cb49-b563-45e7-9724-889e799fa648"),
+            ("{assessmentName}", if is_of_image { of_image } else { of_registry }),
+            ("{assessmentMetadataName}", of_registry),
+            ("{findingRuleName}", "accepted"),
+            ("{managementGroupId}", &self.tenant),
+            ("{imageName}", &image),
             ("{subAssessmentName}", &self.finding),
             ("{roleDefinitionId}", READER),
             ("{roleAssignmentName}", GIVEN),
@@ -242,6 +259,7 @@ impl Asker {
         if *method == Method::PUT {
             request = match template {
                 path if path.contains("roleAssignments") => request.json(&house.assignment("Reader")),
+                path if path.contains("/findingRules/") => request.json(&rule()),
                 path if path.contains("/queries/") => request.json(&saved_query()),
                 path if path.contains("/webhooks/") => request.json(&webhook()),
                 path if path.contains("pricings") => {
@@ -267,6 +285,10 @@ impl Asker {
 /// Each level has an assignment of its own.
 fn held(template: &str) -> String {
     format!("{GIVEN_START}{:012x}", template.len())
+}
+
+fn rule() -> Value {
+    json!({ "properties": { "criteria": { "advisories": ["CVE-9"] }, "reason": "because" } })
 }
 
 fn saved_query() -> Value {
