@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use futures_util::stream;
-use house::{basic, digest_of, house, image};
+use house::{House, basic, digest_of, house, image};
 use oci::Digest;
 use serde_json::{Value, json};
 
@@ -287,5 +287,177 @@ async fn who_goes_away_at_the_end_of_a_push_leaves_a_whole_blob_or_none_and_no_f
     while std::fs::read_dir(house.folder().join("blobs/uploads")).unwrap().count() > 0 {
         assert!(began.elapsed() < std::time::Duration::from_secs(20), "half files stay");
         tokio::task::yield_now().await;
+    }
+}
+
+/// What one pusher has been told, and not taken back since.
+type Kept = std::collections::BTreeMap<String, (Value, Vec<u8>)>;
+
+async fn all_kept(house: &House, repository: &str, kept: &Kept) {
+    for (tag, (manifest, layer)) in kept {
+        let digest = Digest::sha256(layer);
+        let answer = house.get(&format!("/v2/{repository}/manifests/{tag}")).await.is(200);
+        assert_eq!(answer.body, manifest.to_string().into_bytes(), "{repository}:{tag}");
+        let blob = house.get(&format!("/v2/{repository}/blobs/{digest}")).await.is(200);
+        assert_eq!(&blob.body, layer, "{repository}:{tag}");
+    }
+}
+
+/// `LAZARET_GC_SECONDS` says how long (3 by default).
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn collecting_all_the_time_while_others_push_and_delete_takes_nothing_that_was_acknowledged() {
+    let seconds = std::env::var("LAZARET_GC_SECONDS").map_or(3, |text| text.parse().unwrap());
+    let (house, began) = (Arc::new(house().await), std::time::Instant::now());
+    let is_over = move || began.elapsed() > std::time::Duration::from_secs(seconds);
+    let pushers = (0..4_u8).map(|number| {
+        let house = Arc::clone(&house);
+        tokio::spawn(async move {
+            let (repository, mut kept) = (format!("gc/r{number}"), Kept::new());
+            for round in 0_u32.. {
+                if is_over() && round > 20 {
+                    break;
+                }
+                // Leases run out while others push; none within one push, however slow the machine is.
+                house.turn_clock(600_000);
+                // Few layers that everybody has, so that they come and go all the time; each its own.
+                let layer = vec![b'x'; 10_000 + (round % 5) as usize];
+                house.push_blob(&repository, b"config").await;
+                house.push_blob(&repository, &layer).await;
+                let mut manifest = image(b"config", &[&layer]);
+                manifest["annotations"] = json!({ "of": format!("{number} {round}") });
+                let tag = format!("t{}", round % 7);
+                house.push_manifest(&repository, &tag, &manifest).await.is(201);
+                if let Some((old, _)) = kept.insert(tag.clone(), (manifest, layer)) {
+                    let path = format!("/v2/{repository}/manifests/{}", digest_of(&old));
+                    house.ask("DELETE", &path, &[], b"").await.is(202);
+                }
+                if round % 3 == 0 {
+                    let (gone, _) = kept.remove(&tag).unwrap();
+                    let path = format!("/v2/{repository}/manifests/{}", digest_of(&gone));
+                    house.ask("DELETE", &path, &[], b"").await.is(202);
+                }
+                all_kept(&house, &repository, &kept).await;
+            }
+            (repository, kept)
+        })
+    });
+    let pushers: Vec<_> = pushers.collect();
+    let (mut collected, mut rounds) = (0, 0);
+    while !pushers.iter().all(tokio::task::JoinHandle::is_finished) {
+        let gone = house.registry.collect().await.unwrap();
+        (collected, rounds) = (collected + gone.unlinked + gone.removed, rounds + 1);
+        tokio::task::yield_now().await;
+    }
+    for pusher in pushers {
+        let (repository, kept) = pusher.await.unwrap();
+        all_kept(&house, &repository, &kept).await;
+    }
+    // What nobody needs goes in the end: the test has collected something.
+    house.turn_clock(2 * 86_400_000);
+    let gone = house.registry.collect().await.unwrap();
+    assert!(collected + gone.unlinked + gone.removed > 0 && rounds > 0, "nothing was ever collected");
+    assert!(house.registry.check().await.unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn a_crash_at_any_step_of_a_collection_loses_nothing_and_the_next_one_ends_it() {
+    let mut house = house().await;
+    let mut steps = 0;
+    loop {
+        let kept_layer = format!("kept {steps}").into_bytes();
+        house.push_blob(A, b"config").await;
+        house.push_blob(A, &kept_layer).await;
+        let manifest = image(b"config", &[&kept_layer]);
+        house.push_manifest(A, "kept", &manifest).await.is(201);
+        let unneeded: Vec<Digest> = {
+            let mut unneeded = Vec::new();
+            for number in 0..5 {
+                unneeded.push(house.push_blob(A, format!("unneeded {steps} {number}").as_bytes()).await);
+            }
+            unneeded
+        };
+        house.turn_clock(2 * 86_400_000);
+        // The collection is dropped where it waits for the n-th time, and so is all that was in memory.
+        let ended = {
+            let mut collecting = std::pin::pin!(house.registry.collect());
+            let mut polls = 0;
+            std::future::poll_fn(|context| {
+                let polled = collecting.as_mut().poll(context);
+                polls += 1;
+                match polled {
+                    std::task::Poll::Ready(done) => std::task::Poll::Ready(Some(done)),
+                    std::task::Poll::Pending if polls > steps => std::task::Poll::Ready(None),
+                    std::task::Poll::Pending => std::task::Poll::Pending,
+                }
+            })
+            .await
+        };
+        house = house.restart().await;
+        house.registry.sweep().await.unwrap();
+        let kept = Kept::from([("kept".to_owned(), (manifest, kept_layer))]);
+        all_kept(&house, A, &kept).await;
+        house.registry.collect().await.unwrap();
+        all_kept(&house, A, &kept).await;
+        for digest in &unneeded {
+            house.get(&format!("/v2/{A}/blobs/{digest}")).await.is(404);
+            let file = house.folder().join("blobs/blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+            assert!(!file.exists(), "{digest} still takes room");
+        }
+        assert!(house.registry.check().await.unwrap().is_sound());
+        if ended.is_some() {
+            break;
+        }
+        steps += 1;
+    }
+    assert!(steps > 5, "a collection waits more often than {steps} times");
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_refuses_old_tokens_gives_new_ones_and_removes_nothing_by_rule() {
+    let house = house().await;
+    house.push_blob(A, b"config").await;
+    house.push_manifest(A, "1", &image(b"config", &[])).await.is(201);
+    let served = house.metastore.registries().await.unwrap().remove(0);
+    let rule = metastore::RetentionRule {
+        name: "old".to_owned(),
+        repositories: "*".to_owned(),
+        tags: "*".to_owned(),
+        keep_newest: None,
+        older_than_days: Some(30),
+        not_pulled_days: None,
+        untagged_days: Some(30),
+    };
+    house.metastore.put_retention_rule(served.id, rule).await.unwrap();
+    let path = format!("/v2/{A}/manifests/1");
+    let scope = format!("repository:{A}:pull");
+    for jump in [-86_400_000, 10 * 86_400_000, -40 * 86_400_000, 32 * 86_400_000] {
+        let old = format!("Bearer {}", house.token("puller", &[&scope]).await);
+        house.send("GET", &path, &[("authorization", &old)], "").await.is(200);
+        house.turn_clock(jump);
+        let refused = house.send("GET", &path, &[("authorization", &old)], "").await.is(401);
+        assert!(refused.header("www-authenticate").contains("invalid_token"), "{refused:?}");
+        let new = format!("Bearer {}", house.token("puller", &[&scope]).await);
+        house.send("GET", &path, &[("authorization", &new)], "").await.is(200);
+        house.registry.expire_uploads().await.unwrap();
+        house.registry.collect().await.unwrap();
+        assert_eq!(house.registry.purge().await.unwrap(), 0, "after a jump of {jump}");
+        house.get(&path).await.is(200);
+    }
+}
+
+#[tokio::test]
+async fn bit_rot_is_mended_by_a_client_that_pushes_the_bytes_again_even_if_nobody_has_found_it() {
+    let house = house().await;
+    for bytes in [vec![7_u8; 300_000], b"small".to_vec()] {
+        let digest = house.push_blob(A, &bytes).await;
+        let path = house.folder().join("blobs/blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+        let mut rotten = bytes.clone();
+        rotten[3] ^= 1;
+        std::fs::write(&path, &rotten).unwrap();
+        let rotten_answer = house.get(&format!("/v2/{A}/blobs/{digest}")).await.is(200).body;
+        assert_ne!(Digest::sha256(&rotten_answer), digest, "a client that hashes sees it");
+        house.push_blob(A, &bytes).await;
+        assert_eq!(house.get(&format!("/v2/{A}/blobs/{digest}")).await.is(200).body, bytes);
+        assert!(house.registry.check().await.unwrap().is_sound());
     }
 }
