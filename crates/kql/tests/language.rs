@@ -70,6 +70,8 @@ fn what_is_wrong_is_said_where_it_is() {
     for query in ["T | project f(1, )", "tostring(dynamic(null, ))", "print dynamic([1, ])", "dynamic(T)"] {
         assert_eq!(tables::error(query).details[1].code, kql::Code::ParserFailure, "{query}");
     }
+    // Where a scalar and rows could stand, rows begin with a table: `take (1)` is a call.
+    assert_eq!(tables::error("f(T, take 1 - n)").details[1].code, kql::Code::ParserFailure);
     let code = |query: &str| tables::error(query).details[1].code.name();
     assert_eq!(code("T | make-series count() on n step 1"), "InvalidQueryLanguage");
     assert_eq!(code("T | join kind=sideways U on name"), "UnsupportedJoinFlavor");
@@ -121,6 +123,10 @@ fn hostile_queries_are_bounded() {
         "range x from 1 to 2000000 step 1 | summarize count() by b = bag_pack('k', x)".to_owned(),
         format!("print x = {}1{}", "iff(true, ".repeat(3000), ", 2)".repeat(3000)),
         "T | where name in (".repeat(5000),
+        // Read in two ways at each level.
+        format!("{}T){}", "f(g(toscalar(h(i((j(".repeat(15), " nsu)".repeat(20)),
+        format!("let x = {}T | count{};", "f(".repeat(90), " | take 1)".repeat(89)),
+        format!("{}{}", " ".repeat(200_000), "f(toscalar(g(".repeat(30)),
         "print x = toscalar(".repeat(5000),
     ];
     for query in refused {

@@ -1,6 +1,6 @@
 //! Expressions, by precedence: `or`, `and`, tests, sums, products, signs, members.
 
-use super::Parser;
+use super::{Parser, Rule};
 use crate::error::QueryError;
 use crate::lex::Kind;
 use crate::syntax::{AmongKind, Expr, Operator, Others, Test, TestKind};
@@ -8,7 +8,7 @@ use crate::value::{Type, Value};
 
 impl Parser<'_> {
     pub(super) fn expr(&mut self) -> Result<Expr, QueryError> {
-        self.deeper(|it| {
+        self.once(Rule::Expr, |it| {
             let first = it.conjunction()?;
             if !it.is_word("or") {
                 return Ok(first);
@@ -143,7 +143,7 @@ impl Parser<'_> {
             as_list => {
                 let reached = self.at;
                 self.at = from;
-                let rows = self.pipeline().and_then(|rows| {
+                let rows = self.rows_of_a_source().and_then(|rows| {
                     self.expect_mark(")")?;
                     Ok(Others::Table(Box::new(rows)))
                 });

@@ -5,6 +5,8 @@ mod step;
 
 pub(crate) use step::STEPS;
 
+use std::collections::HashMap;
+
 use crate::error::QueryError;
 use crate::lex::{Kind, Token, error_at, tokens};
 use crate::syntax::{
@@ -24,7 +26,7 @@ pub fn parse(text: &str) -> Result<Query, QueryError> {
         return Err(QueryError::invalid(message));
     }
     let tokens = tokens(text)?;
-    let mut parser = Parser { text, tokens, at: 0, depth: 0, tried: 0 };
+    let mut parser = Parser { text, tokens, at: 0, depth: 0, tried: 0, failed: HashMap::new() };
     let query = parser.query()?;
     parser.expect_end()?;
     Ok(query)
@@ -35,8 +37,18 @@ pub(super) struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     depth: usize,
-    /// Rules tried so far. Some are tried twice, and within one another that doubles and doubles.
+    /// Rules tried so far.
     tried: usize,
+    /// Rules that failed, by where they began, how far they came and why: some places are read in two ways,
+    /// and within one another that would double and double.
+    failed: HashMap<(Rule, usize), (usize, QueryError)>,
+}
+
+/// A rule that is tried where another would do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Rule {
+    Expr,
+    Pipeline,
 }
 
 impl Parser<'_> {
@@ -92,7 +104,7 @@ impl Parser<'_> {
             let as_scalar = it.unexpected("an operator or ';'");
             let reached = it.at;
             it.at = from;
-            match it.pipeline() {
+            match it.rows_of_a_source() {
                 Ok(pipeline) if it.ends_statement() => Ok(LetValue::Table(pipeline)),
                 // Of two failures the one that got further knows better.
                 _ if it.at < reached => Err(as_scalar),
@@ -164,7 +176,7 @@ impl Parser<'_> {
     }
 
     fn pipeline(&mut self) -> Result<Pipeline, QueryError> {
-        self.deeper(|it| {
+        self.once(Rule::Pipeline, |it| {
             // `union` is a source.
             let begins_with_step = it.step_word().is_some_and(|(word, _)| word != "union");
             let mut steps = Vec::new();
@@ -177,6 +189,14 @@ impl Parser<'_> {
             it.steps_into(&mut steps)?;
             Ok(Pipeline { source, steps })
         })
+    }
+
+    /// Rows where a scalar could stand, too: `take (5)` is a call there.
+    fn rows_of_a_source(&mut self) -> Result<Pipeline, QueryError> {
+        match self.step_word() {
+            Some((word, _)) if word != "union" => Err(self.unexpected("a table")),
+            _ => self.pipeline(),
+        }
     }
 
     /// `| step | step`
@@ -258,7 +278,7 @@ impl Parser<'_> {
             return Ok(Argument::Scalar(expr));
         }
         self.at = from;
-        self.pipeline().map(Argument::Table)
+        self.rows_of_a_source().map(Argument::Table)
     }
 
     fn rows(&mut self) -> Result<Source, QueryError> {
@@ -426,6 +446,24 @@ impl Parser<'_> {
         }
         self.at += 3;
         Ok(Some(name.to_string()))
+    }
+
+    /// As [`Parser::deeper`]; what failed here once is not tried again.
+    fn once<T>(
+        &mut self,
+        rule: Rule,
+        read: impl FnOnce(&mut Self) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let key = (rule, self.at);
+        if let Some((reached, error)) = self.failed.get(&key) {
+            self.at = *reached;
+            return Err(error.clone());
+        }
+        let outcome = self.deeper(read);
+        if let Err(error) = &outcome {
+            self.failed.insert(key, (self.at, error.clone()));
+        }
+        outcome
     }
 
     /// Goes one level down, if there is one left.
