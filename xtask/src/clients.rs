@@ -45,7 +45,8 @@ const ENVIRONMENTS: [(&str, &[&str]); 9] = [
     ("acr-preview", &["aiohttp==3.14.5", "azure-identity==1.27.0", "azure-mgmt-containerregistry==15.1.0b3"]),
     (
         "graph-7",
-        &["aiohttp==3.14.5", "azure-identity==1.27.0", "azure-mgmt-resourcegraph==7.0.0", "requests"],
+        // It needs six, and does not say so.
+        &["aiohttp==3.14.5", "azure-identity==1.27.0", "azure-mgmt-resourcegraph==7.0.0", "requests", "six"],
     ),
     (
         "graph-8b",

@@ -67,7 +67,13 @@ fn what_is_wrong_is_said_where_it_is() {
     assert_eq!((position.line, position.character, position.token.as_str()), (1, 11, "<EOF>"));
     assert_eq!(tables::error("T | project cout()").details[1].message, "Unknown function: 'cout'.");
     // A comma behind the last: what cannot be printed and read again must not be read.
-    for query in ["T | project f(1, )", "tostring(dynamic(null, ))", "print dynamic([1, ])", "dynamic(T)"] {
+    for query in [
+        "T | project f(1, )",
+        "tostring(dynamic(null, ))",
+        "print dynamic([1, ])",
+        "dynamic(T)",
+        "f(dyNamic(a))",
+    ] {
         assert_eq!(tables::error(query).details[1].code, kql::Code::ParserFailure, "{query}");
     }
     // Where a scalar and rows could stand, rows begin with a table: `take (1)` is a call.

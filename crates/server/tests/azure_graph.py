@@ -5,6 +5,7 @@
 
 The server holds the findings of one image and one healthy image, and answers 15 queries in five seconds.
 """
+import asyncio
 import inspect
 import sys
 import time
@@ -12,7 +13,9 @@ import time
 import requests
 from azure.core.exceptions import HttpResponseError
 from azure.identity import ClientSecretCredential
+from azure.identity.aio import ClientSecretCredential as AsyncCredential
 from azure.mgmt.resourcegraph import ResourceGraphClient
+from azure.mgmt.resourcegraph.aio import ResourceGraphClient as AsyncClient
 from azure.mgmt.resourcegraph import models
 
 BASE, TENANT, CLIENT, SECRET = sys.argv[1:5]
@@ -112,6 +115,42 @@ equal(post({"query": "Resources", "managementGroups": ["elsewhere"], "options": 
 export = post({"query": "securityresources | project id, name | order by id asc"}, Accept="text/csv")
 equal((export.status_code, len(export.text.splitlines())), (200, len(rows) + 1))
 equal(export.text.splitlines()[0], "id,name")
+
+
+# The same without threads: rows, a page and its next, facets, refusals.
+async def asynchronously():
+    secret = AsyncCredential(TENANT, CLIENT, SECRET, authority=BASE, disable_instance_discovery=True)
+    async with secret, AsyncClient(secret, **settings) as graph:
+        wanted = models.QueryRequest(
+            query="securityresources | project id | order by id asc", subscriptions=[SUB],
+            facets=[models.FacetRequest(expression="id", options=models.FacetRequestOptions(top=1))],
+            options=models.QueryRequestOptions(result_format="objectArray", top=5),
+        )
+        page = await graph.resources(wanted)
+        equal((page.count, page.total_records, type(page.facets[0]).__name__), (5, len(rows), "FacetResult"))
+        wanted.options.skip_token = page.skip_token
+        following = await graph.resources(wanted)
+        equal([row["id"] for row in page.data + following.data], [row["id"] for row in rows][:10])
+        try:
+            await graph.resources(models.QueryRequest(query="resources | project cout()"))
+            raise AssertionError("it was answered")
+        except HttpResponseError as error:
+            equal([detail.code for detail in error.error.details], ["InvalidQuery", "UnknownFunction"])
+
+
+asyncio.run(asynchronously())
+
+# Every version of the API, and the two formats that they begin with.
+for version in ["2018-09-01-preview", "2019-04-01", "2020-04-01-preview", "2021-03-01", "2021-06-01-preview", "2022-10-01", "2024-04-01"]:
+    answer = requests.post(URL.replace("2021-03-01", version), json={"query": "resources | project name"}, headers=TOKEN)
+    while answer.status_code == 429:
+        time.sleep(int(answer.headers["Retry-After"]))
+        answer = requests.post(URL.replace("2021-03-01", version), json={"query": "resources | project name"}, headers=TOKEN)
+    wanted = {"columns": [{"name": "name", "type": "string"}], "rows": [["lazaret"]]}
+    equal(answer.json()["data"], wanted if version <= "2019-04-01" else [{"name": "lazaret"}])
+    for header in ["x-ms-user-quota-remaining", "x-ms-user-quota-resets-after", "x-ms-resource-graph-request-duration",
+                   "x-ms-ratelimit-remaining-tenant-resource-requests"]:
+        assert answer.headers.get(header), (version, header, answer.headers)
 
 # A saved query, as a resource and as a table.
 saved = f"/subscriptions/{SUB}/resourceGroups/default/providers/Microsoft.ResourceGraph/queries/flawed"

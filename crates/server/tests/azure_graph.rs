@@ -1,4 +1,4 @@
-//! Resource Graph by Azure's own Python SDK, unmodified, over TLS.
+//! Resource Graph by Azure's own Python SDKs, unmodified, with and without asyncio, over TLS.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,11 +12,16 @@ fn made(package: &str) -> Image {
     image().layer(&[(release.0, &release.1), (status.0, &status.1)])
 }
 
+/// 8.0.1, 7.0.0, and the newest preview.
+const ENVIRONMENTS: [&str; 3] = ["azure", "graph-7", "graph-8b"];
+
 #[tokio::test]
-async fn azures_resource_graph_sdk_works_unmodified() {
-    let Some(python) = testkit::python("azure", "Azure's SDK for Resource Graph") else {
+async fn azures_resource_graph_sdks_work_unmodified() {
+    let what = "Azure's SDKs for Resource Graph";
+    let pythons = ENVIRONMENTS.map(|environment| testkit::python(environment, what));
+    if pythons.iter().all(Option::is_none) {
         return;
-    };
+    }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
     let tracker = folder.path().join("tracker.json");
@@ -30,14 +35,17 @@ async fn azures_resource_graph_sdk_works_unmodified() {
     let endpoints = server.client().json("/metadata/endpoints?api-version=2022-09-01").await;
     let principals = server.command(&["principal", "list", "--format=json"]);
     let principals: serde_json::Value = serde_json::from_slice(&principals.stdout).expect("a list");
-    let output = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure_graph.py"))
-        .arg(format!("https://{}", server.tls_address))
-        .arg(endpoints["authentication"]["tenant"].as_str().expect("text"))
-        .arg(principals[0]["id"].as_str().expect("text"))
-        .arg(server.password())
-        .env("REQUESTS_CA_BUNDLE", server.data().join("ca.pem"))
-        .output()
-        .expect("python starts");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for python in pythons.into_iter().flatten() {
+        let output = Command::new(&python)
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure_graph.py"))
+            .arg(format!("https://{}", server.tls_address))
+            .arg(endpoints["authentication"]["tenant"].as_str().expect("text"))
+            .arg(principals[0]["id"].as_str().expect("text"))
+            .arg(server.password())
+            .env("REQUESTS_CA_BUNDLE", server.data().join("ca.pem"))
+            .env("SSL_CERT_FILE", server.data().join("ca.pem"))
+            .output()
+            .expect("python starts");
+        assert!(output.status.success(), "{}: {}", python.display(), String::from_utf8_lossy(&output.stderr));
+    }
 }

@@ -227,6 +227,11 @@ impl Parser<'_> {
             return Err(self.unexpected("a table or an operator"));
         };
         let calls = matches!(self.ahead(1), Kind::Mark("("));
+        // These make scalars, in any case of theirs and whatever stands in them.
+        let makes_scalars = ["dynamic", "typeof", "toscalar"].iter().any(|it| word.eq_ignore_ascii_case(it));
+        if calls && makes_scalars {
+            return Err(self.unexpected("a table or an operator"));
+        }
         match word.as_str() {
             "union" => {
                 self.at += 1;
@@ -256,8 +261,6 @@ impl Parser<'_> {
                 self.expect_mark(")")?;
                 Ok(Source::Nested(Box::new(inner)))
             }
-            // These make scalars, whatever stands in them.
-            "dynamic" | "typeof" | "toscalar" if calls => Err(self.unexpected("a table or an operator")),
             _ if calls => {
                 self.at += 2;
                 let arguments = self.list(")", Self::argument)?;
