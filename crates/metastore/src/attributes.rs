@@ -3,6 +3,7 @@
 use oci::{Digest, Reference, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::immutable::immutable_by;
 use crate::repository::repository_id;
 use crate::{Error, Metastore, RegistryId};
 
@@ -57,16 +58,30 @@ pub struct AttributesChange {
     pub read_enabled: Option<bool>,
 }
 
-/// An attribute forbids what was asked for.
+/// What was asked for is forbidden.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{what} is locked ({flag} is false): set {flag} to true first, with `lazaret lock set` or `az acr repository update`"
-)]
-pub struct Locked {
-    /// What: `the tag app:1`.
-    pub what: String,
-    /// The attribute, as Azure writes it.
-    pub flag: &'static str,
+pub enum Locked {
+    /// By an attribute.
+    #[error(
+        "{what} is locked ({flag} is false): set {flag} to true first, with `lazaret lock set` or `az acr repository update`"
+    )]
+    Attribute {
+        /// What: `the tag app:1`.
+        what: String,
+        /// The attribute, as Azure writes it.
+        flag: &'static str,
+    },
+    /// By a rule.
+    #[error(
+        "{what} is immutable by the rule {rule} and points elsewhere: push under another tag (`lazaret lock immutable` \
+         shows and changes the rules)"
+    )]
+    Immutable {
+        /// What: `the tag app:1`.
+        what: String,
+        /// The rule's name.
+        rule: String,
+    },
 }
 
 /// Why something was not deleted.
@@ -168,27 +183,34 @@ pub(crate) fn check_repository_writable(
     Ok(if attributes.write_enabled {
         Ok(())
     } else {
-        Err(Locked { what: format!("the repository {repository}"), flag: "writeEnabled" })
+        Err(Locked::Attribute { what: format!("the repository {repository}"), flag: "writeEnabled" })
     })
 }
 
-/// `Err`: the tag exists, points elsewhere, and may not be moved. `Ok(true)`: it already points there.
+/// `Err`: the tag exists, points elsewhere, and may not be moved. `Ok(true)`: it already points there and
+/// is to stay as it is.
 pub(crate) fn check_tag_movable(
     rows: &Connection,
     id: i64,
-    (repository, tag): (&Repository, &Tag),
+    (registry, repository, tag): (RegistryId, &Repository, &Tag),
     digest: &str,
 ) -> Result<Result<bool, Locked>, Error> {
     let mut statement =
         rows.prepare_cached("SELECT digest, locks FROM tag WHERE repository_id = ?1 AND name = ?2")?;
     let found = statement
         .query_row(params![id, tag.as_str()], |row| Ok((row.get::<_, String>(0)?, row.get::<_, i64>(1)?)));
-    Ok(match found.optional()? {
-        Some((old, locks)) if locks & NO_WRITE != 0 => {
-            let locked = || Locked { what: format!("the tag {repository}:{tag}"), flag: "writeEnabled" };
-            if old == digest { Ok(true) } else { Err(locked()) }
-        }
-        _ => Ok(false),
+    let Some((old, locks)) = found.optional()? else { return Ok(Ok(false)) };
+    let is_locked = locks & NO_WRITE != 0;
+    if old == digest {
+        return Ok(Ok(is_locked));
+    }
+    let what = format!("the tag {repository}:{tag}");
+    if is_locked {
+        return Ok(Err(Locked::Attribute { what, flag: "writeEnabled" }));
+    }
+    Ok(match immutable_by(rows, registry, repository, tag)? {
+        Some(rule) => Err(Locked::Immutable { what, rule }),
+        None => Ok(false),
     })
 }
 
@@ -237,7 +259,7 @@ pub(crate) fn check_repository_deletable(
 
 fn refuse(rows: &Connection, id: i64, what: &str, reference: Option<&Reference>) -> Result<(), DeleteError> {
     match locks(rows, id, reference)?.and_then(forbids_deletion) {
-        Some(flag) => Err(Locked { what: what.to_owned(), flag }.into()),
+        Some(flag) => Err(Locked::Attribute { what: what.to_owned(), flag }.into()),
         None => Ok(()),
     }
 }
@@ -251,7 +273,7 @@ fn first_locked(
     if let Some((name, locks)) = found.optional()?
         && let Some(flag) = forbids_deletion(locks)
     {
-        return Err(Locked { what: what(name), flag }.into());
+        return Err(Locked::Attribute { what: what(name), flag }.into());
     }
     Ok(())
 }

@@ -205,7 +205,7 @@ impl Metastore {
                 .execute(params![repository_id, digest, put.now_ms, put.pushed_by])?;
             }
             for tag in &put.tags {
-                if check_tag_movable(rows, repository_id, (&put.repository, tag), &digest)?? {
+                if check_tag_movable(rows, repository_id, (put.registry, &put.repository, tag), &digest)?? {
                     continue;
                 }
                 note_untagged(rows, repository_id, tag, &digest, put.now_ms)?;

@@ -1,7 +1,8 @@
 //! Retention: what is removed by itself, by which rule, and why.
 //!
 //! [`plan`] decides, and touches nothing: a dry run and a purge are the same decision. What is locked
-//! stays; what an index that stays lists, and what refers to a manifest that stays, stays with it.
+//! stays; what an index that stays lists, and what refers to a manifest that stays, by its subject or
+//! by its tag's name, stays with it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -353,8 +354,14 @@ fn plan(contents: &Contents, rules: &[RetentionRule], now_ms: i64) -> Vec<Remova
     }
     let mut removals = Vec::new();
     let mut gone = HashSet::new();
+    let attached = attached(contents);
+    let is_attached =
+        |state: &TagState| subject_of(&state.tag).is_some_and(|subject| attached.contains_key(&subject));
     for rule in rules {
-        let matching = contents.tags.iter().filter(|state| matches(&rule.tags, state.tag.as_str()));
+        let matching = contents
+            .tags
+            .iter()
+            .filter(|state| !is_attached(state) && matches(&rule.tags, state.tag.as_str()));
         for (place, state) in matching.enumerate() {
             let is_held = state.is_locked
                 || contents.manifests.get(&state.digest).is_none_or(|manifest| manifest.is_locked);
@@ -368,11 +375,12 @@ fn plan(contents: &Contents, rules: &[RetentionRule], now_ms: i64) -> Vec<Remova
         }
     }
     let (mut tagged, mut untagged_now) = (HashSet::new(), HashSet::new());
-    for state in &contents.tags {
+    for state in contents.tags.iter().filter(|state| state.is_locked || !is_attached(state)) {
         if gone.contains(&state.tag) { &mut untagged_now } else { &mut tagged }.insert(&state.digest);
     }
     let mut holders: HashMap<&Digest, usize> = HashMap::new();
-    for held in contents.manifests.values().flat_map(|state| &state.holds) {
+    let tagged_beside = attached.values().flatten().map(|state| &state.digest);
+    for held in contents.manifests.values().flat_map(|state| &state.holds).chain(tagged_beside) {
         *holders.entry(held).or_default() += 1;
     }
     let mut loose: Vec<&Digest> =
@@ -396,7 +404,12 @@ fn plan(contents: &Contents, rules: &[RetentionRule], now_ms: i64) -> Vec<Remova
         let reason = format!("without a tag for {} days or more: {days} are allowed", age(since_ms, now_ms));
         let reference = Reference::Digest(digest.clone());
         removals.push(Removal { reference, rule: rule.name.clone(), reason });
-        for held in &state.holds {
+        let beside = attached.get(digest).map(Vec::as_slice).unwrap_or_default();
+        for TagState { tag, .. } in beside.iter().filter(|state| !state.is_locked) {
+            let (reference, reason) = (Reference::Tag(tag.clone()), format!("is about {digest}, which goes"));
+            removals.push(Removal { reference, rule: rule.name.clone(), reason });
+        }
+        for held in state.holds.iter().chain(beside.iter().map(|state| &state.digest)) {
             if let Some(count) = holders.get_mut(held) {
                 *count -= 1;
                 if *count == 0 {
@@ -406,6 +419,28 @@ fn plan(contents: &Contents, rules: &[RetentionRule], now_ms: i64) -> Vec<Remova
         }
     }
     removals
+}
+
+/// Tags that say by their name what they are about: they stay and go with that.
+fn attached(contents: &Contents) -> HashMap<Digest, Vec<&TagState>> {
+    let mut attached: HashMap<Digest, Vec<&TagState>> = HashMap::new();
+    for state in &contents.tags {
+        if let Some(subject) = subject_of(&state.tag)
+            && subject != state.digest
+            && contents.manifests.contains_key(&subject)
+        {
+            attached.entry(subject).or_default().push(state);
+        }
+    }
+    attached
+}
+
+/// What a tag is about by cosign's scheme (`sha256-HEX.sig`, `.att`, `.sbom`) or the distribution
+/// specification's referrers tag schema (`sha256-HEX`).
+fn subject_of(tag: &Tag) -> Option<Digest> {
+    let name = tag.as_str();
+    let name = [".sig", ".att", ".sbom"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name);
+    format!("sha256:{}", name.strip_prefix("sha256-")?).parse().ok()
 }
 
 /// Why the rule removes the tag at that place among those it is for, the newest first.

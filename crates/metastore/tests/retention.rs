@@ -172,3 +172,35 @@ async fn rules_are_for_the_repositories_they_name() {
     assert!(rows.store.delete_retention_rule(rows.registry, "all").await.expect("deletes"));
     assert!(!rows.store.delete_retention_rule(rows.registry, "all").await.expect("asks"));
 }
+
+#[tokio::test]
+async fn what_a_tags_name_attaches_to_an_image_stays_and_goes_with_it() {
+    let rows = rows().await;
+    let tag = |end: &str| Digest::sha256(b"image").to_string().replace(':', "-") + end;
+    rows.push("image", 1, &["v-1"], |_| ()).await;
+    rows.push("signature", 1, &[&tag(".sig")], |_| ()).await;
+    rows.push("attestation", 1, &[&tag(".att")], |_| ()).await;
+    rows.push("sbom", 1, &[&tag(".sbom")], |_| ()).await;
+    rows.push("referrers", 1, &[&tag("")], |_| ()).await;
+    rows.push("orphan", 1, &[&(Digest::sha256(b"gone").to_string().replace(':', "-") + ".sig")], |_| ())
+        .await;
+    rows.push("newer", 9, &["v-2"], |_| ()).await;
+    rows.rule("all", |rule| {
+        rule.keep_newest = Some(2);
+        rule.untagged_days = Some(5);
+    })
+    .await;
+    assert_eq!(rows.purged(10).await.len(), 1, "the orphan's tag alone: the image's are not counted");
+    rows.rule("all", |rule| {
+        rule.keep_newest = Some(1);
+        rule.untagged_days = Some(5);
+    })
+    .await;
+    assert_eq!(rows.purged(10).await, ["v-1"], "what is about it waits with the image");
+    let mut gone = rows.purged(15).await;
+    gone.sort();
+    let mut wanted: Vec<String> = ["", ".att", ".sbom", ".sig"].map(tag).to_vec();
+    wanted.extend(["attestation", "image", "orphan", "referrers", "sbom", "signature"].map(str::to_owned));
+    wanted.sort();
+    assert_eq!(gone, wanted);
+}

@@ -395,5 +395,5 @@ impl Registry {
 }
 
 fn unreadable(what: String) -> StoreError {
-    StoreError::Locked(metastore::Locked { what, flag: "readEnabled" })
+    StoreError::Locked(metastore::Locked::Attribute { what, flag: "readEnabled" })
 }

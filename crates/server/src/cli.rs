@@ -429,6 +429,44 @@ pub(crate) enum LockCommand {
         #[command(flatten)]
         data: DataArgs,
     },
+    /// Keep tags from being moved, by patterns: they can be made and deleted, and never pushed over.
+    #[command(subcommand)]
+    Immutable(ImmutableCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImmutableCommand {
+    /// Make or replace a rule. It holds at once.
+    Set {
+        /// The rule's name.
+        name: String,
+        /// The repositories it is for; `*` stands for any characters.
+        #[arg(long, value_name = "PATTERN", default_value = "*")]
+        repositories: String,
+        /// The tags it is for; `*` stands for any characters.
+        #[arg(long, value_name = "PATTERN", default_value = "*")]
+        tags: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List the rules.
+    List {
+        #[command(flatten)]
+        registry: RegistryArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Remove a rule.
+    Remove {
+        /// The rule's name.
+        name: String,
+        #[command(flatten)]
+        registry: RegistryArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
 }
 
 /// The attributes by their Azure names; what is not named stays.

@@ -1,20 +1,23 @@
 //! `lazaret lock`: what may be done with a repository, a manifest or a tag.
 
-use metastore::{Attributes, AttributesChange};
+use metastore::{Attributes, AttributesChange, ImmutableTags};
 
 use crate::Failure;
-use crate::cli::{AttributeArgs, LockCommand, RegistryArgs};
+use crate::cli::{AttributeArgs, ImmutableCommand, LockCommand, RegistryArgs};
 use crate::data::DataFolder;
 use crate::output::say;
+use crate::table::table;
 use crate::target::{Target, registry_of};
 
 pub(crate) async fn run(command: LockCommand) -> Result<(), Failure> {
-    let (LockCommand::Show { target, data } | LockCommand::Set { target, data, .. }) = &command;
+    let (target, data) = match &command {
+        LockCommand::Show { target, data } | LockCommand::Set { target, data, .. } => (target, data),
+        LockCommand::Immutable(command) => return immutable(command).await,
+    };
     let metastore = DataFolder::existing(&data.path)?.metastore()?;
     let Target { repository, reference } = target;
     let registry = registry_of(&metastore, &RegistryArgs::default()).await?.id;
     let attributes = match &command {
-        LockCommand::Show { .. } => metastore.attributes(registry, repository, reference.as_ref()).await?,
         LockCommand::Set { attributes, .. } => {
             let change = change(*attributes);
             if change == AttributesChange::default() {
@@ -22,9 +25,44 @@ pub(crate) async fn run(command: LockCommand) -> Result<(), Failure> {
             }
             metastore.change_attributes(registry, repository, reference.as_ref(), change).await?
         }
+        _ => metastore.attributes(registry, repository, reference.as_ref()).await?,
     };
     let attributes = attributes.ok_or_else(|| format!("there is no {target} in the registry"))?;
     show(attributes);
+    Ok(())
+}
+
+async fn immutable(command: &ImmutableCommand) -> Result<(), Failure> {
+    let (ImmutableCommand::Set { registry, data, .. }
+    | ImmutableCommand::List { registry, data }
+    | ImmutableCommand::Remove { registry, data, .. }) = command;
+    let metastore = DataFolder::existing(&data.path)?.metastore()?;
+    let registry = registry_of(&metastore, registry).await?.id;
+    match command {
+        ImmutableCommand::Set { name, repositories, tags, .. } => {
+            if [name, repositories, tags].iter().any(|text| !(1..=TEXT_MAX).contains(&text.len())) {
+                return Err(format!("names and patterns have 1 to {TEXT_MAX} bytes").into());
+            }
+            let [name, repositories, tags] = [name, repositories, tags].map(String::clone);
+            say!("tags {tags} of the repositories {repositories} cannot be moved from now on");
+            metastore.put_immutable_tags(registry, ImmutableTags { name, repositories, tags }).await?;
+        }
+        ImmutableCommand::List { .. } => {
+            let mut rows = table(&["RULE", "REPOSITORIES", "TAGS"]);
+            for rule in metastore.immutable_tags(registry).await? {
+                rows.add_row([rule.name, rule.repositories, rule.tags]);
+            }
+            say!("{rows}");
+        }
+        ImmutableCommand::Remove { name, .. } => {
+            if !metastore.delete_immutable_tags(registry, name).await? {
+                return Err(
+                    format!("there is no rule {name}: `lazaret lock immutable list` shows them").into()
+                );
+            }
+            say!("rule {name} is removed");
+        }
+    }
     Ok(())
 }
 
@@ -43,3 +81,5 @@ fn show(attributes: Attributes) {
     say!("listEnabled    {}", attributes.list_enabled);
     say!("readEnabled    {}", attributes.read_enabled);
 }
+
+const TEXT_MAX: usize = 255;

@@ -30,6 +30,14 @@ async fn a_lock_set_beside_the_server_holds_in_it_and_after_a_crash() {
     set("--write-enabled=false");
     assert!(client.push("app", "1", &second).await.is_err(), "a locked tag does not move");
 
+    let freeze = ["lock", "immutable", "set", "releases", "--repositories=app", "--tags=v*"];
+    assert!(server.command(&freeze).status.success());
+    client.push("app", "v1", &first).await.expect("pushes");
+    client.push("app", "v1", &first).await.expect("pushes the same again");
+    let refused = client.push("app", "v1", &second).await.expect_err("an immutable tag does not move");
+    assert!(format!("{refused:?}").contains("403"), "{refused:?}");
+    client.push("app", "next", &second).await.expect("another tag moves");
+
     let server = Server::start(server.kill());
     let client = server.client();
     assert!(client.push("app", "1", &second).await.is_err(), "a lock survives a crash");

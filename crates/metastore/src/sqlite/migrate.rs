@@ -34,4 +34,5 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0009_events.sql"),
     include_str!("../../migrations/0010_rules.sql"),
     include_str!("../../migrations/0011_gate.sql"),
+    include_str!("../../migrations/0012_immutable.sql"),
 ];
