@@ -11,7 +11,8 @@ use crate::routes::PATHS;
 pub(crate) fn operation(method: &Method, path: &str) -> (String, String) {
     let path = canonical(path);
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-    let provider = segments.iter().rposition(|segment| segment.eq_ignore_ascii_case("providers"));
+    let is_provider = |at: &usize| segments[*at].eq_ignore_ascii_case("providers") && at + 1 < segments.len();
+    let provider = (0..segments.len()).rev().find(is_provider);
     // Types and names take turns: after a provider's namespace, or from the start.
     let (namespace, types_at) = match provider {
         Some(at) => (segments.get(at + 1).copied().unwrap_or_default(), at + 2),
@@ -96,14 +97,9 @@ mod tests {
                 format!("{SUB}/resourceGroups/g"),
             ),
             (Method::GET, SUB.to_owned(), "Microsoft.Resources/subscriptions/read", SUB.to_owned()),
-            (Method::GET, "/x/providers".to_owned(), "/read", "/x/providers".to_owned()),
+            (Method::GET, "/x/providers".to_owned(), "Microsoft.Resources/x/read", "/x/providers".to_owned()),
         ] {
-            let (found, at) = operation(&method, &path);
-            assert_eq!(
-                (found.trim_start_matches("//"), at),
-                (name.trim_start_matches("//"), resource),
-                "{path}"
-            );
+            assert_eq!(operation(&method, &path), (name.to_owned(), resource), "{path}");
         }
     }
 }
