@@ -59,8 +59,10 @@ impl Api {
             scope.group.clone().zip(scope.registry.clone()).ok_or_else(ArmError::no_such_path)?;
         self.check_may(caller, scope, Action::WriteRegistry).await?;
         let body: RegistryBody = read(body).await?;
+        let mut quarantine = None;
         if let Some(properties) = &body.properties {
             check_supported(properties)?;
+            quarantine = quarantine_of(properties)?;
         }
         let sku = body.sku.map(|sku| sku_named(&sku.name)).transpose()?;
         let tags = body.tags.map(|tags| tags_of(&tags)).transpose()?;
@@ -70,7 +72,8 @@ impl Api {
             self.registry(caller, scope, call).await?;
         }
         let (subscription, location) = (scope.subscription, body.location);
-        let wanted = NewRegistry { subscription, resource_group: group, name, location, sku, tags };
+        let wanted =
+            NewRegistry { subscription, resource_group: group, name, location, sku, tags, quarantine };
         let name = wanted.name.clone();
         match self.metastore.put_registry(wanted, (self.clock)()).await? {
             PutRegistry::Created(made) => {
@@ -253,6 +256,19 @@ fn check_supported(properties: &Value) -> Result<(), ArmError> {
     Ok(())
 }
 
+/// Whether what is pushed is to be hidden until a scanner lets it pass, if the properties say.
+fn quarantine_of(properties: &Value) -> Result<Option<bool>, ArmError> {
+    match properties.pointer("/policies/quarantinePolicy/status") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(status)) if status.eq_ignore_ascii_case("enabled") => Ok(Some(true)),
+        Some(Value::String(status)) if status.eq_ignore_ascii_case("disabled") => Ok(Some(false)),
+        Some(_) => {
+            let message = "properties.policies.quarantinePolicy.status is enabled or disabled.";
+            Err(ArmError::bad("InvalidPolicyStatus", message))
+        }
+    }
+}
+
 fn sku_named(name: &str) -> Result<String, ArmError> {
     let known = ["Basic", "Standard", "Premium"].into_iter().find(|known| known.eq_ignore_ascii_case(name));
     known.map(str::to_owned).ok_or_else(|| {
@@ -295,10 +311,9 @@ fn check_group_name(name: &str) -> Result<(), ArmError> {
 const NAME_RULE: &str = "A registry's name has 5 to 50 letters and digits.";
 
 /// Where, the one value that is possible, and what to do instead.
-const FIXED: [(&str, &str, &str); 14] = [
+const FIXED: [(&str, &str, &str); 13] = [
     ("/adminUserEnabled", "false", "log in as a service principal"),
     ("/anonymousPullEnabled", "false", "give AcrPull to a principal"),
-    ("/policies/quarantinePolicy/status", "disabled", "this server sets it for all registries"),
     ("/policies/trustPolicy/status", "disabled", "there is no Notary; sign with referrers"),
     ("/policies/retentionPolicy/status", "disabled", "this server sets it for all registries"),
     ("/policies/softDeletePolicy/status", "disabled", "this server sets it for all registries"),

@@ -135,6 +135,26 @@ async fn a_registry_comes_and_goes() {
 }
 
 #[tokio::test]
+async fn quarantine_is_switched_by_the_policy_and_stays_as_it_is_otherwise() {
+    let house = house().await;
+    let one = registry("default", "lazaret");
+    let policy =
+        |status: Value| json!({ "properties": { "policies": { "quarantinePolicy": { "status": status } } } });
+    for (body, wanted) in [
+        (json!({}), "disabled"),
+        (policy(json!("Enabled")), "enabled"),
+        (json!({ "tags": { "a": "b" } }), "enabled"),
+        (policy(json!("disabled")), "disabled"),
+    ] {
+        House::is(house.ask("admin", "PATCH", &one, body).await, (200, ""));
+        let shown = House::is(house.ask("reader", "GET", &one, Value::Null).await, (200, ""));
+        assert_eq!(shown["properties"]["policies"]["quarantinePolicy"]["status"], wanted);
+    }
+    let refused = house.ask("admin", "PATCH", &one, policy(json!(true))).await;
+    House::is(refused, (400, "InvalidPolicyStatus"));
+}
+
+#[tokio::test]
 async fn what_a_registry_does_not_have_is_refused() {
     let house = house().await;
     for (properties, name) in [

@@ -47,7 +47,7 @@ pub fn registry(registry: &Registry, login_server: &str) -> Value {
             "adminUserEnabled": false,
             "networkRuleSet": { "defaultAction": "Allow", "virtualNetworkRules": [], "ipRules": [] },
             "policies": {
-                "quarantinePolicy": off,
+                "quarantinePolicy": { "status": if registry.quarantine { "enabled" } else { "disabled" } },
                 "trustPolicy": { "type": "Notary", "status": "disabled" },
                 "retentionPolicy": { "days": 7, "status": "disabled" },
                 "exportPolicy": { "status": "enabled" },

@@ -198,19 +198,6 @@ impl Metastore {
         self.read(move |rows| pulled(rows, registry, &repository, &reference)).await
     }
 
-    /// Turns Azure's quarantine of a registry on or off. What is in it stays there.
-    ///
-    /// # Errors
-    /// [`Error`] if the store fails.
-    pub async fn set_quarantine(&self, registry: RegistryId, is_on: bool) -> Result<(), Error> {
-        self.write(move |rows| {
-            let sql = "UPDATE registry SET quarantine = ?2 WHERE id = ?1";
-            rows.prepare_cached(sql)?.execute(params![registry.0, is_on])?;
-            Ok(())
-        })
-        .await
-    }
-
     /// Says how a manifest was judged. `false`: the repository does not hold it.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ pub struct NewRegistry {
     pub sku: Option<String>,
     /// `None`: as they are, or none. A JSON object of text.
     pub tags: Option<String>,
+    /// Whether what is pushed is hidden until somebody lets it pass; `None`: as it is, or no.
+    pub quarantine: Option<bool>,
 }
 
 /// What became of making or changing a registry.
@@ -97,13 +99,15 @@ impl Metastore {
                     return Ok(PutRegistry::Deleted);
                 }
                 let (sku, tags) = (wanted.sku.unwrap_or(found.sku), wanted.tags.unwrap_or(found.tags));
-                let sql = "UPDATE registry SET sku = ?2, tags = ?3 WHERE id = ?1";
-                rows.execute(sql, params![found.id.0, sku, tags])?;
-                return Ok(PutRegistry::Updated(Registry { sku, tags, ..found }));
+                let quarantine = wanted.quarantine.unwrap_or(found.quarantine);
+                let sql = "UPDATE registry SET sku = ?2, tags = ?3, quarantine = ?4 WHERE id = ?1";
+                rows.execute(sql, params![found.id.0, sku, tags, quarantine])?;
+                return Ok(PutRegistry::Updated(Registry { sku, tags, quarantine, ..found }));
             }
             rows.execute(
-                "INSERT INTO registry (id, subscription_id, resource_group, name, location, created_ms, sku, tags)
-                 VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                "INSERT INTO registry (id, subscription_id, resource_group, name, location, created_ms, sku, tags,
+                                       quarantine)
+                 VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?9)",
                 params![
                     wanted.subscription.to_string(),
                     group.name,
@@ -113,6 +117,7 @@ impl Metastore {
                     wanted.sku.unwrap_or_else(|| "Premium".to_owned()),
                     wanted.tags.unwrap_or_else(|| "{}".to_owned()),
                     next_id(rows)?,
+                    wanted.quarantine.unwrap_or(false),
                 ],
             )?;
             let made = named(rows, &wanted.name)?.ok_or(Error::Damaged { what: "registry" })?;
@@ -195,6 +200,9 @@ impl Metastore {
                  WHERE scope = ?1 OR substr(lower(scope), 1, length(?1) + 1) = lower(?1) || '/'",
                 [scope],
             )?;
+            for table in ["gate", "gate_exemption", "immutable_tags", "retention_rule"] {
+                rows.execute(&format!("DELETE FROM {table} WHERE registry_id = ?1"), [id.0])?;
+            }
             rows.execute("DELETE FROM registry WHERE id = ?1", [id.0])?;
             Ok(true)
         })
@@ -315,7 +323,7 @@ fn list(rows: &Connection, filter: &str) -> Result<Vec<Registry>, Error> {
     found.map(|row| parse(row?)).collect()
 }
 
-type Raw = (i64, String, String, String, String, i64, String, String, Option<i64>);
+type Raw = (i64, String, String, String, String, i64, String, String, Option<i64>, bool);
 
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
     Ok((
@@ -328,18 +336,31 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         row.get(6)?,
         row.get(7)?,
         row.get(8)?,
+        row.get(9)?,
     ))
 }
 
 fn parse(raw: Raw) -> Result<Registry, Error> {
-    let (id, subscription, resource_group, name, location, created_ms, sku, tags, deleted_ms) = raw;
+    let (id, subscription, resource_group, name, location, created_ms, sku, tags, deleted_ms, quarantine) =
+        raw;
     let subscription = parse_uuid(&subscription)?;
     let id = RegistryId(id);
-    Ok(Registry { id, subscription, resource_group, name, location, created_ms, sku, tags, deleted_ms })
+    Ok(Registry {
+        id,
+        subscription,
+        resource_group,
+        name,
+        location,
+        created_ms,
+        sku,
+        tags,
+        deleted_ms,
+        quarantine,
+    })
 }
 
 const REGISTRIES: &str = "SELECT id, subscription_id, resource_group, name, location, created_ms, sku, tags,
-        deleted_ms FROM registry";
+        deleted_ms, quarantine FROM registry";
 
 /// The setting that remembers the last row number given.
 const LAST_ID: &str = "last registry";

@@ -51,6 +51,8 @@ pub struct Registry {
     pub tags: String,
     /// When it was deleted, if it was: it can be restored until it is purged.
     pub deleted_ms: Option<i64>,
+    /// Whether what is pushed is hidden until somebody lets it pass (Azure's quarantine).
+    pub quarantine: bool,
 }
 
 impl Registry {

@@ -1,8 +1,9 @@
 //! Registries come, go, come back and go for good.
 
+use assessment::{Gate, Policy};
 use metastore::{
-    AssignRole, DeleteGroup, DeleteRegistry, Durability, Metastore, NewRegistry, Principal, PutRegistry,
-    Registry, ResourceGroup, RoleAssignment, Subscription, Tier,
+    AssignRole, DeleteGroup, DeleteRegistry, Durability, ImmutableTags, Metastore, NewRegistry, Principal,
+    PutRegistry, Registry, ResourceGroup, RetentionRule, RoleAssignment, Subscription, Tier,
 };
 use oci::{Digest, Repository};
 use uuid::Uuid;
@@ -22,7 +23,15 @@ async fn store() -> (Metastore, tempfile::TempDir) {
 
 fn wanted(group: &str, name: &str) -> NewRegistry {
     let (resource_group, name) = (group.to_owned(), name.to_owned());
-    NewRegistry { subscription: SUB, resource_group, name, location: None, sku: None, tags: None }
+    NewRegistry {
+        subscription: SUB,
+        resource_group,
+        name,
+        location: None,
+        sku: None,
+        tags: None,
+        quarantine: None,
+    }
 }
 
 async fn created(store: &Metastore, name: &str) -> Registry {
@@ -92,6 +101,21 @@ async fn a_registry_made_later_under_the_name_finds_neither_roles_nor_number() {
     let left = store.role_assignments(Uuid::from_u128(9)).await.expect("reads");
     assert_eq!(left, [role(1, format!("{scope}X"))], "the one of a longer name alone");
     assert!(created(&store, "second").await.id > made.id);
+}
+
+#[tokio::test]
+async fn a_registrys_rules_go_with_it() {
+    let (store, _folder) = store().await;
+    let made = created(&store, "second").await;
+    let all = || "*".to_owned();
+    let gate = Gate { name: "g".to_owned(), repositories: all(), policy: Policy::OPEN };
+    store.put_gate(made.id, gate).await.expect("stores");
+    let rule = ImmutableTags { name: "i".to_owned(), repositories: all(), tags: all() };
+    store.put_immutable_tags(made.id, rule).await.expect("stores");
+    let rule = RetentionRule { name: "r".to_owned(), repositories: all(), ..RetentionRule::default() };
+    store.put_retention_rule(made.id, rule).await.expect("stores");
+    store.delete_registry(made.id, 7).await.expect("deletes");
+    assert!(store.forget_registry(made.id).await.expect("forgets"));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use assessment::{
 use auth::{hash_secret, roles};
 use house::{Answer, House, basic, digest_of, house, image};
 use inventory::ImageInventory;
-use metastore::{Principal, RegistryId, RoleAssignment, VerdictWrite};
+use metastore::{NewRegistry, Principal, PutRegistry, RegistryId, RoleAssignment, VerdictWrite};
 use oci::{Digest, MediaType};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -287,7 +287,18 @@ async fn a_push_goes_through_the_gate_and_who_may_look_behind_it_is_told() {
 async fn what_is_pushed_into_quarantine_is_hidden_until_a_scanner_lets_it_pass() {
     let gated = gated().await;
     gated.principal("scanner", &[roles::ACR_PULL, roles::ACR_QUARANTINE_WRITER]).await;
-    gated.house.metastore.set_quarantine(gated.registry, true).await.unwrap();
+    let served = gated.house.metastore.registries().await.unwrap().remove(0);
+    let wanted = NewRegistry {
+        subscription: served.subscription,
+        resource_group: served.resource_group,
+        name: served.name,
+        location: None,
+        sku: None,
+        tags: None,
+        quarantine: Some(true),
+    };
+    let put = gated.house.metastore.put_registry(wanted, 0).await.unwrap();
+    assert!(matches!(put, PutRegistry::Updated(_)), "{put:?}");
     gated.push("app", "later").await;
     gated.judge(&made("later"), Vec::new()).await;
     let digest = digest_of(&made("later")).to_string();

@@ -19,6 +19,7 @@ async fn with_another() -> (House, RegistryId) {
         location: None,
         sku: None,
         tags: None,
+        quarantine: None,
     };
     let PutRegistry::Created(made) = house.metastore.put_registry(wanted, 5).await.unwrap() else {
         panic!("it is new")

@@ -98,6 +98,7 @@ async fn create(
         location: None,
         sku: None,
         tags: None,
+        quarantine: None,
     };
     match metastore.put_registry(wanted, now_ms()).await? {
         PutRegistry::Created(made) => {
