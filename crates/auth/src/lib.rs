@@ -5,6 +5,7 @@
 //! - Tokens come in three kinds that never pass for one another: registry tokens name what they
 //!   allow, refresh and management tokens name a principal whose roles are read anew.
 
+mod audit;
 mod caller;
 mod password;
 pub mod roles;
@@ -20,6 +21,7 @@ use metastore::Metastore;
 use parking_lot::RwLock;
 use uuid::Uuid;
 
+pub use audit::AuditLog;
 pub use caller::{Action, Caller, covers, repository_scope};
 pub use password::AuthError;
 pub use secret::{hash_secret, random_secret};

@@ -8,6 +8,7 @@
 
 mod assessed;
 mod attributes;
+mod audit;
 mod catalog;
 mod change;
 mod cluster;
@@ -38,6 +39,7 @@ mod webhook;
 
 pub use assessed::{ResultCursor, ResultPage, StateCounts};
 pub use attributes::{Attributes, AttributesChange, DeleteError, Locked};
+pub use audit::{AuditEntry, AuditFilter, AuditLimits};
 pub use catalog::{DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
 pub use change::{Changes, ImageKey};
 pub use cluster::{Cluster, ReportedImage, RunningImage};

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use auth::{Auth, Caller};
+use auth::{Action, Auth, Caller};
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::Request;
@@ -113,7 +113,14 @@ impl Graph {
 
     async fn answer(&self, target: Target, request: Request) -> Result<Response, GraphError> {
         let authorization = request.headers().get(AUTHORIZATION).cloned();
+        let witness = request.extensions().get::<auth::Witness>().cloned().unwrap_or_default();
+        witness.asks_for(
+            target.action(request.method()),
+            request.uri().path().to_owned(),
+            target.is_change(request.method()),
+        );
         let caller = self.caller(authorization.as_ref()).await?;
+        witness.is_from(&caller);
         let version = request::api_version(request.uri())?;
         match target {
             Target::Queries { subscription, group, name } => {
@@ -385,6 +392,21 @@ enum Target {
 }
 
 impl Target {
+    /// What a method does to it, by Azure's names.
+    fn action(&self, method: &Method) -> String {
+        let action = match (self, method) {
+            (Self::Queries { .. }, &Method::PUT) => Action::WriteQueries.name(),
+            (Self::Queries { .. }, &Method::DELETE) => Action::DeleteQueries.name(),
+            (Self::Queries { .. }, _) => Action::ReadQueries.name(),
+            (Self::Resources, _) => "Microsoft.ResourceGraph/resources/read",
+        };
+        action.to_owned()
+    }
+
+    fn is_change(&self, method: &Method) -> bool {
+        matches!(self, Self::Queries { .. }) && [Method::PUT, Method::DELETE].contains(method)
+    }
+
     /// `None`: not ours. Segments are compared in any case.
     fn of(path: &str) -> Option<Self> {
         let segments: Vec<String> = path

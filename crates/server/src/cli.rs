@@ -58,6 +58,8 @@ pub(crate) enum Command {
     /// Tell others what happens in a registry: pushes, deletes, verdicts that change.
     #[command(subcommand)]
     Webhook(crate::webhook_command::WebhookCommand),
+    /// Show who changed what, and who was refused what.
+    Audit(crate::audit_command::AuditArgs),
     /// See and switch whether the registries of a subscription are scanned.
     #[command(subcommand)]
     Plan(PlanCommand),

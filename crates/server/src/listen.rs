@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
+use crate::audit::Peer;
 use crate::pace::{Paced, Patient};
 
 /// A bound socket and how it speaks.
@@ -125,11 +126,12 @@ async fn connection(
         .keep_alive_interval(HEADER_TIMEOUT)
         .max_header_list_size(64 * 1024)
         .max_concurrent_streams(128);
+    let peer = Peer(stream.peer_addr()?);
     match tls {
-        None => speak(&builder, stream, router, watcher).await,
+        None => speak(&builder, stream, peer, router, watcher).await,
         Some(tls) => {
             let stream = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await??;
-            speak(&builder, stream, router, watcher).await
+            speak(&builder, stream, peer, router, watcher).await
         }
     }
 }
@@ -137,10 +139,14 @@ async fn connection(
 async fn speak<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     builder: &auto::Builder<TokioExecutor>,
     stream: T,
+    peer: Peer,
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let paced: fn(Request<Incoming>) -> Request = |request| request.map(|body| Body::new(Paced::new(body)));
+    let paced = move |mut request: Request<Incoming>| -> Request {
+        request.extensions_mut().insert(peer);
+        request.map(|body| Body::new(Paced::new(body)))
+    };
     let service = TowerToHyperService::new(router.map_request(paced));
     let stream = TokioIo::new(Patient::new(stream, HEADER_TIMEOUT));
     watcher.watch(builder.serve_connection(stream, service).into_owned()).await

@@ -1,5 +1,7 @@
 //! The binary: settings, composition, subcommands and shutdown; no logic of its own.
 
+mod audit;
+mod audit_command;
 mod backup_command;
 mod cli;
 mod cluster_command;
@@ -31,7 +33,7 @@ mod webhook_command;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, FromArgMatches as _};
 use cli::{Cli, Command};
 
 /// What a command may fail with: its message is one clear line and says what to do.
@@ -42,7 +44,12 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == serve::WORKER) {
         sandbox::run_worker(&sandbox::JailLimits::default(), extract::worker);
     }
-    let command = Cli::parse().command;
+    let matches = Cli::command().get_matches();
+    let changing = audit::ChangingCommand::of(&matches);
+    let command = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli.command,
+        Err(error) => error.exit(),
+    };
     let level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
     let filter = std::env::var("LAZARET_LOG").unwrap_or_else(|_| level.to_owned());
     tracing_subscriber::fmt()
@@ -59,7 +66,7 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     let outcome = runtime.block_on(async {
-        match command {
+        let code = match command {
             Command::Serve(options) => serve::serve(*options).await.map(|()| ExitCode::SUCCESS),
             Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Scan(arguments) => scan_command::run(arguments).await,
@@ -82,10 +89,15 @@ fn main() -> ExitCode {
             Command::Registry(command) => registry_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Rule(command) => rule_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Webhook(command) => webhook_command::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Audit(arguments) => audit_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        }?;
+        if let Some(changing) = changing {
+            changing.done().await?;
         }
+        Ok(code)
     });
-    outcome.unwrap_or_else(|error| failed(&*error))
+    outcome.unwrap_or_else(|error: Failure| failed(&*error))
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::Auth;
+use auth::{AuditLog, Auth};
 use axum::{Extension, Router};
 use events::{Dispatcher, Reach, SendLimits, Sender};
 use feeds::{Feeds, Sources};
@@ -22,7 +22,7 @@ use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE, Tenancy, first_start};
 use crate::listen::{Listener, raise_descriptor_limit};
 use crate::output::say;
 use crate::settings::{ServeOptions, Settings};
-use crate::{Failure, now_ms, registry_command, tls};
+use crate::{Failure, audit, now_ms, registry_command, tls};
 
 /// Runs until it is told to stop by SIGTERM or SIGINT, then drains.
 pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
@@ -46,7 +46,8 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
 
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
-    let router = with_rate_limit(house.router(&settings, &tenancy).await?, settings.requests_per_minute);
+    let router = with_rate_limit(house.router(&settings, &tenancy).await?, settings.requests_per_minute)
+        .layer(axum::middleware::from_fn_with_state(house.audit.clone(), audit::watch));
     tasks.spawn(plain.serve(with_scheme(router.clone(), "http"), stop.clone()));
     tasks.spawn(secure.serve(with_scheme(router, "https"), stop.clone()));
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
@@ -62,6 +63,8 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
         let (dispatcher, stop) = (house.dispatcher.clone(), stop.clone());
         async move { dispatcher.run(stop).await }
     });
+    let (stop_audit, audit_log) = (CancellationToken::new(), house.audit.clone());
+    let keeping = tokio::spawn(audit::keep(audit_log, stop_audit.clone()));
     tasks.spawn(record_pulls(house.registry.clone(), stop.clone()));
     tasks.spawn(notice_changes(house.registry.clone(), stop.clone()));
     tasks.spawn(end_rules(house.metastore.clone(), stop.clone()));
@@ -71,6 +74,9 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     tracing::info!("stopping: requests under way may end");
     stop.cancel();
     while tasks.join_next().await.is_some() {}
+    // After the doors: what was refused at the last is written.
+    stop_audit.cancel();
+    keeping.await?;
     stop_jobs.cancel();
     running.await?;
     tracing::info!("stopped");
@@ -86,6 +92,7 @@ struct House {
     scanner: Scanner,
     feeds: Feeds,
     dispatcher: Dispatcher,
+    audit: AuditLog,
     rates: assessment::RateCard,
     domain: String,
 }
@@ -120,7 +127,12 @@ impl House {
             Scanner::new(metastore.clone(), blobs, reader, advisories, clock.clone(), stale_after_ms);
         let feeds = Feeds::new(metastore.clone(), advisory_blobs, settings.shrink_max_percent);
         let key = data.secret("token.key", auth::SigningKey::random_bytes)?;
-        let auth = Auth::new(metastore.clone(), auth::SigningKey::new(&key)?, tenancy.tenant, clock);
+        let audit = AuditLog::new(metastore.clone());
+        let auth =
+            Auth::new(metastore.clone(), auth::SigningKey::new(&key)?, tenancy.tenant, clock).telling({
+                let audit = audit.clone();
+                Arc::new(move |name| audit::turned_away(&audit, name))
+            });
         Ok(Self {
             metastore,
             auth,
@@ -129,6 +141,7 @@ impl House {
             scanner,
             feeds,
             dispatcher,
+            audit,
             rates: settings.rates.clone(),
             domain: settings.domain.clone(),
         })

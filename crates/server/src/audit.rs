@@ -1,0 +1,155 @@
+//! What every door is asked, seen in one place: what changed something or was refused goes to the audit log.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use auth::{AuditLog, Witness};
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use clap::ArgMatches;
+use metastore::AuditEntry;
+use tokio_util::sync::CancellationToken;
+
+use crate::data::DataFolder;
+use crate::{Failure, now_ms};
+
+/// Where a request comes from: the listener knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Passes a request on, and writes down what became of it if that is for the log. What was done is
+/// written before it is answered: what a client was told is in the log.
+pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, next: Next) -> Response {
+    let peer = request.extensions().get::<Peer>().map(|Peer(address)| address.ip().to_string());
+    let witness = Witness::new(peer.unwrap_or_default());
+    request.extensions_mut().insert(witness.clone());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    let (seen, status) = (witness.seen(), response.status());
+    let is_refused = status == StatusCode::FORBIDDEN;
+    if seen.action.is_empty() || !(is_refused || seen.is_change && status.is_success()) {
+        return response;
+    }
+    let now_ms = now_ms();
+    let entry = AuditEntry {
+        at_ms: now_ms,
+        last_ms: now_ms,
+        count: 1,
+        principal: seen.principal,
+        name: seen.name,
+        action: seen.action,
+        scope: seen.scope,
+        is_refused,
+        status: status.as_u16(),
+        request: format!("{method} {path}"),
+        request_id: witness.request_id().to_string(),
+        address: witness.address().to_owned(),
+    };
+    if is_refused {
+        log.refused(entry);
+        return response;
+    }
+    match log.done(entry).await {
+        Ok(()) => response,
+        Err(error) => {
+            tracing::error!(error = %error, "a change was made and could not be written to the audit log");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}
+
+/// Somebody brought a wrong secret, under this name.
+pub(crate) fn turned_away(log: &AuditLog, name: &str) {
+    let now_ms = now_ms();
+    log.refused(AuditEntry {
+        at_ms: now_ms,
+        last_ms: now_ms,
+        count: 1,
+        name: name.to_owned(),
+        action: "sign in".to_owned(),
+        scope: "/".to_owned(),
+        status: StatusCode::UNAUTHORIZED.as_u16(),
+        ..AuditEntry::default()
+    });
+}
+
+/// Writes what was counted every few seconds and at the end, and forgets what is too old.
+pub(crate) async fn keep(log: AuditLog, stop: CancellationToken) {
+    let mut tidy_due = tokio::time::Instant::now();
+    loop {
+        let is_last = tokio::select! {
+            () = stop.cancelled() => true,
+            () = tokio::time::sleep(std::time::Duration::from_secs(5)) => false,
+        };
+        if let Err(error) = log.flush().await {
+            tracing::error!(error = %error, "refusals could not be written to the audit log");
+        }
+        if is_last {
+            return;
+        }
+        if tokio::time::Instant::now() >= tidy_due {
+            tidy_due = tokio::time::Instant::now() + std::time::Duration::from_secs(600);
+            if let Err(error) = log.tidy(now_ms()).await {
+                tracing::error!(error = %error, "the audit log could not be tidied");
+            }
+        }
+    }
+}
+
+/// A command that changes something, as the log names it.
+pub(crate) struct ChangingCommand {
+    words: String,
+    target: String,
+    data: PathBuf,
+}
+
+impl ChangingCommand {
+    /// `None`: it only looks. Which words only look is listed, so that a new command is in the log.
+    pub(crate) fn of(matches: &ArgMatches) -> Option<Self> {
+        let (mut words, mut leaf) = (Vec::new(), matches);
+        while let Some((word, inner)) = leaf.subcommand() {
+            words.push(word);
+            leaf = inner;
+        }
+        let flag = |name: &str| matches!(leaf.try_get_one::<bool>(name), Ok(Some(true)));
+        let only_looks = LOOKING.contains(words.last()?)
+            || flag("dry_run")
+            || words == ["fsck"] && !flag("repair")
+            || words == ["query"] && !leaf.try_get_raw("save").is_ok_and(|saved| saved.is_some());
+        if only_looks {
+            return None;
+        }
+        // What it is about, and never an option's value: there may be a secret in it.
+        let named = |id: &&str| leaf.try_get_raw(id).ok().flatten().and_then(|mut values| values.next());
+        let target = TARGETS.iter().find_map(|id| named(id)).map(OsString::from).unwrap_or_default();
+        let data = leaf.try_get_one::<PathBuf>("path").ok().flatten()?.clone();
+        let target = target.to_string_lossy().into_owned();
+        Some(Self { words: words.join(" "), target, data })
+    }
+
+    /// Writes down that it was done.
+    pub(crate) async fn done(self) -> Result<(), Failure> {
+        let now_ms = now_ms();
+        let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
+        let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+        let entry = AuditEntry {
+            at_ms: now_ms,
+            last_ms: now_ms,
+            count: 1,
+            name: format!("{user} at the command line"),
+            action: format!("lazaret {}", self.words),
+            scope: self.target,
+            ..AuditEntry::default()
+        };
+        Ok(AuditLog::new(DataFolder::existing(&self.data)?.metastore()?).done(entry).await?)
+    }
+}
+
+/// Commands that change nothing, by their last word.
+const LOOKING: [&str; 11] =
+    ["serve", "list", "show", "scan", "usage", "audit", "events", "backup", "check", "status", "help"];
+/// Arguments that name what a command is about.
+const TARGETS: [&str; 5] = ["name", "target", "reference", "repository", "rule"];

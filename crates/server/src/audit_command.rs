@@ -1,0 +1,87 @@
+//! `lazaret audit`: who changed what, and who was refused what.
+
+use clap::Args;
+use metastore::{AuditEntry, AuditFilter};
+use serde_json::{Value, json};
+
+use crate::Failure;
+use crate::cli::{DataArgs, Format};
+use crate::data::DataFolder;
+use crate::output::say;
+use crate::table::{table, time};
+
+#[derive(Debug, Args)]
+pub(crate) struct AuditArgs {
+    /// Not what was before: a date, or a time such as 2026-11-25T12:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = instant)]
+    since: Option<i64>,
+    /// Only of this principal, by name or id.
+    #[arg(long, value_name = "WHO")]
+    who: Option<String>,
+    /// The newest so many.
+    #[arg(long, value_name = "COUNT", default_value_t = 1000)]
+    limit: usize,
+    #[command(flatten)]
+    data: DataArgs,
+    #[arg(long, value_enum, default_value_t)]
+    format: Format,
+}
+
+/// Milliseconds since 1970.
+fn instant(text: &str) -> Result<i64, String> {
+    let day = || text.parse::<jiff::civil::Date>().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
+    let found = text.parse::<jiff::Timestamp>().or_else(|_| day().map(|day| day.timestamp()));
+    found
+        .map(|instant| instant.as_millisecond())
+        .map_err(|_| "write 2026-11-25 or 2026-11-25T12:00:00Z".to_owned())
+}
+
+pub(crate) async fn run(arguments: AuditArgs) -> Result<(), Failure> {
+    let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
+    let filter = AuditFilter { since_ms: arguments.since, who: arguments.who };
+    let log = metastore.audit(filter, arguments.limit).await?;
+    if arguments.format == Format::Json {
+        let documents: Vec<Value> = log.iter().map(document).collect();
+        say!("{}", serde_json::to_string_pretty(&documents)?);
+        return Ok(());
+    }
+    if log.is_empty() {
+        say!("nothing was changed or refused in that time");
+        return Ok(());
+    }
+    let mut rows = table(&["TIME", "WHO", "ACTION", "SCOPE", "OUTCOME", "COUNT"]);
+    for entry in &log {
+        let who = if entry.name.is_empty() { &entry.principal } else { &entry.name };
+        rows.add_row([
+            time(entry.last_ms),
+            who.clone(),
+            entry.action.clone(),
+            entry.scope.clone(),
+            outcome(entry).to_owned(),
+            entry.count.to_string(),
+        ]);
+    }
+    say!("{rows}");
+    Ok(())
+}
+
+fn document(entry: &AuditEntry) -> Value {
+    json!({
+        "time": time(entry.at_ms),
+        "lastTime": time(entry.last_ms),
+        "count": entry.count,
+        "principalId": entry.principal,
+        "principalName": entry.name,
+        "action": entry.action,
+        "scope": entry.scope,
+        "outcome": outcome(entry),
+        "status": entry.status,
+        "request": entry.request,
+        "requestId": entry.request_id,
+        "address": entry.address,
+    })
+}
+
+fn outcome(entry: &AuditEntry) -> &'static str {
+    if entry.is_refused { "refused" } else { "done" }
+}
