@@ -52,7 +52,18 @@ const ENVIRONMENTS: [(&str, &[&str]); 9] = [
         "graph-8b",
         &["aiohttp==3.14.5", "azure-identity==1.27.0", "azure-mgmt-resourcegraph==8.1.0b4", "requests"],
     ),
-    ("security-1", &["azure-identity==1.27.0", "azure-mgmt-security==1.0.0", "requests"]),
+    (
+        "security-1",
+        // The last two it needs without saying so.
+        &[
+            "aiohttp==3.14.5",
+            "azure-identity==1.27.0",
+            "azure-mgmt-security==1.0.0",
+            "requests",
+            "msrest==0.7.1",
+            "six==1.17.0",
+        ],
+    ),
     (
         "security-8",
         &["aiohttp==3.14.5", "azure-identity==1.27.0", "azure-mgmt-security==8.0.0b2", "requests"],
