@@ -1,11 +1,11 @@
 //! The outbox: what happens is queued with it, for those who want it, and kept within bounds.
 
-use assessment::{Finding, ImageState, Verdict};
+use assessment::{Criteria, Finding, ImageState, Verdict};
 use inventory::ImageInventory;
 use metastore::{
     Attempt, AttemptOutcome, Delivery, DeliveryLimits, DeliveryState, Durability, EventAction, JobKind,
-    ManifestKind, Metastore, Origin, PutManifest, PutWebhook, Registry, ResourceGroup, RetentionRule,
-    Subscription, Tier, VerdictWrite, WEBHOOKS_MAX, Webhook, WebhookChange,
+    ManifestKind, Metastore, Origin, PutManifest, PutWebhook, Registry, ResourceGroup, RetentionRule, Rule,
+    RuleScope, Subscription, Tier, VerdictWrite, WEBHOOKS_MAX, Webhook, WebhookChange,
 };
 use oci::{Digest, MediaType};
 use serde_json::json;
@@ -218,6 +218,31 @@ async fn a_verdict_is_told_when_it_changes() {
     house.store.retry_job(job.id, "broken".to_owned(), 500, 400).await.expect("works");
     house.store.retry_job(job.id, "broken".to_owned(), 600, 500).await.expect("works");
     assert_eq!(house.waiting(&hook).await[2..], ["verdict team/app Pending {} -> Unverified {}"]);
+}
+
+#[tokio::test]
+async fn what_a_rule_makes_of_an_image_is_told() {
+    let house = House::new().await;
+    let image = house.push("m", &["v1"]).await;
+    house.judge(&image, ImageState::Unhealthy, &[advisory::Severity::High]).await;
+    let hook = house.webhook("verdicts", "", &[EventAction::Verdict]).await;
+    let scope = RuleScope::of(&house.registry);
+    let criteria = Criteria { tags: ["v1".to_owned()].into(), ..Criteria::default() };
+    let (name, reason) = ("accepted".to_owned(), "because".to_owned());
+    let rule = Rule { scope: scope.clone(), name, criteria, reason, expires_ms: Some(100) };
+    house.store.put_rule(rule, "me", 5).await.expect("works");
+    house.push("m", &["prod"]).await;
+    let (app, prod) = ("team/app".parse().expect("works"), "prod".parse().expect("works"));
+    house.store.delete_tag(house.registry.id, &app, &prod, 40).await.expect("works");
+    house.store.expire_rules(200).await.expect("works");
+    house.store.delete_rule(scope, "accepted", 300).await.expect("works");
+    let hidden = r#"verdict team/app Unhealthy {"High": 1} -> Healthy {}"#;
+    let shown = r#"verdict team/app Healthy {} -> Unhealthy {"High": 1}"#;
+    assert_eq!(
+        house.waiting(&hook).await,
+        [hidden, shown, hidden, shown],
+        "by the rule, a tag, a tag, its end"
+    );
 }
 
 #[tokio::test]
