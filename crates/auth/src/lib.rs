@@ -2,13 +2,17 @@
 //!
 //! - [`Auth::password`] turns a name and a secret into a [`Caller`].
 //! - [`Caller::may`] judges an [`Action`] at a scope by the built-in [`roles`].
+//! - [`Auth::sign_in`] does the same at one registry, which knows others besides: see [`Home`].
 //! - Tokens come in three kinds that never pass for one another: registry tokens name what they
-//!   allow, refresh and management tokens name a principal whose roles are read anew.
+//!   allow as long as their holder may, refresh and management tokens name somebody whose rights are read anew.
 
 mod audit;
 mod caller;
+mod condition;
+mod home;
 mod password;
 pub mod roles;
+mod scope_map;
 mod secret;
 mod throttle;
 mod token;
@@ -17,13 +21,16 @@ mod witness;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use metastore::Metastore;
+use metastore::{Metastore, RegistryId};
 use parking_lot::RwLock;
 use uuid::Uuid;
 
 pub use audit::AuditLog;
 pub use caller::{Action, Caller, covers, repository_scope};
+pub use condition::{Condition, InvalidCondition};
+pub use home::Home;
 pub use password::AuthError;
+pub use scope_map::{InvalidScopeAction, SYSTEM_SCOPE_MAPS, ScopeAction, SystemScopeMap};
 pub use secret::{hash_secret, random_secret};
 pub use token::{Access, IssuedToken, RegistryClaims, ResourceAccess, SigningKey, TokenError, WeakKey};
 pub use witness::{Seen, Witness};
@@ -42,6 +49,7 @@ pub struct Auth {
     verified: Arc<RwLock<HashMap<String, Arc<token::Verified>>>>,
     /// Is told under which name somebody was not let in.
     turned_away: Arc<dyn Fn(&str) + Send + Sync>,
+    standings: Arc<RwLock<HashMap<(RegistryId, Uuid), home::KnownStanding>>>,
 }
 
 impl Auth {
@@ -56,6 +64,7 @@ impl Auth {
             keys,
             passwords,
             verified: Arc::default(),
+            standings: Arc::default(),
             turned_away: Arc::new(|_| {}),
         }
     }
@@ -79,7 +88,8 @@ impl Auth {
     async fn load(&self, name_or_id: &str) -> Result<Option<Caller>, metastore::Error> {
         let Some(principal) = self.metastore.principal(name_or_id).await? else { return Ok(None) };
         let roles = self.metastore.role_assignments(principal.id).await?;
+        let grants = roles.into_iter().filter_map(caller::Grant::of).collect();
         let secret = secret::fingerprint(&principal.secret_hash);
-        Ok(Some(Caller { id: principal.id, name: principal.name, roles, secret }))
+        Ok(Some(Caller { id: principal.id, name: principal.name, grants, secret }))
     }
 }

@@ -59,6 +59,18 @@ impl Default for Passwords {
     }
 }
 
+impl Passwords {
+    /// The hash is part of it: a changed secret is forgotten at once.
+    fn key(&self, hash: &str, secret: &str) -> [u8; 32] {
+        let mut hasher = Sha256::new_with_prefix(self.cache_key);
+        for part in [hash.as_bytes(), secret.as_bytes()] {
+            hasher.update((part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+        hasher.finalize().into()
+    }
+}
+
 /// One thread checks them all. On the runtime's many threads each would keep its 19 MiB for ever.
 #[expect(clippy::expect_used, reason = "a house that has no thread to give cannot stand")]
 fn checker() -> SyncSender<Check> {
@@ -76,50 +88,64 @@ fn checker() -> SyncSender<Check> {
 impl Auth {
     /// The principal of that name or id, if the secret is theirs.
     ///
+    /// # Errors
+    /// [`AuthError`].
+    pub async fn password(&self, name_or_id: &str, secret: &str) -> Result<Caller, AuthError> {
+        let principal = self.metastore.principal(name_or_id).await?;
+        let hashes: Vec<&str> = principal.iter().map(|found| found.secret_hash.as_str()).collect();
+        self.check_secret(name_or_id, secret, &hashes).await?;
+        let id = principal.map(|found| found.id).ok_or(AuthError::BadCredentials)?;
+        self.load(&id.to_string()).await?.ok_or(AuthError::BadCredentials)
+    }
+
+    /// Which of the hashes that are kept under a name the secret fits.
+    ///
     /// A secret found right is remembered for a minute, and lets its owner in even while somebody
     /// else's guesses make others wait.
     ///
     /// # Errors
     /// [`AuthError`].
-    pub async fn password(&self, name_or_id: &str, secret: &str) -> Result<Caller, AuthError> {
-        let checked = self.checked(name_or_id, secret).await;
+    pub(crate) async fn check_secret(
+        &self,
+        name: &str,
+        secret: &str,
+        hashes: &[&str],
+    ) -> Result<usize, AuthError> {
+        let checked = self.checked(name, secret, hashes).await;
         if let Err(AuthError::BadCredentials | AuthError::TooManyAttempts { .. }) = &checked {
-            (self.turned_away)(name_or_id);
+            (self.turned_away)(name);
         }
         checked
     }
 
-    async fn checked(&self, name_or_id: &str, secret: &str) -> Result<Caller, AuthError> {
+    async fn checked(&self, name: &str, secret: &str, hashes: &[&str]) -> Result<usize, AuthError> {
         let now_ms = (self.clock)();
         let passwords = &self.passwords;
-        let principal = self.metastore.principal(name_or_id).await?;
-        let hash = principal.as_ref().map_or(passwords.nobody.as_str(), |found| found.secret_hash.as_str());
-        // The hash is part of it: a changed secret is forgotten at once.
-        let mut hasher = Sha256::new_with_prefix(passwords.cache_key);
-        for part in [hash.as_bytes(), secret.as_bytes()] {
-            hasher.update((part.len() as u64).to_le_bytes());
-            hasher.update(part);
+        for (index, hash) in hashes.iter().enumerate() {
+            let known = passwords.known.lock().get(&passwords.key(hash, secret)).copied();
+            if known.is_some_and(|until_ms| now_ms < until_ms) {
+                return Ok(index);
+            }
         }
-        let key: [u8; 32] = hasher.finalize().into();
-
-        let is_known = passwords.known.lock().get(&key).is_some_and(|until_ms| now_ms < *until_ms);
-        if !is_known {
-            if let Some(retry_after_s) = passwords.throttle.lock().wait_s(name_or_id, now_ms) {
-                return Err(AuthError::TooManyAttempts { retry_after_s });
-            }
-            let is_right = self.matches(secret, hash).await? && principal.is_some();
-            if !is_right {
-                passwords.throttle.lock().failed(name_or_id, now_ms);
-                return Err(AuthError::BadCredentials);
-            }
-            let mut known = passwords.known.lock();
-            if known.len() >= KNOWN_MAX {
-                known.clear();
-            }
-            known.insert(key, now_ms + KNOWN_MS);
+        if let Some(retry_after_s) = passwords.throttle.lock().wait_s(name, now_ms) {
+            return Err(AuthError::TooManyAttempts { retry_after_s });
         }
-        let id = principal.map(|found| found.id).ok_or(AuthError::BadCredentials)?;
-        self.load(&id.to_string()).await?.ok_or(AuthError::BadCredentials)
+        if hashes.is_empty() {
+            // Nobody has it, and that takes as long.
+            self.matches(secret, &passwords.nobody).await?;
+        }
+        for (index, hash) in hashes.iter().enumerate() {
+            if self.matches(secret, hash).await? {
+                let mut known = passwords.known.lock();
+                if known.len() >= KNOWN_MAX {
+                    known.clear();
+                }
+                known.insert(passwords.key(hash, secret), now_ms + KNOWN_MS);
+                return Ok(index);
+            }
+        }
+        passwords.throttle.lock().failed(name, now_ms);
+        Err(AuthError::BadCredentials)
     }
 
     /// On the thread that does nothing else.

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::{Auth, Caller};
+use crate::{Auth, Caller, Home};
 
 /// The key that signs every token.
 pub struct SigningKey(Vec<u8>);
@@ -47,6 +47,12 @@ pub(crate) struct Keys {
     verify: DecodingKey,
 }
 
+impl Keys {
+    pub(crate) fn sign(&self) -> &EncodingKey {
+        &self.sign
+    }
+}
+
 /// Why a token is not accepted.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
@@ -56,8 +62,8 @@ pub enum TokenError {
     /// Not ours, tampered with, of another kind, or for another audience.
     #[error("the token is not valid here")]
     Invalid,
-    /// Its principal is gone.
-    #[error("the token's principal is gone")]
+    /// Its principal is gone, or has another secret now.
+    #[error("the token's principal is gone, or has another secret now")]
     UnknownPrincipal,
     /// The store failed.
     #[error("the metastore failed")]
@@ -97,6 +103,12 @@ pub enum Access {
     Push,
     /// Delete.
     Delete,
+    /// Read what is said of it.
+    #[serde(rename = "metadata_read")]
+    MetadataRead,
+    /// Lock and unlock.
+    #[serde(rename = "metadata_write")]
+    MetadataWrite,
     /// List the catalogue.
     #[serde(rename = "*")]
     Catalog,
@@ -105,8 +117,10 @@ pub enum Access {
 /// What a registry token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegistryClaims {
-    /// The principal's id; `None`: nobody in particular.
+    /// Whose it is, by object id; `None`: nobody in particular.
     pub subject: Option<Uuid>,
+    /// Which of their secrets it stands for: with that it ends.
+    pub(crate) secret: String,
     /// What it allows.
     pub access: Vec<ResourceAccess>,
 }
@@ -135,6 +149,9 @@ struct Common {
 struct RegistryToken {
     #[serde(flatten)]
     common: Common,
+    /// Which of its subject's secrets it stands for.
+    #[serde(default)]
+    secret: String,
     access: Vec<ResourceAccess>,
 }
 
@@ -168,7 +185,8 @@ impl Auth {
     ) -> Result<IssuedToken, TokenError> {
         let subject = caller.map(|caller| caller.id.to_string()).unwrap_or_default();
         let common = self.common(Kind::Registry, subject, service, REGISTRY_TOKEN_S);
-        self.sign(&RegistryToken { common, access }, REGISTRY_TOKEN_S)
+        let secret = caller.map(|caller| caller.secret.clone()).unwrap_or_default();
+        self.sign(&RegistryToken { common, secret, access }, REGISTRY_TOKEN_S)
     }
 
     /// What a registry token for `service` says. One that was verified is remembered: a client sends
@@ -185,12 +203,12 @@ impl Auth {
         let verified = match known {
             Some(verified) => verified,
             None => {
-                let RegistryToken { common, access } = self.decode(token)?;
+                let RegistryToken { common, secret, access } = self.decode(token)?;
                 let subject = match common.sub.as_str() {
                     "" => None,
                     id => Some(Uuid::parse_str(id).map_err(|_| TokenError::Invalid)?),
                 };
-                let claims = Arc::new(RegistryClaims { subject, access });
+                let claims = Arc::new(RegistryClaims { subject, secret, access });
                 let verified = Arc::new(Verified { common, claims });
                 let mut known = self.verified.write();
                 if known.len() >= VERIFIED_MAX {
@@ -212,12 +230,18 @@ impl Auth {
         self.issue(caller, Kind::Refresh, service, REFRESH_TOKEN_S)
     }
 
-    /// The caller whom a refresh token stands for, with the roles held now.
+    /// The caller whom a registry's refresh token stands for, with the rights held now.
     ///
     /// # Errors
     /// [`TokenError`].
-    pub async fn refresh(&self, token: &str, service: &str) -> Result<Caller, TokenError> {
-        self.caller_of(token, Kind::Refresh, |audience| audience == service).await
+    pub async fn refresh(&self, token: &str, home: &Home) -> Result<Caller, TokenError> {
+        let claims: PrincipalToken = self.decode(token)?;
+        self.check(&claims.common, Kind::Refresh, |audience| audience == &*home.audience)?;
+        if claims.tid != self.tenant {
+            return Err(TokenError::Invalid);
+        }
+        let found = self.holding(home, claims.oid, &claims.secret).await?;
+        found.ok_or(TokenError::UnknownPrincipal)
     }
 
     /// A token for the Azure API, or to be exchanged at a registry.

@@ -4,9 +4,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use auth::{Access, Auth, AuthError, Caller, ResourceAccess, SigningKey, TokenError, hash_secret, roles};
+use auth::{
+    Access, Action, Auth, AuthError, Caller, Home, ResourceAccess, SigningKey, TokenError, hash_secret, roles,
+};
 use base64::Engine as _;
-use metastore::{Durability, Metastore, Principal, RoleAssignment};
+use metastore::{
+    Durability, Metastore, NewRegistry, Principal, RegistryToken, ResourceGroup, RoleAssignment,
+    Subscription, Tier, TokenChange, TokenPassword,
+};
 use uuid::Uuid;
 
 const TENANT: Uuid = Uuid::from_u128(7);
@@ -25,14 +30,14 @@ async fn house() -> House {
     for (id, name, secret) in [(1, "ann", "right"), (2, "bob", "other")] {
         let principal =
             Principal { id: Uuid::from_u128(id), name: name.to_owned(), secret_hash: hash_secret(secret) };
-        let role = RoleAssignment {
-            id: Uuid::from_u128(100 + id),
-            principal: principal.id,
-            role: roles::READER,
-            scope: "/".to_owned(),
-        };
+        let role =
+            RoleAssignment::new(Uuid::from_u128(100 + id), principal.id, roles::READER, "/".to_owned());
         assert!(metastore.create_principal(principal, role, 0).await.unwrap());
     }
+    let first = Subscription { id: TENANT, display_name: "s".to_owned() };
+    let group =
+        ResourceGroup { subscription: TENANT, name: "default".to_owned(), location: "local".to_owned() };
+    metastore.create_tenancy(TENANT, first, Tier::Standard, group, "lazaret", 0).await.unwrap();
     let now_ms = Arc::new(AtomicI64::new(1_800_000_000_000));
     let auth = with_key(&metastore, &now_ms, [1; 32], TENANT);
     House { auth, metastore, now_ms, _folder: folder }
@@ -49,6 +54,11 @@ impl House {
         self.now_ms.fetch_add(seconds * 1000, Ordering::Relaxed);
     }
 
+    /// The one registry, as it is now.
+    async fn home(&self) -> Home {
+        Home::of(self.metastore.registries().await.unwrap().remove(0))
+    }
+
     async fn ann(&self) -> Caller {
         self.auth.password("ann", "right").await.unwrap()
     }
@@ -58,7 +68,7 @@ impl House {
 async fn a_name_or_an_id_and_the_secret_make_a_caller() {
     let house = house().await;
     let ann = house.ann().await;
-    assert_eq!((ann.name.as_str(), ann.roles.len()), ("ann", 1));
+    assert_eq!((ann.name.as_str(), ann.may(Action::Pull, "/x")), ("ann", true));
     assert_eq!(house.auth.password(&Uuid::from_u128(1).to_string(), "right").await.unwrap(), ann);
     for (name, secret) in
         [("ann", "wrong"), ("ann", ""), ("ann", "other"), ("nobody", "right"), ("nobody", "")]
@@ -94,17 +104,19 @@ async fn each_kind_of_token_is_good_for_its_own_purpose_only() {
         actions: vec![Access::Pull, Access::Push],
     }];
     let registry = house.auth.issue_registry_token(Some(&ann), "reg", access.clone()).unwrap();
-    let refresh = house.auth.issue_refresh_token(&ann, "reg").unwrap();
+    let home = house.home().await;
+    let refresh = house.auth.issue_refresh_token(&ann, &home.audience).unwrap();
     let management = house.auth.issue_management_token(&ann, MANAGEMENT).unwrap();
     assert!(house.auth.issue_management_token(&ann, "https://graph.microsoft.com").is_err());
 
     let claims = house.auth.verify_registry_token(&registry.token, "reg").unwrap();
     assert_eq!((claims.subject, &claims.access), (Some(ann.id), &access));
-    assert_eq!(house.auth.refresh(&refresh.token, "reg").await.unwrap(), ann);
+    assert_eq!(house.auth.refresh(&refresh.token, &home).await.unwrap(), ann);
     assert_eq!(house.auth.verify_management_token(&management.token).await.unwrap(), ann);
 
     assert!(house.auth.verify_registry_token(&registry.token, "other").is_err());
-    assert!(house.auth.refresh(&refresh.token, "other").await.is_err());
+    let elsewhere = house.auth.issue_refresh_token(&ann, "other").unwrap();
+    assert!(house.auth.refresh(&elsewhere.token, &home).await.is_err());
     for other in [&refresh, &management] {
         assert!(house.auth.verify_registry_token(&other.token, "reg").is_err());
         assert!(house.auth.verify_registry_token(&other.token, MANAGEMENT).is_err());
@@ -113,7 +125,7 @@ async fn each_kind_of_token_is_good_for_its_own_purpose_only() {
         assert!(house.auth.verify_management_token(&other.token).await.is_err());
     }
     for other in [&registry, &management] {
-        assert!(house.auth.refresh(&other.token, "reg").await.is_err());
+        assert!(house.auth.refresh(&other.token, &home).await.is_err());
     }
     let nobody = house.auth.issue_registry_token(None, "reg", vec![]).unwrap();
     assert_eq!(house.auth.verify_registry_token(&nobody.token, "reg").unwrap().subject, None);
@@ -174,10 +186,13 @@ async fn what_is_not_signed_by_us_for_us_is_invalid() {
 async fn a_changed_secret_ends_what_stood_for_the_old_one() {
     let house = house().await;
     let ann = house.ann().await;
-    let refresh = house.auth.issue_refresh_token(&ann, "reg").unwrap().token;
+    let refresh = house.auth.issue_refresh_token(&ann, &house.home().await.audience).unwrap().token;
     let management = house.auth.issue_management_token(&ann, MANAGEMENT).unwrap().token;
     assert!(house.metastore.set_secret(ann.id, hash_secret("next")).await.unwrap());
-    assert!(matches!(house.auth.refresh(&refresh, "reg").await, Err(TokenError::Invalid)));
+    assert!(matches!(
+        house.auth.refresh(&refresh, &house.home().await).await,
+        Err(TokenError::UnknownPrincipal)
+    ));
     assert!(matches!(house.auth.verify_management_token(&management).await, Err(TokenError::Invalid)));
     assert!(matches!(house.auth.password("ann", "right").await, Err(AuthError::BadCredentials)));
     assert_eq!(house.auth.password("ann", "next").await.unwrap().id, ann.id);
@@ -201,4 +216,87 @@ async fn a_refresh_token_survives_the_standard_alphabet() {
 fn a_short_key_is_refused() {
     assert!(SigningKey::new(&[0; 31]).is_err());
     assert_eq!(SigningKey::random_bytes().len(), 32);
+}
+
+impl House {
+    /// A token of the registry with a password of that name and secret.
+    async fn token(&self, scope_map: &str, secret: &str, expires_ms: Option<i64>) -> RegistryToken {
+        let registry = self.home().await.id;
+        let change = TokenChange { scope_map: Some(scope_map.to_owned()), ..TokenChange::default() };
+        self.metastore.put_registry_token(registry, "robot".to_owned(), change, 0).await.unwrap();
+        let token = self.metastore.registry_token(registry, "Robot").await.unwrap().unwrap();
+        let password = TokenPassword {
+            name: "password1".to_owned(),
+            secret_hash: hash_secret(secret),
+            created_ms: 0,
+            expires_ms,
+        };
+        self.metastore.set_token_passwords(registry, token.id, vec![password]).await.unwrap().unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_registrys_token_does_what_its_scope_map_says_and_until_its_password_expires() {
+    let house = house().await;
+    let home = house.home().await;
+    let actions = Some(vec!["repositories/team/*/content/read".to_owned()]);
+    house.metastore.put_scope_map(home.id, "team-map".to_owned(), None, actions, 0).await.unwrap();
+    let made = house.token("team-map", "robots", Some(1_800_000_060_000)).await;
+    let caller = house.auth.sign_in(&home, "robot", "robots").await.unwrap();
+    assert_eq!((caller.id, caller.name.as_str()), (made.id, "robot"));
+    let team = auth::repository_scope(&home.resource, "team/app");
+    assert!(caller.may(Action::Pull, &team) && !caller.may(Action::ReadArtifactMetadata, &team));
+    assert!(!caller.may(Action::Pull, &auth::repository_scope(&home.resource, "other")));
+    assert!(house.auth.password("robot", "robots").await.is_err(), "at its registry alone");
+    assert!(house.auth.sign_in(&home, "robot", "guess").await.is_err());
+    assert_eq!(house.auth.sign_in(&home, "ann", "right").await.unwrap().name, "ann");
+
+    let refresh = house.auth.issue_refresh_token(&caller, &home.audience).unwrap().token;
+    assert_eq!(house.auth.refresh(&refresh, &home).await.unwrap(), caller);
+    house.later(61);
+    assert!(matches!(house.auth.sign_in(&home, "robot", "robots").await, Err(AuthError::BadCredentials)));
+    assert!(house.auth.refresh(&refresh, &home).await.is_err());
+    // Another password lets it in again; what stood for the first does not come back.
+    house.token("_repositories_admin", "next", None).await;
+    let caller = house.auth.sign_in(&home, "robot", "next").await.unwrap();
+    assert!(caller.may(Action::Delete, &team) && caller.may(Action::WriteArtifactMetadata, &team));
+    assert!(house.auth.refresh(&refresh, &home).await.is_err());
+    let off = TokenChange { is_enabled: Some(false), ..TokenChange::default() };
+    house.metastore.put_registry_token(home.id, "robot".to_owned(), off, 0).await.unwrap();
+    assert!(house.auth.sign_in(&home, "robot", "next").await.is_err());
+}
+
+#[tokio::test]
+async fn the_admin_user_has_two_passwords_that_are_renewed_one_by_one() {
+    let house = house().await;
+    let registry = house.metastore.registries().await.unwrap().remove(0);
+    let [first, second] = house.auth.admin_passwords(&registry);
+    assert!(first.len() > 40 && first != second);
+    assert!(house.auth.sign_in(&house.home().await, "lazaret", &first).await.is_err(), "it is disabled");
+    let wanted = NewRegistry {
+        is_admin_enabled: Some(true),
+        ..NewRegistry::new(registry.subscription, "default".to_owned(), "lazaret".to_owned())
+    };
+    house.metastore.put_registry(wanted, 0).await.unwrap();
+    let home = house.home().await;
+    let caller = house.auth.sign_in(&home, "Lazaret", &first).await.unwrap();
+    let anything = auth::repository_scope(&home.resource, "any/thing");
+    assert!(caller.may(Action::Delete, &anything) && !caller.may(Action::WriteRegistry, &home.resource));
+    assert!(house.auth.sign_in(&home, "lazaret", "guess").await.is_err());
+
+    let claims = |token: &str| house.auth.verify_registry_token(token, &home.audience).unwrap();
+    let token = house.auth.issue_registry_token(Some(&caller), &home.audience, vec![]).unwrap().token;
+    assert_eq!(house.auth.holder(&home, &claims(&token)).await.unwrap().unwrap().id, caller.id);
+    let renewed = house.metastore.renew_admin_password(registry.id, false).await.unwrap().unwrap();
+    assert_eq!(house.auth.admin_passwords(&renewed)[1], second);
+    let home = house.home().await;
+    assert!(house.auth.sign_in(&home, "lazaret", &first).await.is_err());
+    assert!(house.auth.sign_in(&home, "lazaret", &second).await.is_ok());
+    let others = with_key(&house.metastore, &house.now_ms, [1; 32], TENANT);
+    assert!(
+        others.holder(&home, &claims(&token)).await.unwrap().is_none(),
+        "its token ended with the password"
+    );
+    let foreign = with_key(&house.metastore, &house.now_ms, [2; 32], TENANT);
+    assert!(foreign.sign_in(&home, "lazaret", &second).await.is_err());
 }

@@ -31,7 +31,7 @@ async fn house() -> House {
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
     for (id, name, role) in [(ANN, "ann", roles::READER), (Uuid::from_u128(2), "owner", OWNER)] {
         let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("right") };
-        let role = RoleAssignment { id, principal: id, role, scope: "/".to_owned() };
+        let role = RoleAssignment::new(id, id, role, "/".to_owned());
         assert!(metastore.create_principal(principal, role, 0).await.unwrap());
     }
     let clock = Arc::new(|| NOW_S * 1000);

@@ -26,11 +26,23 @@ pub(crate) enum Target {
     /// Whether a registry's name is free.
     RegistryName(Uuid),
     RegistryUsages(Scope),
-    /// To list them, or to make new ones.
+    /// The admin user's.
     RegistryCredentials(Scope),
     Webhooks(Scope),
     Webhook(Scope, String),
     WebhookVerb(Scope, String, WebhookVerb),
+    /// To renew one of the admin user's.
+    RegenerateCredential(Scope),
+    ScopeMaps(Scope),
+    ScopeMap(Scope, String),
+    Tokens(Scope),
+    RegistryToken(Scope, String),
+    GenerateCredentials(Scope),
+    /// Of a kind that registries here do not have: all of them, or one.
+    RegistryChildren(Scope, &'static str),
+    RegistryChild(Scope, &'static str, String),
+    /// What can be done with registries.
+    Operations,
     /// Of a subscription, or as a registry inherits them.
     Pricings(Scope),
     Pricing(Scope, String),
@@ -81,9 +93,15 @@ impl Target {
             Self::Token(..)
             | Self::RegistryName(_)
             | Self::RegistryCredentials(_)
-            | Self::WebhookVerb(..) => &[Method::POST],
+            | Self::WebhookVerb(..)
+            | Self::RegenerateCredential(_)
+            | Self::GenerateCredentials(_) => &[Method::POST],
             Self::ResourceGroup(_) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
-            Self::Registry(_) | Self::Webhook(..) => {
+            Self::Registry(_)
+            | Self::Webhook(..)
+            | Self::ScopeMap(..)
+            | Self::RegistryToken(..)
+            | Self::RegistryChild(..) => {
                 &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE]
             }
             Self::Pricing(..) | Self::FindingRule(..) | Self::RoleAssignment(..) => {
@@ -120,6 +138,7 @@ fn target(path: &str) -> Option<Target> {
     match folded.as_slice() {
         ["metadata", "endpoints"] => return Some(Target::Metadata),
         ["tenants"] => return Some(Target::Tenants),
+        ["providers", "microsoft.containerregistry", "operations"] => return Some(Target::Operations),
         ["subscriptions"] => return Some(Target::Subscriptions),
         ["subscriptions", id] => return Some(Target::Subscription(guid(id)?)),
         [tenant, "v2.0", ".well-known", "openid-configuration"]
@@ -165,14 +184,36 @@ fn target(path: &str) -> Option<Target> {
             return Some(Target::WebhookVerb(scope, named[1].to_owned(), verb));
         }
         (["listusages"], _, Some(_)) => return Some(Target::RegistryUsages(scope)),
-        (["listcredentials" | "regeneratecredential"], _, Some(_)) => {
-            return Some(Target::RegistryCredentials(scope));
+        (["listcredentials"], _, Some(_)) => return Some(Target::RegistryCredentials(scope)),
+        (["regeneratecredential"], _, Some(_)) => return Some(Target::RegenerateCredential(scope)),
+        (["generatecredentials"], _, Some(_)) => return Some(Target::GenerateCredentials(scope)),
+        (["scopemaps"], _, Some(_)) => return Some(Target::ScopeMaps(scope)),
+        (["scopemaps", _], _, Some(_)) => return Some(Target::ScopeMap(scope, (*named.get(1)?).to_owned())),
+        (["tokens"], _, Some(_)) => return Some(Target::Tokens(scope)),
+        (["tokens", _], _, Some(_)) => {
+            return Some(Target::RegistryToken(scope, (*named.get(1)?).to_owned()));
+        }
+        ([kind], _, Some(_)) => {
+            if let Some(kind) = child(kind) {
+                return Some(Target::RegistryChildren(scope, kind));
+            }
+        }
+        ([kind, _], _, Some(_)) => {
+            if let Some(kind) = child(kind) {
+                return Some(Target::RegistryChild(scope, kind, (*named.get(1)?).to_owned()));
+            }
         }
         ([], Some(_), None) => return Some(Target::ResourceGroup(scope)),
         ([], Some(_), Some(_)) => return Some(Target::Registry(scope)),
         _ => {}
     }
     None
+}
+
+/// What registries have elsewhere and not here.
+fn child(kind: &str) -> Option<&'static str> {
+    let kinds = ["replications", "privateEndpointConnections", "privateLinkResources", "connectedRegistries"];
+    kinds.into_iter().find(|known| known.eq_ignore_ascii_case(kind))
 }
 
 /// Roles may be held anywhere: whatever stands before the provider is the scope.

@@ -1,7 +1,7 @@
 //! Role definitions and assignments (`Microsoft.Authorization`).
 
 use auth::roles::{self, OWNER, ROLES, Role};
-use auth::{Action, Caller, covers};
+use auth::{Action, Caller, Condition, covers};
 use axum::body::{Body, to_bytes};
 use axum::http::StatusCode;
 use azure_documents::{assignment, definition};
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::error::ArmError;
 use crate::scopes::is_known;
-use crate::{Api, Call};
+use crate::{Api, Call, paging};
 
 #[derive(Deserialize)]
 struct Put {
@@ -26,6 +26,10 @@ struct Properties {
     principal_id: Uuid,
     #[serde(default)]
     condition: Option<String>,
+    #[serde(default)]
+    condition_version: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
 }
 
 impl Api {
@@ -37,9 +41,10 @@ impl Api {
     ) -> Result<Value, ArmError> {
         check_within(caller, Action::ReadRoles, scope)?;
         let filter = call.query.get("$filter").unwrap_or_default();
-        let wanted = quoted(filter, "rolename eq ");
-        let is_wanted =
-            |role: &&Role| wanted.as_ref().is_none_or(|wanted| role.name.eq_ignore_ascii_case(wanted));
+        let is = |word: &str, found: &str| {
+            quoted(filter, word).is_none_or(|wanted| wanted.eq_ignore_ascii_case(found))
+        };
+        let is_wanted = |role: &&Role| is("rolename eq ", role.name) && is("type eq ", "BuiltInRole");
         let rows: Vec<Value> = ROLES.iter().filter(is_wanted).map(|role| definition(scope, role)).collect();
         Ok(json!({ "value": rows }))
     }
@@ -70,8 +75,10 @@ impl Api {
             is_near && principal.as_ref().is_none_or(is_theirs)
         };
         let all = self.metastore.all_role_assignments().await?;
-        let rows: Vec<Value> = all.iter().filter(is_wanted).map(assignment).collect();
-        Ok(json!({ "value": rows }))
+        let wanted = all.into_iter().filter(|held| is_wanted(&held)).collect();
+        let (page, next) = paging::page(wanted, call, |held| format!("{} {}", held.scope, held.id))?;
+        let rows: Vec<Value> = page.iter().map(assignment).collect();
+        Ok(paging::listed(rows, next))
     }
 
     pub(crate) async fn role_assignment(
@@ -102,38 +109,34 @@ impl Api {
         let bytes = bytes.map_err(|_| invalid("The body is too large or broke off.".to_owned()))?;
         let put: Put = serde_json::from_slice(&bytes)
             .map_err(|error| invalid(format!("The body does not parse: {error}.")))?;
-        if put.properties.condition.is_some_and(|condition| !condition.is_empty()) {
-            return Err(invalid(
-                "Conditions are not supported: assign at …/repositories/NAME instead.".to_owned(),
-            ));
-        }
         let name = put.properties.role_definition_id.rsplit('/').next().unwrap_or_default();
         let role = Uuid::parse_str(name).ok().and_then(|id| roles::find(&id.to_string()));
         let role = role.ok_or_else(|| {
             ArmError::bad("RoleDefinitionDoesNotExist", format!("There is no role definition '{name}'."))
         })?;
+        let condition = checked_condition(role, &put.properties)?;
+        let by = caller.id.to_string();
         let wanted = RoleAssignment {
-            id,
-            principal: put.properties.principal_id,
-            role: role.id,
-            scope: scope.to_owned(),
+            condition,
+            description: put.properties.description.filter(|text| !text.is_empty()),
+            created_by: by.clone(),
+            updated_by: by,
+            ..RoleAssignment::new(id, put.properties.principal_id, role.id, scope.to_owned())
         };
-        match self.metastore.assign_role(wanted.clone(), (self.clock)()).await? {
-            AssignRole::Assigned => {
-                tracing::info!(role = role.name, principal = %wanted.principal, scope, by = %caller.id, "a role was given");
-                Ok(assignment(&wanted))
+        let principal = wanted.principal;
+        match self.metastore.assign_role(wanted, (self.clock)()).await? {
+            AssignRole::Assigned(held) => {
+                tracing::info!(role = role.name, %principal, scope, by = %caller.id, "a role was given");
+                Ok(assignment(&held))
             }
             // The same again is no error; the same under another name, or another under this name, is.
-            AssignRole::Held { id: held } => match self.held(scope, &held.to_string()).await? {
-                Some(held) if held == wanted => Ok(assignment(&held)),
-                _ => {
-                    let message = format!("The role assignment already exists. Its id is {}.", held.simple());
-                    Err(ArmError::new(StatusCode::CONFLICT, "RoleAssignmentExists", message))
-                }
-            },
+            AssignRole::Kept(held) => Ok(assignment(&held)),
+            AssignRole::Held { id: held } => {
+                let message = format!("The role assignment already exists. Its id is {}.", held.simple());
+                Err(ArmError::new(StatusCode::CONFLICT, "RoleAssignmentExists", message))
+            }
             AssignRole::NoPrincipal => {
-                let message =
-                    format!("Principal {} does not exist in the directory.", wanted.principal.simple());
+                let message = format!("Principal {} does not exist in the directory.", principal.simple());
                 Err(ArmError::bad("PrincipalNotFound", message))
             }
         }
@@ -188,6 +191,27 @@ impl Api {
         }
         Err(no_such_scope(scope))
     }
+}
+
+/// The condition as it was sent, if it is one that we carry out on a role that it can narrow.
+fn checked_condition(role: &Role, properties: &Properties) -> Result<Option<String>, ArmError> {
+    let invalid = |message: String| ArmError::bad("InvalidRoleAssignmentCondition", message);
+    let Some(text) = properties.condition.as_ref().filter(|text| !text.trim().is_empty()) else {
+        return Ok(None);
+    };
+    if properties.condition_version.as_deref().is_some_and(|version| version != "2.0") {
+        return Err(invalid("The version of a condition is 2.0.".to_owned()));
+    }
+    if !role.is_conditional() {
+        return Err(invalid(format!(
+            "A condition cannot narrow the role '{}': give Container Registry Repository Reader, Writer or Contributor, \
+             or assign at …/repositories/NAME.",
+            role.name
+        )));
+    }
+    let parsed: Result<Condition, _> = text.parse();
+    parsed.map_err(|error| invalid(format!("The condition is not understood: {error}.")))?;
+    Ok(Some(text.clone()))
 }
 
 fn check(caller: &Caller, action: Action, scope: &str) -> Result<(), ArmError> {

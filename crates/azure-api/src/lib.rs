@@ -18,8 +18,10 @@ mod registries;
 mod resources;
 mod routes;
 mod rules;
+mod scope_maps;
 mod scopes;
 mod sub_assessments;
+mod tokens;
 mod webhooks;
 
 use std::sync::Arc;
@@ -199,6 +201,37 @@ impl Api {
             Target::WebhookVerb(scope, name, verb) => {
                 self.webhook_verb(&caller, &scope, &name, verb).await.map(json)
             }
+            Target::RegenerateCredential(scope) => {
+                self.regenerate_credential(&caller, &scope, request.into_body()).await.map(json)
+            }
+            Target::ScopeMaps(scope) => self.scope_maps(&caller, &scope, &call).await.map(json),
+            Target::ScopeMap(scope, name) => match method {
+                Method::PUT | Method::PATCH => {
+                    let may_create = method == Method::PUT;
+                    self.put_scope_map(&caller, &scope, &name, request.into_body(), may_create).await
+                }
+                Method::DELETE => self.delete_scope_map(&caller, &scope, &name).await,
+                _ => self.scope_map(&caller, &scope, &name).await.map(json),
+            },
+            Target::Tokens(scope) => self.registry_tokens(&caller, &scope, &call).await.map(json),
+            Target::RegistryToken(scope, name) => match method {
+                Method::PUT | Method::PATCH => {
+                    let may_create = method == Method::PUT;
+                    self.put_registry_token(&caller, &scope, &name, request.into_body(), may_create).await
+                }
+                Method::DELETE => self.delete_registry_token(&caller, &scope, &name).await,
+                _ => self.registry_token(&caller, &scope, &name).await.map(json),
+            },
+            Target::GenerateCredentials(scope) => {
+                self.generate_credentials(&caller, &scope, request.into_body()).await.map(json)
+            }
+            Target::RegistryChildren(scope, kind) => {
+                self.registry_child(&caller, &scope, kind, "", &method).await
+            }
+            Target::RegistryChild(scope, kind, name) => {
+                self.registry_child(&caller, &scope, kind, &name, &method).await
+            }
+            Target::Operations => Ok(json(resources::operations())),
             Target::Pricings(scope) => self.pricings(&caller, &scope, &call).await.map(json),
             Target::Pricing(scope, name) => match method {
                 Method::PUT => {

@@ -3,6 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use metastore::ResultCursor;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::{Value, json};
 
 use crate::Call;
 use crate::error::ArmError;
@@ -66,6 +68,47 @@ impl Cursor {
         format!("{}{}?api-version={version}&$skipToken={}", call.base, call.path, self.token())
     }
 }
+
+/// The page of a list that the request asks for, in the order of the keys, and the link to the next.
+///
+/// # Errors
+/// 400 for a token that we have not made.
+pub(crate) fn page<T>(
+    mut rows: Vec<T>,
+    call: &Call,
+    key: impl Fn(&T) -> String,
+) -> Result<(Vec<T>, Option<String>), ArmError> {
+    rows.sort_by_cached_key(&key);
+    if let Some(token) = call.query.get("$skipToken") {
+        let after = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+        let after = after.ok_or_else(|| {
+            ArmError::bad("InvalidSkipToken", "The $skipToken is none of ours: begin at the first page.")
+        })?;
+        rows.retain(|row| key(row) > after);
+    }
+    let has_more = rows.len() > PAGE_ROWS;
+    rows.truncate(PAGE_ROWS);
+    let next = rows.last().filter(|_| has_more).map(|last| {
+        let version = call.query.get("api-version").unwrap_or_default();
+        let mut link = format!("{}{}?api-version={version}", call.base, call.path);
+        if let Some(filter) = call.query.get("$filter") {
+            link.push_str(&format!("&$filter={}", utf8_percent_encode(filter, NON_ALPHANUMERIC)));
+        }
+        format!("{link}&$skipToken={}", URL_SAFE_NO_PAD.encode(key(last)))
+    });
+    Ok((rows, next))
+}
+
+/// A page as clients read it.
+pub(crate) fn listed(rows: Vec<Value>, next: Option<String>) -> Value {
+    let mut document = json!({ "value": rows });
+    if let Some(next) = next {
+        document["nextLink"] = next.into();
+    }
+    document
+}
+
+const PAGE_ROWS: usize = 100;
 
 #[cfg(test)]
 mod tests {

@@ -3,9 +3,9 @@
 
 use auth::{Action, Caller};
 use axum::body::Body;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use azure_documents::{REGISTRIES, resource_group as group};
+use azure_documents::{REGISTRIES, UNTAGGED_DAYS, resource_group as group};
 use metastore::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -46,7 +46,8 @@ struct NameBody {
 }
 
 impl Api {
-    /// `PUT` and `PATCH`: makes the registry, or changes its SKU's name and tags.
+    /// `PUT` and `PATCH`: makes the registry, or changes its SKU's name, its tags, and who gets in besides those
+    /// who hold roles.
     pub(crate) async fn put_registry(
         &self,
         caller: &Caller,
@@ -59,10 +60,9 @@ impl Api {
             scope.group.clone().zip(scope.registry.clone()).ok_or_else(ArmError::no_such_path)?;
         self.check_may(caller, scope, Action::WriteRegistry).await?;
         let body: RegistryBody = read(body).await?;
-        let mut quarantine = None;
         if let Some(properties) = &body.properties {
             check_supported(properties)?;
-            quarantine = quarantine_of(properties)?;
+            check_flags(properties)?;
         }
         let sku = body.sku.map(|sku| sku_named(&sku.name)).transpose()?;
         let tags = body.tags.map(|tags| tags_of(&tags)).transpose()?;
@@ -71,9 +71,20 @@ impl Api {
         } else {
             self.registry(caller, scope, call).await?;
         }
-        let (subscription, location) = (scope.subscription, body.location);
-        let wanted =
-            NewRegistry { subscription, resource_group: group, name, location, sku, tags, quarantine };
+        let properties = body.properties.unwrap_or_default();
+        let flag = |name: &str| properties.get(name).and_then(Value::as_bool);
+        let found = self.metastore.registries().await?.into_iter().find(|found| scope.holds(found));
+        let wanted = NewRegistry {
+            location: body.location,
+            sku,
+            tags,
+            is_admin_enabled: flag("adminUserEnabled"),
+            is_public: flag("anonymousPullEnabled"),
+            quarantine: quarantine_of(&properties)?,
+            untagged_days: untagged_days(&properties, found.and_then(|found| found.untagged_days))?,
+            by: caller.id.to_string(),
+            ..NewRegistry::new(scope.subscription, group, name)
+        };
         let name = wanted.name.clone();
         match self.metastore.put_registry(wanted, (self.clock)()).await? {
             PutRegistry::Created(made) => {
@@ -142,24 +153,102 @@ impl Api {
     pub(crate) async fn registry_usages(&self, caller: &Caller, scope: &Scope) -> Result<Value, ArmError> {
         let registry = self.visible_registry(caller, scope).await?;
         let bytes = self.metastore.registry_bytes(registry.id).await?;
+        let maps = self.metastore.scope_maps(registry.id).await?.len();
+        let tokens = self.metastore.registry_tokens(registry.id).await?.len();
         // Azure writes -1 for what has no limit.
-        Ok(json!({ "value": [{ "name": "Size", "limit": -1, "currentValue": bytes, "unit": "Bytes" }] }))
+        let usage = |name: &str, value: Value, unit: &str| json!({ "name": name, "limit": -1, "currentValue": value, "unit": unit });
+        Ok(json!({ "value": [
+            usage("Size", bytes.into(), "Bytes"),
+            usage("ScopeMaps", maps.into(), "Count"),
+            usage("Tokens", tokens.into(), "Count"),
+        ] }))
     }
 
-    /// There is no admin user, so it has no passwords.
     pub(crate) async fn registry_credentials(
         &self,
         caller: &Caller,
         scope: &Scope,
     ) -> Result<Value, ArmError> {
-        self.check_may(caller, scope, Action::ListCredentials).await?;
-        let registry = self.visible_registry(caller, scope).await?;
-        let message = format!(
-            "The admin user of '{}' is disabled, and cannot be enabled: log in as a service principal (`lazaret \
-             principal create`).",
-            registry.name
-        );
-        Err(ArmError::bad("UnAuthorizedForCredentialOperations", message))
+        let registry = self.registry_for(caller, scope, Action::ListCredentials).await?;
+        self.credentials(&registry)
+    }
+
+    /// Gives the admin user another password in the place of one of its two.
+    pub(crate) async fn regenerate_credential(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        body: Body,
+    ) -> Result<Value, ArmError> {
+        let registry = self.registry_for(caller, scope, Action::RegenerateCredential).await?;
+        let NameBody { name } = read(body).await?;
+        let place = ADMIN_PASSWORDS.iter().position(|known| known.eq_ignore_ascii_case(&name));
+        let place = place.ok_or_else(|| {
+            ArmError::bad(
+                "InvalidPasswordName",
+                format!("The admin user has password and password2, and no '{name}'."),
+            )
+        })?;
+        self.credentials(&registry)?;
+        let renewed = self.metastore.renew_admin_password(registry.id, place == 1).await?;
+        tracing::info!(registry = registry.name, name, by = %caller.id, "the admin user got another password");
+        self.credentials(&renewed.ok_or_else(|| no_such_registry(scope))?)
+    }
+
+    fn credentials(&self, registry: &Registry) -> Result<Value, ArmError> {
+        if !registry.is_admin_enabled {
+            let message = format!(
+                "The admin user of '{}' is disabled: set adminUserEnabled to true, or log in as a service principal.",
+                registry.name
+            );
+            return Err(ArmError::bad("UnAuthorizedForCredentialOperations", message));
+        }
+        let values = self.auth.admin_passwords(registry);
+        let passwords =
+            ADMIN_PASSWORDS.iter().zip(values).map(|(name, value)| json!({ "name": name, "value": value }));
+        Ok(json!({ "username": registry.name, "passwords": passwords.collect::<Vec<_>>() }))
+    }
+
+    /// The registry that the scope names, if the caller may do `action` with it.
+    pub(crate) async fn registry_for(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        action: Action,
+    ) -> Result<Registry, ArmError> {
+        self.check_may(caller, scope, action).await?;
+        let found = self.metastore.registries().await?.into_iter().find(|found| scope.holds(found));
+        found.ok_or_else(|| no_such_registry(scope))
+    }
+
+    /// What registries have elsewhere and not here: nothing to list, and nothing to make.
+    pub(crate) async fn registry_child(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        kind: &str,
+        name: &str,
+        method: &Method,
+    ) -> Result<Response, ArmError> {
+        if [Method::PUT, Method::PATCH].contains(method) {
+            self.registry_for(caller, scope, Action::WriteRegistry).await?;
+            let message = format!(
+                "A registry here has no {kind}: it is served by this server alone, at its login server."
+            );
+            return Err(ArmError::bad("UnsupportedResourceType", message));
+        }
+        if *method == Method::DELETE {
+            self.registry_for(caller, scope, Action::WriteRegistry).await?;
+            return Ok(StatusCode::NO_CONTENT.into_response());
+        }
+        self.visible_registry(caller, scope).await?;
+        if name.is_empty() {
+            return Ok(crate::json(json!({ "value": [] })));
+        }
+        Err(ArmError::not_found(
+            "ResourceNotFound",
+            format!("There is no '{name}' among the {kind} of this registry."),
+        ))
     }
 
     pub(crate) async fn put_resource_group(
@@ -256,6 +345,43 @@ fn check_supported(properties: &Value) -> Result<(), ArmError> {
     Ok(())
 }
 
+fn check_flags(properties: &Value) -> Result<(), ArmError> {
+    for name in ["adminUserEnabled", "anonymousPullEnabled"] {
+        if properties.get(name).is_some_and(|value| !value.is_null() && !value.is_boolean()) {
+            let message = format!("properties.{name} must be true or false.");
+            return Err(ArmError::bad("InvalidRequestContent", message));
+        }
+    }
+    Ok(())
+}
+
+/// What `policies.retentionPolicy` asks for; `now` is how it is.
+fn untagged_days(properties: &Value, now: Option<u32>) -> Result<Option<Option<u32>>, ArmError> {
+    let Some(policy) = properties.pointer("/policies/retentionPolicy").filter(|policy| policy.is_object())
+    else {
+        return Ok(None);
+    };
+    let days = policy.get("days").filter(|days| !days.is_null()).map(|days| {
+        let days =
+            days.as_u64().and_then(|days| u32::try_from(days).ok()).filter(|days| *days <= UNTAGGED_DAYS_MAX);
+        let message =
+            || format!("properties.policies.retentionPolicy.days is a number from 0 to {UNTAGGED_DAYS_MAX}.");
+        days.ok_or_else(|| ArmError::bad("InvalidRetentionPolicy", message()))
+    });
+    let days = days.transpose()?;
+    let is_on = match policy.get("status").and_then(Value::as_str).map(str::to_ascii_lowercase).as_deref() {
+        Some("enabled") => true,
+        Some("disabled") => false,
+        None => now.is_some(),
+        Some(other) => {
+            let message = format!("The status '{other}' is neither enabled nor disabled.");
+            return Err(ArmError::bad("InvalidRetentionPolicy", message));
+        }
+    };
+    let wanted = is_on.then(|| days.or(now).unwrap_or(UNTAGGED_DAYS));
+    Ok(Some(wanted).filter(|wanted| *wanted != now))
+}
+
 /// Whether what is pushed is to be hidden until a scanner lets it pass, if the properties say.
 fn quarantine_of(properties: &Value) -> Result<Option<bool>, ArmError> {
     match properties.pointer("/policies/quarantinePolicy/status") {
@@ -308,14 +434,16 @@ fn check_group_name(name: &str) -> Result<(), ArmError> {
     Err(ArmError::bad("InvalidResourceGroupName", message))
 }
 
+const ADMIN_PASSWORDS: [&str; 2] = ["password", "password2"];
+
+/// Azure's limit.
+const UNTAGGED_DAYS_MAX: u32 = 365;
+
 const NAME_RULE: &str = "A registry's name has 5 to 50 letters and digits.";
 
 /// Where, the one value that is possible, and what to do instead.
-const FIXED: [(&str, &str, &str); 13] = [
-    ("/adminUserEnabled", "false", "log in as a service principal"),
-    ("/anonymousPullEnabled", "false", "give AcrPull to a principal"),
+const FIXED: [(&str, &str, &str); 10] = [
     ("/policies/trustPolicy/status", "disabled", "there is no Notary; sign with referrers"),
-    ("/policies/retentionPolicy/status", "disabled", "this server sets it for all registries"),
     ("/policies/softDeletePolicy/status", "disabled", "this server sets it for all registries"),
     ("/policies/exportPolicy/status", "enabled", "whoever may pull may export"),
     (

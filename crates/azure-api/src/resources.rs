@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::arm::Scope;
 use crate::error::ArmError;
 use crate::registries::{no_such_group, no_such_registry};
-use crate::{Api, Call, Domain};
+use crate::{Api, Call, Domain, paging};
 
 impl Api {
     pub(crate) async fn resource_groups(
@@ -84,7 +84,10 @@ impl Api {
     ) -> Result<Value, ArmError> {
         self.visible(caller, &Scope { subscription, group: None, registry: None }).await?;
         let known = [
-            ("Microsoft.ContainerRegistry", &["registries"] as &[&str]),
+            (
+                "Microsoft.ContainerRegistry",
+                &["registries", "registries/scopeMaps", "registries/tokens"] as &[&str],
+            ),
             ("Microsoft.Security", &["assessments", "subAssessments", "pricings"]),
             ("Microsoft.Authorization", &["roleAssignments", "roleDefinitions"]),
         ];
@@ -112,9 +115,9 @@ impl Api {
         call: &Call,
     ) -> Result<Value, ArmError> {
         let registries = self.visible(caller, scope).await?;
-        Ok(
-            json!({ "value": registries.iter().map(|registry| resource(registry, call, &self.domain)).collect::<Vec<_>>() }),
-        )
+        let (page, next) = paging::page(registries, call, |registry| registry.name.to_ascii_lowercase())?;
+        let rows: Vec<Value> = page.iter().map(|registry| resource(registry, call, &self.domain)).collect();
+        Ok(paging::listed(rows, next))
     }
 
     pub(crate) async fn registry(
@@ -139,6 +142,38 @@ impl Api {
         });
         Ok(registries)
     }
+}
+
+/// What can be done with registries: the actions that roles name.
+pub(crate) fn operations() -> Value {
+    use Action::*;
+    let known = [
+        (ReadRegistry, "Read a registry"),
+        (WriteRegistry, "Make or change a registry"),
+        (DeleteRegistry, "Delete a registry"),
+        (ListCredentials, "Read the admin user's passwords"),
+        (RegenerateCredential, "Renew a password of the admin user"),
+        (ReadScopeMaps, "Read scope maps"),
+        (WriteScopeMaps, "Make or change a scope map"),
+        (DeleteScopeMaps, "Delete a scope map"),
+        (ReadTokens, "Read tokens"),
+        (WriteTokens, "Make or change a token"),
+        (DeleteTokens, "Delete a token"),
+        (GenerateCredentials, "Give a token new passwords"),
+        (Pull, "Pull from a registry"),
+        (Push, "Push to a registry"),
+        (Delete, "Delete what a registry holds"),
+    ];
+    let operation = |name: &str, what: &str, is_data: bool| {
+        let display = json!({
+            "provider": "Microsoft Container Registry", "resource": "registries", "operation": what, "description": what,
+        });
+        json!({ "name": name, "display": display, "isDataAction": is_data, "origin": "user,system" })
+    };
+    let on_data = known.iter().filter_map(|(action, what)| Some(operation(action.data_name()?, what, true)));
+    let rows: Vec<Value> =
+        known.iter().map(|(action, what)| operation(action.name(), what, false)).chain(on_data).collect();
+    json!({ "value": rows })
 }
 
 /// Where clients find the registry: at `NAME.DOMAIN` and the port by which they reached us.

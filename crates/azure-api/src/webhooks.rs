@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use crate::Api;
 use crate::arm::{Scope, WebhookVerb};
 use crate::error::ArmError;
-use crate::registries::{no_such_registry, read, tags_of};
+use crate::registries::{read, tags_of};
 
 /// What clients send of a webhook; they may send back all that they were shown.
 #[derive(Deserialize)]
@@ -168,18 +168,6 @@ impl Api {
         let webhook = self.metastore.webhook(registry.id, name).await?;
         let webhook = webhook.ok_or_else(|| no_such_webhook(&registry, name))?;
         Ok((registry, webhook))
-    }
-
-    /// The one registry that the scope names, for a caller who may do that there.
-    async fn registry_for(
-        &self,
-        caller: &Caller,
-        scope: &Scope,
-        action: Action,
-    ) -> Result<Registry, ArmError> {
-        self.check_may(caller, scope, action).await?;
-        let found = self.metastore.registries().await?.into_iter().find(|found| scope.holds(found));
-        found.ok_or_else(|| no_such_registry(scope))
     }
 }
 

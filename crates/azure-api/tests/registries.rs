@@ -38,7 +38,7 @@ async fn house() -> House {
     ] {
         let id = Uuid::from_u128(number);
         let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("secret") };
-        let role = RoleAssignment { id, principal: id, role, scope: scope.to_owned() };
+        let role = RoleAssignment::new(id, id, role, scope.to_owned());
         assert!(metastore.create_principal(principal, role, 0).await.unwrap());
     }
     let clock: azure_api::Clock = Arc::new(|| 1_800_000_000_000);
@@ -54,7 +54,16 @@ async fn house() -> House {
 impl House {
     /// The status, and the error's code if it is one.
     async fn ask(&self, name: &str, method: &str, path: &str, body: Value) -> (u16, String, Value) {
-        let path = format!("/subscriptions/{SUB}{path}?api-version=2025-11-01");
+        self.send(name, method, &format!("{path}?api-version=2025-11-01"), body).await
+    }
+
+    /// What the administrator reads with more in the query.
+    async fn with_query(&self, path: &str, query: &str) -> Value {
+        self.send("admin", "GET", &format!("{path}?api-version=2025-11-01{query}"), Value::Null).await.2
+    }
+
+    async fn send(&self, name: &str, method: &str, path: &str, body: Value) -> (u16, String, Value) {
+        let path = format!("/subscriptions/{SUB}{path}");
         let mut request = Request::builder().method(method).uri(path).header("host", "arm.example:5443");
         if !name.is_empty() {
             let caller = self.auth.password(name, "secret").await.unwrap();
@@ -122,6 +131,7 @@ async fn a_registry_comes_and_goes() {
     let shown = House::is(house.ask("reader", "GET", &one, Value::Null).await, (200, ""));
     // What is shown may be sent back.
     assert_eq!(House::is(house.ask("admin", "PUT", &one, shown.clone()).await, (200, "")), shown);
+    assert_eq!(shown["systemData"]["createdBy"], Uuid::from_u128(10).to_string());
     let same = registry("default", "sECOND");
     House::is(house.ask("admin", "PUT", &same, json!({})).await, (409, "AlreadyInUse"));
     let busy = house.ask("admin", "DELETE", "/resourceGroups/group", Value::Null).await;
@@ -158,9 +168,6 @@ async fn quarantine_is_switched_by_the_policy_and_stays_as_it_is_otherwise() {
 async fn what_a_registry_does_not_have_is_refused() {
     let house = house().await;
     for (properties, name) in [
-        (json!({ "adminUserEnabled": true }), "adminUserEnabled"),
-        (json!({ "anonymousPullEnabled": true }), "anonymousPullEnabled"),
-        (json!({ "policies": { "retentionPolicy": { "status": "enabled" } } }), "policies.retentionPolicy"),
         (json!({ "publicNetworkAccess": "Disabled" }), "publicNetworkAccess"),
         (json!({ "encryption": { "status": 1 } }), "encryption.status"),
     ] {
@@ -182,5 +189,231 @@ async fn what_a_registry_does_not_have_is_refused() {
     {
         let answer = House::is(house.ask("reader", "POST", check, json!({ "name": name })).await, (200, ""));
         assert_eq!(answer["reason"], wanted, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_admin_user_and_the_policy_are_as_they_were_set() {
+    let house = house().await;
+    let one = registry("default", "lazaret");
+    let credentials = format!("{one}/listCredentials");
+    let set = |properties: Value| json!({ "properties": properties });
+    let body = set(json!({ "adminUserEnabled": true, "anonymousPullEnabled": true }));
+    let changed = House::is(house.ask("admin", "PATCH", &one, body).await, (200, ""));
+    assert_eq!(
+        (&changed["properties"]["adminUserEnabled"], &changed["properties"]["anonymousPullEnabled"]),
+        (&json!(true), &json!(true))
+    );
+    let first = House::is(house.ask("admin", "POST", &credentials, Value::Null).await, (200, ""));
+    assert_eq!(
+        (&first["username"], &first["passwords"][1]["name"]),
+        (&json!("lazaret"), &json!("password2"))
+    );
+    assert_eq!(House::is(house.ask("admin", "POST", &credentials, Value::Null).await, (200, "")), first);
+    let renew = format!("{one}/regenerateCredential");
+    let second =
+        House::is(house.ask("admin", "POST", &renew, json!({ "name": "password2" })).await, (200, ""));
+    assert_eq!(second["passwords"][0], first["passwords"][0]);
+    assert_ne!(second["passwords"][1], first["passwords"][1]);
+    House::is(
+        house.ask("admin", "POST", &renew, json!({ "name": "password3" })).await,
+        (400, "InvalidPasswordName"),
+    );
+    House::is(
+        house.ask("reader", "POST", &renew, json!({ "name": "password" })).await,
+        (403, "AuthorizationFailed"),
+    );
+
+    let policy = |policy: Value| set(json!({ "policies": { "retentionPolicy": policy } }));
+    for (wanted, status, days) in [
+        (json!({ "status": "enabled", "days": 30 }), "enabled", 30),
+        (json!({ "days": 3 }), "enabled", 3),
+        (json!({ "status": "disabled" }), "disabled", 7),
+        (json!({ "status": "Enabled" }), "enabled", 7),
+    ] {
+        let changed = House::is(house.ask("admin", "PATCH", &one, policy(wanted.clone())).await, (200, ""));
+        let found = &changed["properties"]["policies"]["retentionPolicy"];
+        assert_eq!((&found["status"], &found["days"]), (&json!(status), &json!(days)), "{wanted}");
+    }
+    for bad in [json!({ "status": "on" }), json!({ "days": 366 }), json!({ "days": "x" })] {
+        House::is(house.ask("admin", "PATCH", &one, policy(bad)).await, (400, "InvalidRetentionPolicy"));
+    }
+    House::is(
+        house.ask("admin", "PATCH", &one, set(json!({ "adminUserEnabled": 1 }))).await,
+        (400, "InvalidRequestContent"),
+    );
+    let usages =
+        House::is(house.ask("reader", "GET", &format!("{one}/listUsages"), Value::Null).await, (200, ""));
+    assert_eq!(usages["value"][0]["name"], "Size");
+}
+
+#[tokio::test]
+async fn scope_maps_and_tokens_come_and_go() {
+    let house = house().await;
+    let one = registry("default", "lazaret");
+    let (map, token) = (format!("{one}/scopeMaps/team-map"), format!("{one}/tokens/robot"));
+    let actions =
+        json!({ "properties": { "actions": ["repositories/team/*/content/read"], "description": "x" } });
+    for path in [&map, &token] {
+        House::is(house.ask("stranger", "PUT", path, actions.clone()).await, (404, "SubscriptionNotFound"));
+        House::is(house.ask("reader", "PUT", path, actions.clone()).await, (403, "AuthorizationFailed"));
+        House::is(house.ask("admin", "PATCH", path, actions.clone()).await, (404, "ResourceNotFound"));
+    }
+    let made = House::is(house.ask("admin", "PUT", &map, actions.clone()).await, (201, ""));
+    assert_eq!(
+        (&made["properties"]["type"], &made["properties"]["description"]),
+        (&json!("UserDefined"), &json!("x"))
+    );
+    assert_eq!(House::is(house.ask("admin", "PUT", &map, actions).await, (200, "")), made);
+    let listed =
+        House::is(house.ask("reader", "GET", &format!("{one}/scopeMaps"), Value::Null).await, (200, ""));
+    assert_eq!(listed["value"].as_array().unwrap().len(), 6);
+    let system = House::is(
+        house.ask("reader", "GET", &format!("{one}/scopeMaps/_REPOSITORIES_pull"), Value::Null).await,
+        (200, ""),
+    );
+    assert_eq!(system["properties"]["type"], "SystemDefined");
+    for (name, actions, code) in [
+        ("_repositories_pull", json!(["repositories/a/content/read"]), "SystemScopeMap"),
+        ("_other", json!(["repositories/a/content/read"]), "SystemScopeMap"),
+        ("x", json!(["repositories/a/content/read"]), "InvalidResourceName"),
+        ("other-map", json!(["repositories/a/fly"]), "InvalidScopeMapActions"),
+        ("other-map", json!([]), "InvalidScopeMapActions"),
+    ] {
+        let body = json!({ "properties": { "actions": actions } });
+        House::is(house.ask("admin", "PUT", &format!("{one}/scopeMaps/{name}"), body).await, (400, code));
+    }
+
+    let holds = |map: &str| json!({ "properties": { "scopeMapId": format!("{one}/scopeMaps/{map}") } });
+    House::is(house.ask("admin", "PUT", &token, json!({})).await, (400, "InvalidRequestContent"));
+    House::is(house.ask("admin", "PUT", &token, holds("absent")).await, (404, "ResourceNotFound"));
+    House::is(house.ask("admin", "PUT", &token, holds("_absent")).await, (404, "ResourceNotFound"));
+    let made = House::is(house.ask("admin", "PUT", &token, holds("team-map")).await, (201, ""));
+    assert_eq!(
+        (&made["properties"]["status"], &made["properties"]["credentials"]["passwords"]),
+        (&json!("enabled"), &json!([]))
+    );
+    House::is(house.ask("admin", "DELETE", &map, Value::Null).await, (409, "ScopeMapInUse"));
+    let generate = format!("{one}/generateCredentials");
+    let body = json!({ "tokenId": made["id"], "name": "password1", "expiry": "2100-01-01T00:00:00Z" });
+    let shown = House::is(house.ask("admin", "POST", &generate, body).await, (200, ""));
+    assert_eq!((&shown["username"], shown["passwords"].as_array().unwrap().len()), (&json!("robot"), 1));
+    assert_eq!(shown["passwords"][0]["value"].as_str().unwrap().len(), 32);
+    assert_eq!(shown["passwords"][0]["expiry"], "2100-01-01T00:00:00.0000000Z");
+    let both =
+        House::is(house.ask("admin", "POST", &generate, json!({ "tokenId": made["id"] })).await, (200, ""));
+    assert_eq!(both["passwords"].as_array().unwrap().len(), 2);
+    let read = House::is(house.ask("reader", "GET", &token, Value::Null).await, (200, ""));
+    assert_eq!(read["properties"]["credentials"]["passwords"][1]["name"], "password2");
+    assert!(!read.to_string().contains("value"));
+    for (body, status, code) in [
+        (json!({ "tokenId": "x/absent" }), 404, "ResourceNotFound"),
+        (json!({ "tokenId": made["id"], "name": "password3" }), 400, "InvalidPasswordName"),
+        (json!({ "tokenId": made["id"], "expiry": "2001-01-01T00:00:00Z" }), 400, "InvalidExpiry"),
+    ] {
+        House::is(house.ask("admin", "POST", &generate, body).await, (status, code));
+    }
+    House::is(
+        house.ask("reader", "POST", &generate, json!({ "tokenId": made["id"] })).await,
+        (403, "AuthorizationFailed"),
+    );
+    // What a PATCH lists of the passwords stays, the rest goes.
+    let kept = json!({ "properties": { "status": "disabled", "credentials": { "passwords": [{ "name": "password2" }] } } });
+    let changed = House::is(house.ask("admin", "PATCH", &token, kept).await, (200, ""));
+    assert_eq!(changed["properties"]["status"], "disabled");
+    assert_eq!(changed["properties"]["credentials"]["passwords"].as_array().unwrap().len(), 1);
+    House::is(house.ask("admin", "DELETE", &token, Value::Null).await, (200, ""));
+    House::is(house.ask("admin", "DELETE", &token, Value::Null).await, (204, ""));
+    House::is(house.ask("admin", "DELETE", &map, Value::Null).await, (200, ""));
+    House::is(house.ask("admin", "DELETE", &map, Value::Null).await, (204, ""));
+    let none =
+        House::is(house.ask("reader", "GET", &format!("{one}/replications"), Value::Null).await, (200, ""));
+    assert_eq!(none["value"], json!([]));
+    House::is(
+        house.ask("admin", "PUT", &format!("{one}/replications/west"), json!({})).await,
+        (400, "UnsupportedResourceType"),
+    );
+}
+
+#[tokio::test]
+async fn a_list_goes_on_where_its_link_says() {
+    let house = house().await;
+    let one = registry("default", "lazaret");
+    for number in 0..120 {
+        let path = format!("{one}/scopeMaps/map-{number:03}");
+        let body = json!({ "properties": { "actions": ["repositories/a/content/read"] } });
+        House::is(house.ask("admin", "PUT", &path, body).await, (201, ""));
+    }
+    let first =
+        House::is(house.ask("reader", "GET", &format!("{one}/scopeMaps"), Value::Null).await, (200, ""));
+    let link = first["nextLink"].as_str().unwrap();
+    assert!(link.starts_with("http://arm.example:5443/subscriptions/"), "{link}");
+    let token = link.split("$skipToken=").nth(1).unwrap();
+    let second = house.with_query(&format!("{one}/scopeMaps"), &format!("&$skipToken={token}")).await;
+    let rows = |page: &Value| page["value"].as_array().unwrap().len();
+    assert_eq!((rows(&first), rows(&second), &second["nextLink"]), (100, 25, &Value::Null));
+    assert_eq!(
+        house.with_query(&format!("{one}/scopeMaps"), "&$skipToken=%25%25").await["error"]["code"],
+        "InvalidSkipToken"
+    );
+}
+
+#[tokio::test]
+async fn a_condition_is_kept_shown_and_carried_out_or_refused() {
+    let house = house().await;
+    let one = registry("default", "lazaret");
+    let name = format!("{one}/providers/Microsoft.Authorization/roleAssignments/{}", Uuid::from_u128(77));
+    let condition = "((!(ActionMatches{'Microsoft.ContainerRegistry/registries/repositories/content/read'})) OR \
+                     (@Request[Microsoft.ContainerRegistry/registries/repositories:name] StringStartsWith 'team/'))";
+    let wanted = |role: Uuid, condition: &str, version: &str| {
+        json!({ "properties": {
+            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"),
+            "principalId": Uuid::from_u128(12),
+            "condition": condition,
+            "conditionVersion": version,
+            "description": "for the team",
+        } })
+    };
+    let code = "InvalidRoleAssignmentCondition";
+    for (role, text, version) in [
+        (roles::ACR_PULL, condition, "2.0"),
+        (roles::OWNER, condition, "2.0"),
+        (roles::CATALOG_LISTER, condition, "2.0"),
+        (roles::REPOSITORY_READER, condition, "1.0"),
+        (roles::REPOSITORY_READER, "@Resource[x:name] StringEquals 'a'", "2.0"),
+    ] {
+        House::is(house.ask("admin", "PUT", &name, wanted(role, text, version)).await, (400, code));
+    }
+    let body = wanted(roles::REPOSITORY_READER, condition, "2.0");
+    let made = House::is(house.ask("admin", "PUT", &name, body.clone()).await, (201, ""));
+    let properties = &made["properties"];
+    assert_eq!(
+        (&properties["condition"], &properties["conditionVersion"]),
+        (&json!(condition), &json!("2.0"))
+    );
+    assert_eq!(
+        (&properties["description"], &properties["createdBy"]),
+        (&json!("for the team"), &json!(Uuid::from_u128(10)))
+    );
+    House::is(house.ask("admin", "PUT", &name, body).await, (201, ""));
+    let second = name.replace(&Uuid::from_u128(77).to_string(), &Uuid::from_u128(78).to_string());
+    let again = wanted(roles::REPOSITORY_READER, "", "2.0");
+    House::is(house.ask("admin", "PUT", &second, again).await, (409, "RoleAssignmentExists"));
+    let caller = house.auth.caller(Uuid::from_u128(12)).await.unwrap().unwrap();
+    let may = |repository: &str| {
+        let registry = format!("/subscriptions/{SUB}{one}");
+        caller.may(auth::Action::Pull, &auth::repository_scope(&registry, repository))
+    };
+    assert!(may("team/app") && !may("other"));
+    House::is(house.ask("admin", "DELETE", &name, Value::Null).await, (200, ""));
+    House::is(house.ask("admin", "DELETE", &name, Value::Null).await, (204, ""));
+    let definitions = format!("{one}/providers/Microsoft.Authorization/roleDefinitions");
+    for (filter, count) in [
+        ("type%20eq%20'BuiltInRole'", roles::ROLES.len()),
+        ("type%20eq%20'CustomRole'", 0),
+        ("roleName%20eq%20'container%20registry%20repository%20reader'", 1),
+    ] {
+        let found = house.with_query(&definitions, &format!("&$filter={filter}")).await;
+        assert_eq!(found["value"].as_array().unwrap().len(), count, "{filter}");
     }
 }

@@ -13,17 +13,19 @@ mod role;
 mod rule;
 mod software_update;
 mod sub_assessment;
+mod token;
 mod webhook;
 
 pub use assessment::{assessment, image_assessment, metadata, metadata_document};
 pub use event::{cloud_event, webhook_payload};
 pub use form::{Form, Names};
 pub use pricing::{pricing, pricing_of_version};
-pub use resource::{REGISTRIES, registry, resource_group, sku, tags};
+pub use resource::{REGISTRIES, UNTAGGED_DAYS, registry, resource_group, sku, tags};
 pub use role::{assignment, definition};
 pub use rule::finding_rule;
 pub use software_update::{SoftwareUpdate, software_updates};
 pub use sub_assessment::Place;
+pub use token::{new_passwords, registry_token, scope_map, system_scope_map};
 pub use webhook::{WEBHOOKS, webhook, webhook_event};
 
 /// RFC 3339 with seven digits of a second, as Azure writes it.

@@ -40,16 +40,28 @@ pub fn registry(registry: &Registry, login_server: &str) -> Value {
         "location": registry.location,
         "tags": tags(registry),
         "sku": sku(registry),
+        "systemData": {
+            "createdBy": registry.created_by,
+            "createdByType": "Application",
+            "createdAt": time(registry.created_ms),
+            "lastModifiedBy": registry.changed_by,
+            "lastModifiedByType": "Application",
+            "lastModifiedAt": time(registry.changed_ms),
+        },
         "properties": {
             "loginServer": login_server,
             "creationDate": time(registry.created_ms),
             "provisioningState": "Succeeded",
-            "adminUserEnabled": false,
+            "adminUserEnabled": registry.is_admin_enabled,
             "networkRuleSet": { "defaultAction": "Allow", "virtualNetworkRules": [], "ipRules": [] },
             "policies": {
                 "quarantinePolicy": { "status": if registry.quarantine { "enabled" } else { "disabled" } },
                 "trustPolicy": { "type": "Notary", "status": "disabled" },
-                "retentionPolicy": { "days": 7, "status": "disabled" },
+                "retentionPolicy": {
+                    "days": registry.untagged_days.unwrap_or(UNTAGGED_DAYS),
+                    "lastUpdatedTime": time(registry.untagged_changed_ms.unwrap_or(registry.created_ms)),
+                    "status": if registry.untagged_days.is_some() { "enabled" } else { "disabled" },
+                },
                 "exportPolicy": { "status": "enabled" },
                 "azureADAuthenticationAsArmPolicy": { "status": "enabled" },
                 "softDeletePolicy": { "retentionDays": 7, "status": "disabled" },
@@ -61,7 +73,7 @@ pub fn registry(registry: &Registry, login_server: &str) -> Value {
             "publicNetworkAccess": "Enabled",
             "networkRuleBypassOptions": "AzureServices",
             "zoneRedundancy": "Disabled",
-            "anonymousPullEnabled": false,
+            "anonymousPullEnabled": registry.is_public,
             "roleAssignmentMode": "LegacyRegistryPermissions",
         },
     })
@@ -69,3 +81,6 @@ pub fn registry(registry: &Registry, login_server: &str) -> Value {
 
 /// The type of registries.
 pub const REGISTRIES: &str = "Microsoft.ContainerRegistry/registries";
+
+/// What Azure shows of a retention policy before anybody has set it.
+pub const UNTAGGED_DAYS: u32 = 7;

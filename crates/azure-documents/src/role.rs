@@ -4,6 +4,8 @@ use auth::roles::Role;
 use metastore::RoleAssignment;
 use serde_json::{Value, json};
 
+use crate::time;
+
 /// A role, as seen from a scope.
 #[must_use]
 pub fn definition(scope: &str, role: &Role) -> Value {
@@ -15,11 +17,18 @@ pub fn definition(scope: &str, role: &Role) -> Value {
         "properties": {
             "roleName": role.name,
             "type": "BuiltInRole",
-            "description": "",
+            "description": role.description,
             "assignableScopes": ["/"],
             "permissions": [{
-                "actions": role.actions, "notActions": role.not_actions, "dataActions": [], "notDataActions": [],
+                "actions": role.actions,
+                "notActions": role.not_actions,
+                "dataActions": role.data_actions,
+                "notDataActions": [],
             }],
+            "createdOn": MADE,
+            "updatedOn": MADE,
+            "createdBy": null,
+            "updatedBy": null,
         },
     })
 }
@@ -38,9 +47,14 @@ pub fn assignment(held: &RoleAssignment) -> Value {
             "principalId": held.principal,
             "principalType": "ServicePrincipal",
             "scope": held.scope,
-            "condition": null,
-            "conditionVersion": null,
-            "description": null,
+            "condition": held.condition,
+            "conditionVersion": held.condition.as_ref().map(|_| "2.0"),
+            "description": held.description,
+            "createdOn": time(held.created_ms),
+            "createdBy": held.created_by,
+            "updatedOn": time(held.updated_ms),
+            "updatedBy": held.updated_by,
+            "delegatedManagedIdentityResourceId": null,
         },
     })
 }
@@ -49,3 +63,6 @@ fn subscription_of(scope: &str) -> String {
     let segments: Vec<&str> = scope.split('/').filter(|segment| !segment.is_empty()).take(2).collect();
     if segments.len() == 2 { format!("/{}", segments.join("/")) } else { String::new() }
 }
+
+/// The built-in roles came with the house; clients want a time.
+const MADE: &str = "2015-02-02T21:55:09.8806423Z";

@@ -28,13 +28,46 @@ pub struct RoleAssignment {
     pub role: Uuid,
     /// `/`, or an ARM id: the role holds there and beneath.
     pub scope: String,
+    /// What narrows it, in Azure's language of conditions (version 2.0).
+    pub condition: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+    /// When it was made.
+    pub created_ms: i64,
+    /// The id of whoever made it; empty if nobody knows.
+    pub created_by: String,
+    /// When it was last changed, or made.
+    pub updated_ms: i64,
+    /// The id of whoever changed it last.
+    pub updated_by: String,
+}
+
+impl RoleAssignment {
+    /// Without a condition. When it was made, whoever stores it says.
+    #[must_use]
+    pub fn new(id: Uuid, principal: Uuid, role: Uuid, scope: String) -> Self {
+        Self {
+            id,
+            principal,
+            role,
+            scope,
+            condition: None,
+            description: None,
+            created_ms: 0,
+            created_by: String::new(),
+            updated_ms: 0,
+            updated_by: String::new(),
+        }
+    }
 }
 
 /// What became of giving somebody a role.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AssignRole {
     /// They hold it now.
-    Assigned,
+    Assigned(RoleAssignment),
+    /// They held it before, by an assignment of this name; its condition and description are as wanted now.
+    Kept(RoleAssignment),
     /// They held it before, by this assignment; or the name is another one's.
     Held {
         /// Its name.
@@ -87,7 +120,7 @@ impl Metastore {
         .await
     }
 
-    /// Gives a principal one more role. What they have already is left as it is.
+    /// Gives a principal one more role, or changes on what condition they hold it.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -97,25 +130,46 @@ impl Metastore {
             if !rows.prepare_cached(known)?.exists([assignment.principal.to_string()])? {
                 return Ok(AssignRole::NoPrincipal);
             }
-            let held = "SELECT id FROM role_assignment
-                        WHERE id = ?1 OR (principal_id = ?2 AND role_id = ?3 AND scope = ?4)";
-            let held = rows
-                .prepare_cached(held)?
-                .query_row(
-                    params![
-                        assignment.id.to_string(),
-                        assignment.principal.to_string(),
-                        assignment.role.to_string(),
-                        assignment.scope
-                    ],
-                    |row| row.get::<_, String>(0),
-                )
-                .optional()?;
-            if let Some(id) = held {
-                return Ok(AssignRole::Held { id: parse_uuid(&id)? });
+            let sql =
+                format!("{ASSIGNMENTS} WHERE id = ?1 OR (principal_id = ?2 AND role_id = ?3 AND scope = ?4)");
+            let key = params![
+                assignment.id.to_string(),
+                assignment.principal.to_string(),
+                assignment.role.to_string(),
+                assignment.scope
+            ];
+            let held = rows.prepare_cached(&sql)?.query_row(key, raw_assignment).optional()?;
+            let Some(held) = held.map(parse_assignment).transpose()? else {
+                assign(rows, &assignment, now_ms)?;
+                let made = RoleAssignment { created_ms: now_ms, updated_ms: now_ms, ..assignment };
+                return Ok(AssignRole::Assigned(made));
+            };
+            let is_it = held.id == assignment.id
+                && held.principal == assignment.principal
+                && held.role == assignment.role
+                && held.scope.eq_ignore_ascii_case(&assignment.scope);
+            if !is_it {
+                return Ok(AssignRole::Held { id: held.id });
             }
-            assign(rows, &assignment, now_ms)?;
-            Ok(AssignRole::Assigned)
+            let is_same =
+                held.condition == assignment.condition && held.description == assignment.description;
+            if is_same {
+                return Ok(AssignRole::Kept(held));
+            }
+            let (condition, description) = (assignment.condition, assignment.description);
+            rows.execute(
+                "UPDATE role_assignment SET condition = ?2, description = ?3, updated_ms = ?4, updated_by = ?5
+                 WHERE id = ?1",
+                params![held.id.to_string(), condition, description, now_ms, assignment.updated_by],
+            )?;
+            let updated_by = assignment.updated_by;
+            Ok(AssignRole::Kept(RoleAssignment {
+                condition,
+                description,
+                updated_ms: now_ms,
+                updated_by,
+                ..held
+            }))
         })
         .await
     }
@@ -238,13 +292,17 @@ impl Metastore {
 
 fn assign(rows: &rusqlite::Connection, assignment: &RoleAssignment, now_ms: i64) -> Result<(), Error> {
     rows.execute(
-        "INSERT INTO role_assignment (id, principal_id, role_id, scope, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO role_assignment (id, principal_id, role_id, scope, condition, description, created_ms, created_by,
+           updated_ms, updated_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?7, ?8)",
         params![
             assignment.id.to_string(),
             assignment.principal.to_string(),
             assignment.role.to_string(),
             assignment.scope,
-            now_ms
+            assignment.condition,
+            assignment.description,
+            now_ms,
+            assignment.created_by,
         ],
     )?;
     Ok(())
@@ -257,15 +315,29 @@ fn check_kept(rows: &rusqlite::Connection, role: Uuid) -> Result<(), KeepRole> {
     if is_kept { Ok(()) } else { Err(KeepRole::LastHolder) }
 }
 
-type RawAssignment = (String, String, String, String);
+type RawAssignment = ([String; 4], RoleAssignment);
 
+/// The ids as texts, and the rest.
 fn raw_assignment(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawAssignment> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    let nobody = Uuid::nil();
+    let created_ms = row.get(6)?;
+    let rest = RoleAssignment {
+        condition: row.get(4)?,
+        description: row.get(5)?,
+        created_ms,
+        created_by: row.get(7)?,
+        updated_ms: row.get::<_, Option<i64>>(8)?.unwrap_or(created_ms),
+        updated_by: row.get(9)?,
+        ..RoleAssignment::new(nobody, nobody, nobody, String::new())
+    };
+    Ok(([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?], rest))
 }
 
-fn parse_assignment((id, principal, role, scope): RawAssignment) -> Result<RoleAssignment, Error> {
+fn parse_assignment(([id, principal, role, scope], rest): RawAssignment) -> Result<RoleAssignment, Error> {
     let [id, principal, role] = [id, principal, role].map(|text| parse_uuid(&text));
-    Ok(RoleAssignment { id: id?, principal: principal?, role: role?, scope })
+    Ok(RoleAssignment { id: id?, principal: principal?, role: role?, scope, ..rest })
 }
 
-const ASSIGNMENTS: &str = "SELECT id, principal_id, role_id, scope FROM role_assignment";
+const ASSIGNMENTS: &str =
+    "SELECT id, principal_id, role_id, scope, condition, description, created_ms, created_by,
+        updated_ms, updated_by FROM role_assignment";

@@ -24,6 +24,36 @@ pub struct NewRegistry {
     pub tags: Option<String>,
     /// Whether what is pushed is hidden until somebody lets it pass; `None`: as it is, or no.
     pub quarantine: Option<bool>,
+    /// Whether its admin user may log in. `None`: as it is, or not.
+    pub is_admin_enabled: Option<bool>,
+    /// Whether everybody may pull from it. `None`: as it is, or not.
+    pub is_public: Option<bool>,
+    /// After how many days manifests without a tag go by themselves (`Some(None)`: never). `None`: as it is.
+    pub untagged_days: Option<Option<u32>>,
+    /// The id of whoever wants it; empty if nobody knows.
+    pub by: String,
+}
+
+impl NewRegistry {
+    /// As it is, or as a new one is made.
+    #[must_use]
+    pub fn new(subscription: Uuid, resource_group: String, name: String) -> Self {
+        let (location, sku, tags, by) = (None, None, None, String::new());
+        let (is_admin_enabled, is_public, untagged_days, quarantine) = (None, None, None, None);
+        Self {
+            subscription,
+            resource_group,
+            name,
+            location,
+            sku,
+            tags,
+            quarantine,
+            is_admin_enabled,
+            is_public,
+            untagged_days,
+            by,
+        }
+    }
 }
 
 /// What became of making or changing a registry.
@@ -99,15 +129,28 @@ impl Metastore {
                     return Ok(PutRegistry::Deleted);
                 }
                 let (sku, tags) = (wanted.sku.unwrap_or(found.sku), wanted.tags.unwrap_or(found.tags));
-                let quarantine = wanted.quarantine.unwrap_or(found.quarantine);
-                let sql = "UPDATE registry SET sku = ?2, tags = ?3, quarantine = ?4 WHERE id = ?1";
-                rows.execute(sql, params![found.id.0, sku, tags, quarantine])?;
-                return Ok(PutRegistry::Updated(Registry { sku, tags, quarantine, ..found }));
+                rows.execute(
+                    "UPDATE registry SET sku = ?2, tags = ?3, admin_enabled = ?4, anonymous_pull = ?5, changed_ms = ?6,
+                       changed_by = ?7, quarantine = ?8 WHERE id = ?1",
+                    params![
+                        found.id.0,
+                        sku,
+                        tags,
+                        wanted.is_admin_enabled.unwrap_or(found.is_admin_enabled),
+                        wanted.is_public.unwrap_or(found.is_public),
+                        now_ms,
+                        wanted.by,
+                        wanted.quarantine.unwrap_or(found.quarantine),
+                    ],
+                )?;
+                retain_untagged(rows, found.id, wanted.untagged_days, now_ms)?;
+                let changed = named(rows, &wanted.name)?.ok_or(Error::Damaged { what: "registry" })?;
+                return Ok(PutRegistry::Updated(changed));
             }
             rows.execute(
                 "INSERT INTO registry (id, subscription_id, resource_group, name, location, created_ms, sku, tags,
-                                       quarantine)
-                 VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?9)",
+                   admin_enabled, anonymous_pull, created_by, changed_ms, changed_by, quarantine)
+                 VALUES (?8, ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?9, ?10, ?11, ?5, ?11, ?12)",
                 params![
                     wanted.subscription.to_string(),
                     group.name,
@@ -117,11 +160,37 @@ impl Metastore {
                     wanted.sku.unwrap_or_else(|| "Premium".to_owned()),
                     wanted.tags.unwrap_or_else(|| "{}".to_owned()),
                     next_id(rows)?,
+                    wanted.is_admin_enabled.unwrap_or(false),
+                    wanted.is_public.unwrap_or(false),
+                    wanted.by,
                     wanted.quarantine.unwrap_or(false),
                 ],
             )?;
             let made = named(rows, &wanted.name)?.ok_or(Error::Damaged { what: "registry" })?;
+            retain_untagged(rows, made.id, wanted.untagged_days, now_ms)?;
+            let made = named(rows, &wanted.name)?.ok_or(Error::Damaged { what: "registry" })?;
             Ok(PutRegistry::Created(made))
+        })
+        .await
+    }
+
+    /// Gives the admin user another password: the first or the second. `None`: there is no such registry.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn renew_admin_password(
+        &self,
+        id: RegistryId,
+        is_second: bool,
+    ) -> Result<Option<Registry>, Error> {
+        self.write(move |rows| {
+            let sql = if is_second {
+                "UPDATE registry SET admin_password2 = admin_password2 + 1 WHERE id = ?1"
+            } else {
+                "UPDATE registry SET admin_password = admin_password + 1 WHERE id = ?1"
+            };
+            rows.execute(sql, [id.0])?;
+            Ok(list(rows, "WHERE deleted_ms IS NULL")?.into_iter().find(|found| found.id == id))
         })
         .await
     }
@@ -323,44 +392,68 @@ fn list(rows: &Connection, filter: &str) -> Result<Vec<Registry>, Error> {
     found.map(|row| parse(row?)).collect()
 }
 
-type Raw = (i64, String, String, String, String, i64, String, String, Option<i64>, bool);
+type Raw = (String, Registry);
 
+/// The subscription as text, and the rest.
 fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
-    Ok((
-        row.get(0)?,
-        row.get(1)?,
-        row.get(2)?,
-        row.get(3)?,
-        row.get(4)?,
-        row.get(5)?,
-        row.get(6)?,
-        row.get(7)?,
-        row.get(8)?,
-        row.get(9)?,
-    ))
+    let registry = Registry {
+        id: RegistryId(row.get(0)?),
+        subscription: Uuid::nil(),
+        resource_group: row.get(2)?,
+        name: row.get(3)?,
+        location: row.get(4)?,
+        created_ms: row.get(5)?,
+        sku: row.get(6)?,
+        tags: row.get(7)?,
+        deleted_ms: row.get(8)?,
+        is_admin_enabled: row.get(9)?,
+        admin_passwords: [row.get(10)?, row.get(11)?],
+        is_public: row.get(12)?,
+        created_by: row.get(13)?,
+        changed_ms: row.get(14)?,
+        changed_by: row.get(15)?,
+        untagged_days: row.get(16)?,
+        untagged_changed_ms: row.get(17)?,
+        quarantine: row.get(18)?,
+    };
+    Ok((row.get(1)?, registry))
 }
 
-fn parse(raw: Raw) -> Result<Registry, Error> {
-    let (id, subscription, resource_group, name, location, created_ms, sku, tags, deleted_ms, quarantine) =
-        raw;
-    let subscription = parse_uuid(&subscription)?;
-    let id = RegistryId(id);
-    Ok(Registry {
-        id,
-        subscription,
-        resource_group,
-        name,
-        location,
-        created_ms,
-        sku,
-        tags,
-        deleted_ms,
-        quarantine,
-    })
+fn parse((subscription, registry): Raw) -> Result<Registry, Error> {
+    Ok(Registry { subscription: parse_uuid(&subscription)?, ..registry })
+}
+
+/// The policy is a rule of its own among the registry's.
+fn retain_untagged(
+    rows: &Connection,
+    registry: RegistryId,
+    wanted: Option<Option<u32>>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let Some(days) = wanted else { return Ok(()) };
+    rows.execute(
+        "DELETE FROM retention_rule WHERE registry_id = ?1 AND name = ?2",
+        params![registry.0, UNTAGGED_RULE],
+    )?;
+    if let Some(days) = days {
+        rows.execute(
+            "INSERT INTO retention_rule (registry_id, name, repositories, tags, untagged_days)
+             VALUES (?1, ?2, '*', '*', ?3)",
+            params![registry.0, UNTAGGED_RULE, days],
+        )?;
+    }
+    rows.execute("UPDATE registry SET retention_changed_ms = ?2 WHERE id = ?1", params![registry.0, now_ms])?;
+    Ok(())
 }
 
 const REGISTRIES: &str = "SELECT id, subscription_id, resource_group, name, location, created_ms, sku, tags,
-        deleted_ms, quarantine FROM registry";
+        deleted_ms, admin_enabled, admin_password, admin_password2, anonymous_pull, created_by,
+        coalesce(changed_ms, created_ms), changed_by,
+        (SELECT untagged_days FROM retention_rule WHERE registry_id = registry.id AND name = 'retentionPolicy'),
+        retention_changed_ms, quarantine FROM registry";
+
+/// The retention rule that a registry's `retentionPolicy` is.
+const UNTAGGED_RULE: &str = "retentionPolicy";
 
 /// The setting that remembers the last row number given.
 const LAST_ID: &str = "last registry";

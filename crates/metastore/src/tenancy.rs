@@ -53,6 +53,22 @@ pub struct Registry {
     pub deleted_ms: Option<i64>,
     /// Whether what is pushed is hidden until somebody lets it pass (Azure's quarantine).
     pub quarantine: bool,
+    /// Whether its admin user may log in.
+    pub is_admin_enabled: bool,
+    /// How often each of the admin user's two passwords was renewed.
+    pub admin_passwords: [i64; 2],
+    /// Whether everybody may pull from it.
+    pub is_public: bool,
+    /// The id of whoever made it; empty if nobody knows.
+    pub created_by: String,
+    /// When it was last changed, or made.
+    pub changed_ms: i64,
+    /// The id of whoever changed it last.
+    pub changed_by: String,
+    /// After how many days manifests without a tag go by its policy, if they do.
+    pub untagged_days: Option<u32>,
+    /// When that policy was last changed, if it was.
+    pub untagged_changed_ms: Option<i64>,
 }
 
 impl Registry {

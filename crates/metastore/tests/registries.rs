@@ -23,15 +23,7 @@ async fn store() -> (Metastore, tempfile::TempDir) {
 
 fn wanted(group: &str, name: &str) -> NewRegistry {
     let (resource_group, name) = (group.to_owned(), name.to_owned());
-    NewRegistry {
-        subscription: SUB,
-        resource_group,
-        name,
-        location: None,
-        sku: None,
-        tags: None,
-        quarantine: None,
-    }
+    NewRegistry::new(SUB, resource_group, name)
 }
 
 async fn created(store: &Metastore, name: &str) -> Registry {
@@ -86,15 +78,13 @@ async fn a_registry_made_later_under_the_name_finds_neither_roles_nor_number() {
     let made = created(&store, "second").await;
     let scope = made.resource_id();
     let principal = Principal { id: Uuid::from_u128(9), name: "p".to_owned(), secret_hash: String::new() };
-    let role = |number: u128, scope: String| RoleAssignment {
-        id: Uuid::from_u128(number),
-        principal: Uuid::from_u128(9),
-        role: Uuid::from_u128(number),
-        scope,
+    let role = |number: u128, scope: String| {
+        RoleAssignment::new(Uuid::from_u128(number), Uuid::from_u128(9), Uuid::from_u128(number), scope)
     };
     assert!(store.create_principal(principal, role(1, format!("{}X", scope)), 1).await.expect("creates"));
     for held in [role(2, scope.to_ascii_uppercase()), role(3, format!("{scope}/repositories/app"))] {
-        assert_eq!(store.assign_role(held, 1).await.expect("assigns"), AssignRole::Assigned);
+        let given = store.assign_role(held.clone(), 1).await.expect("assigns");
+        assert_eq!(given, AssignRole::Assigned(RoleAssignment { created_ms: 1, updated_ms: 1, ..held }));
     }
     store.delete_registry(made.id, 7).await.expect("deletes");
     assert!(store.forget_registry(made.id).await.expect("forgets"));

@@ -88,17 +88,17 @@ impl Needed {
             }
             Target::AcrRepository(name) | Target::AcrManifest(name, _) | Target::AcrTag(name, _) => {
                 let methods = &[
-                    ("GET", Access::Pull),
-                    ("HEAD", Access::Pull),
-                    ("PATCH", Access::Push),
+                    ("GET", Access::MetadataRead),
+                    ("HEAD", Access::MetadataRead),
+                    ("PATCH", Access::MetadataWrite),
                     ("DELETE", Access::Delete),
                 ];
                 (Some(name), methods)
             }
-            Target::Tags(name)
-            | Target::Referrers(name, _)
-            | Target::AcrManifests(name)
-            | Target::AcrTags(name) => (Some(name), &[("GET", Access::Pull), ("HEAD", Access::Pull)]),
+            Target::Tags(name) | Target::AcrManifests(name) | Target::AcrTags(name) => {
+                (Some(name), &[("GET", Access::MetadataRead), ("HEAD", Access::MetadataRead)])
+            }
+            Target::Referrers(name, _) => (Some(name), &[("GET", Access::Pull), ("HEAD", Access::Pull)]),
             Target::Manifest(name, _) => (
                 Some(name),
                 &[
@@ -128,9 +128,13 @@ impl Needed {
     pub(crate) fn action(&self) -> &'static str {
         let action = match self {
             Self::Anything | Self::Catalog => Action::Pull,
-            Self::Repository { access: Access::Push, .. } => Action::Push,
-            Self::Repository { access: Access::Delete, .. } => Action::Delete,
-            Self::Repository { .. } => Action::Pull,
+            Self::Repository { access, .. } => match access {
+                Access::Push => Action::Push,
+                Access::Delete => Action::Delete,
+                Access::MetadataRead => Action::ReadArtifactMetadata,
+                Access::MetadataWrite => Action::WriteArtifactMetadata,
+                Access::Pull | Access::Catalog => Action::Pull,
+            },
         };
         action.name()
     }
@@ -144,14 +148,22 @@ impl Needed {
     }
 
     fn scope(&self) -> Option<String> {
-        match self {
-            Self::Anything => None,
-            Self::Catalog => Some("registry:catalog:*".to_owned()),
-            // A token that pushes must be able to look, too.
-            Self::Repository { name, access: Access::Push } => Some(format!("repository:{name}:pull,push")),
-            Self::Repository { name, access: Access::Delete } => Some(format!("repository:{name}:delete")),
-            Self::Repository { name, .. } => Some(format!("repository:{name}:pull")),
-        }
+        Some(match self {
+            Self::Anything => return None,
+            Self::Catalog => "registry:catalog:*".to_owned(),
+            Self::Repository { name, access } => {
+                let actions = match access {
+                    Access::Pull => "pull",
+                    // A token that pushes must be able to look, too.
+                    Access::Push => "pull,push",
+                    Access::Delete => "delete",
+                    Access::MetadataRead => "metadata_read",
+                    Access::MetadataWrite => "metadata_write",
+                    Access::Catalog => "*",
+                };
+                format!("repository:{name}:{actions}")
+            }
+        })
     }
 }
 
@@ -220,7 +232,7 @@ impl Api {
         let (scheme, value) =
             header.to_str().ok().and_then(|text| text.split_once(' ')).ok_or_else(invalid)?;
         if scheme.eq_ignore_ascii_case("bearer") {
-            return match self.auth.verify_registry_token(value.trim(), &self.audience) {
+            return match self.auth.verify_registry_token(value.trim(), &self.home.audience) {
                 Ok(claims) => Ok(Identity::Token(claims)),
                 Err(error @ (TokenError::Expired | TokenError::Invalid | TokenError::UnknownPrincipal)) => {
                     Err(challenger.refused(None, "invalid_token", &error.to_string()))
@@ -243,9 +255,9 @@ impl Api {
     /// [`AuthError`].
     pub(crate) async fn authenticate(&self, name: &str, secret: &str) -> Result<Caller, AuthError> {
         if name != TOKEN_NAME {
-            return self.auth.password(name, secret).await;
+            return self.auth.sign_in(&self.home, name, secret).await;
         }
-        self.auth.refresh(secret, &self.audience).await.map_err(|error| match error {
+        self.auth.refresh(secret, &self.home).await.map_err(|error| match error {
             TokenError::Store(error) => AuthError::Store(error),
             _ => AuthError::BadCredentials,
         })
@@ -263,24 +275,25 @@ impl Api {
         needed: &Needed,
     ) -> Result<(), ApiError> {
         let scope = needed.scope();
-        let denied = || ApiError::new(StatusCode::FORBIDDEN, "DENIED", "your roles do not allow this");
-        match identity {
-            Identity::Nobody => Err(challenger.unauthorized(scope.as_deref())),
-            Identity::Caller(caller) if self.allows(caller, needed) => Ok(()),
-            Identity::Caller(_) => Err(denied()),
-            Identity::Token(claims) if claims_allow(claims, needed) => Ok(()),
+        let (says, holder) = match identity {
+            Identity::Nobody => return Err(challenger.unauthorized(scope.as_deref())),
+            Identity::Caller(caller) => (true, caller.clone()),
             Identity::Token(claims) => {
-                // Nobody in particular gets further by saying who they are.
-                let Some(subject) = claims.subject else {
-                    return Err(challenger.unauthorized(scope.as_deref()));
+                let gone = || {
+                    let message = "whoever the token was issued to is gone, or has another secret now";
+                    challenger.refused(None, "invalid_token", message)
                 };
-                let caller = self.auth.caller(subject).await?;
-                if caller.is_some_and(|caller| self.allows(&caller, needed)) {
-                    let message = "the token does not allow this: get one with the scope of the challenge";
-                    Err(challenger.refused(scope.as_deref(), "insufficient_scope", message))
-                } else {
-                    Err(denied())
-                }
+                (claims_allow(claims, needed), self.auth.holder(&self.home, claims).await?.ok_or_else(gone)?)
+            }
+        };
+        match (says, self.allows(&holder, needed)) {
+            (true, true) => Ok(()),
+            // Nobody in particular gets further by saying who they are.
+            (_, false) if holder.id.is_nil() => Err(challenger.unauthorized(scope.as_deref())),
+            (_, false) => Err(ApiError::new(StatusCode::FORBIDDEN, "DENIED", "your roles do not allow this")),
+            (false, true) => {
+                let message = "the token does not allow this: get one with the scope of the challenge";
+                Err(challenger.refused(scope.as_deref(), "insufficient_scope", message))
             }
         }
     }
@@ -299,7 +312,7 @@ impl Api {
     fn allows(&self, caller: &Caller, needed: &Needed) -> bool {
         match needed {
             Needed::Anything => true,
-            Needed::Catalog => caller.may_within(Action::Pull, &self.resource),
+            Needed::Catalog => self.may_list(caller),
             Needed::Repository { name, access } => self.may(caller, name.as_str(), *access),
         }
     }
@@ -310,20 +323,31 @@ impl Api {
             Access::Pull => Action::Pull,
             Access::Push => Action::Push,
             Access::Delete => Action::Delete,
+            Access::MetadataRead => Action::ReadArtifactMetadata,
+            Access::MetadataWrite => Action::WriteArtifactMetadata,
             Access::Catalog => return false,
         };
         caller.may(action, &repository_scope(&self.resource, repository))
     }
 
-    /// The principal behind a request, with the roles held now.
+    /// True if there is something in the catalogue that the caller may see.
+    pub(crate) fn may_list(&self, caller: &Caller) -> bool {
+        caller.may(Action::ListCatalog, &self.resource)
+            || caller.may_within(Action::ReadArtifactMetadata, &self.resource)
+    }
+
+    /// True if the catalogue shows the repository to the caller.
+    pub(crate) fn is_listed(&self, caller: &Caller, repository: &Repository) -> bool {
+        caller.may(Action::ListCatalog, &self.resource)
+            || self.may(caller, repository.as_str(), Access::MetadataRead)
+    }
+
+    /// Whoever is behind a request, with the rights held now.
     pub(crate) async fn caller_behind(&self, identity: &Identity) -> Result<Option<Caller>, ApiError> {
         Ok(match identity {
             Identity::Nobody => None,
             Identity::Caller(caller) => Some(caller.clone()),
-            Identity::Token(claims) => match claims.subject {
-                Some(subject) => self.auth.caller(subject).await?,
-                None => None,
-            },
+            Identity::Token(claims) => self.auth.holder(&self.home, claims).await?,
         })
     }
 }
@@ -333,11 +357,18 @@ fn claims_allow(claims: &RegistryClaims, needed: &Needed) -> bool {
         let is_it = |entry: &&ResourceAccess| entry.kind == kind && entry.name == name;
         claims.access.iter().filter(is_it).any(|entry| entry.actions.contains(&access))
     };
-    match needed {
-        Needed::Anything => true,
-        Needed::Catalog => has("registry", "catalog", Access::Catalog),
-        Needed::Repository { name, access } => has("repository", name.as_str(), *access),
-    }
+    // Docker's clients know no word for metadata: a token that pulls reads it, as far as its holder may.
+    let (access, name) = match needed {
+        Needed::Anything => return true,
+        Needed::Catalog => return has("registry", "catalog", Access::Catalog),
+        Needed::Repository { name, access } => (*access, name.as_str()),
+    };
+    let also = match access {
+        Access::MetadataRead => Access::Pull,
+        Access::MetadataWrite => Access::Push,
+        other => other,
+    };
+    has("repository", name, access) || has("repository", name, also)
 }
 
 /// The name and secret of a Basic `Authorization` header (RFC 7617).

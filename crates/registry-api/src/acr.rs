@@ -1,7 +1,6 @@
 //! Azure Container Registry's data plane beside `/v2/`: what `azure-containerregistry` and
 //! `az acr repository` read, lock and delete.
 
-use auth::Access;
 use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::LINK;
@@ -203,7 +202,7 @@ impl Api {
         Ok(attributes)
     }
 
-    /// The repositories that the caller may pull from, a page of them.
+    /// The repositories whose metadata the caller may read, a page of them.
     pub(crate) async fn visible_repositories(
         &self,
         identity: &Identity,
@@ -212,9 +211,8 @@ impl Api {
         let limit = limit(parameters)?;
         let mut after = parameters.get("last").map(str::to_owned);
         let caller = self.caller_behind(identity).await?;
-        let is_visible = |name: &Repository| {
-            caller.as_ref().is_some_and(|caller| self.may(caller, name.as_str(), Access::Pull))
-        };
+        let is_visible =
+            |name: &Repository| caller.as_ref().is_some_and(|caller| self.is_listed(caller, name));
         let mut repositories: Vec<Repository> = Vec::new();
         loop {
             let page = self.registry.repositories(self.id, after, limit + 1).await?;

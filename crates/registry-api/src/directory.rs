@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use metastore::{Metastore, RegistryId};
+use auth::Home;
+use metastore::Metastore;
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
@@ -23,21 +24,11 @@ pub struct Directory {
     known: Arc<RwLock<Known>>,
 }
 
-/// One registry as requests need it.
-#[derive(Clone)]
-pub(crate) struct Served {
-    pub(crate) id: RegistryId,
-    /// Its ARM id: where its roles are held.
-    pub(crate) resource: Arc<str>,
-    /// What its tokens are for: a token of one registry is worth nothing at another.
-    pub(crate) audience: Arc<str>,
-}
-
 #[derive(Default)]
 struct Known {
     /// By name, in lower case.
-    by_name: HashMap<String, Served>,
-    default: Option<Served>,
+    by_name: HashMap<String, Arc<Home>>,
+    default: Option<Arc<Home>>,
     read: Option<Instant>,
 }
 
@@ -53,7 +44,7 @@ impl Directory {
     ///
     /// # Errors
     /// 404 if it names one that is not there.
-    pub(crate) async fn served(&self, host: &str) -> Result<Served, ApiError> {
+    pub(crate) async fn served(&self, host: &str) -> Result<Arc<Home>, ApiError> {
         let name = self.name(host);
         if let Some(found) = self.known.read().find(name.as_deref()) {
             return Ok(found);
@@ -61,13 +52,10 @@ impl Directory {
         let registries = self.metastore.registries().await?;
         let mut fresh = Known { read: Some(Instant::now()), ..Known::default() };
         for registry in registries {
-            let served = Served {
-                id: registry.id,
-                resource: registry.resource_id().into(),
-                audience: format!("lazaret/{}/{}", registry.id.0, registry.created_ms).into(),
-            };
-            fresh.default.get_or_insert_with(|| served.clone());
-            fresh.by_name.insert(registry.name.to_ascii_lowercase(), served);
+            let name = registry.name.to_ascii_lowercase();
+            let home = Arc::new(Home::of(registry));
+            fresh.default.get_or_insert_with(|| Arc::clone(&home));
+            fresh.by_name.insert(name, home);
         }
         let found = fresh.find(name.as_deref());
         *self.known.write() = fresh;
@@ -91,7 +79,7 @@ impl Directory {
 
 impl Known {
     /// What is remembered, if it is fresh. Another process may make and delete registries.
-    fn find(&self, name: Option<&str>) -> Option<Served> {
+    fn find(&self, name: Option<&str>) -> Option<Arc<Home>> {
         self.read.filter(|read| read.elapsed() < FRESH)?;
         match name {
             Some(name) => self.by_name.get(name).cloned(),

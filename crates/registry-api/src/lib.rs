@@ -26,7 +26,7 @@ mod uploads;
 
 use std::sync::Arc;
 
-use auth::{Auth, Witness};
+use auth::{Auth, Home, Witness};
 use axum::Router;
 use axum::extract::{Extension, Request, State};
 use axum::http::header::{HeaderName, HeaderValue, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
@@ -41,7 +41,6 @@ pub use rate::RateLimit;
 
 use access::Needed;
 pub use directory::Directory;
-use directory::Served;
 use error::ApiError;
 use query::Parameters;
 use route::Target;
@@ -67,17 +66,17 @@ struct Api {
     id: RegistryId,
     /// Its ARM id: where its roles are held.
     resource: Arc<str>,
-    /// What its tokens are for.
-    audience: Arc<str>,
+    /// Who gets in.
+    home: Arc<Home>,
 }
 
 impl House {
     /// # Errors
     /// 404 if the host names a registry that is not there.
     async fn at(&self, host: Option<&str>) -> Result<Api, ApiError> {
-        let Served { id, resource, audience } = self.directory.served(host.unwrap_or_default()).await?;
+        let home = self.directory.served(host.unwrap_or_default()).await?;
         let (registry, auth) = (self.registry.clone(), self.auth.clone());
-        Ok(Api { registry, auth, id, resource, audience })
+        Ok(Api { registry, auth, id: home.id, resource: Arc::clone(&home.resource), home })
     }
 }
 

@@ -1,6 +1,6 @@
 //! The token endpoint (distribution, "Token Authentication" and "OAuth2 Token Authentication").
 
-use auth::{Access, Action, Caller, ResourceAccess, TokenError};
+use auth::{Access, Caller, ResourceAccess, TokenError};
 use axum::extract::{Form, State};
 use axum::http::header::{CACHE_CONTROL, HOST, HeaderValue};
 use axum::http::{HeaderMap, Uri};
@@ -80,7 +80,7 @@ impl Api {
             None if headers.contains_key(axum::http::header::AUTHORIZATION) => {
                 return Err(ApiError::bad("UNAUTHORIZED", "the token endpoint takes Basic credentials"));
             }
-            // Without credentials: a token that allows what everybody may do, which is nothing yet.
+            // Without credentials: a token that allows what everybody may do, if that is anything.
             None => None,
         };
         let scopes: Vec<&str> = parameters.all("scope").flat_map(str::split_whitespace).collect();
@@ -95,21 +95,25 @@ impl Api {
             return Err(ApiError::bad("UNSUPPORTED", "grant_type must be access_token"));
         }
         let caller = self.auth.exchange(&form.access_token).await?;
-        let refresh = self.auth.issue_refresh_token(&caller, &self.audience)?;
+        let refresh = self.auth.issue_refresh_token(&caller, &self.home.audience)?;
         Ok(answer(&json!({ "refresh_token": refresh.token })))
     }
 
     async fn grant(&self, headers: &HeaderMap, grant: Grant) -> Result<Response, ApiError> {
         check_service(grant.service.as_deref(), headers)?;
         let caller = match grant.grant_type.as_str() {
-            "password" => self.authenticate(&grant.username, &grant.password).await?,
-            "refresh_token" => self.auth.refresh(&grant.refresh_token, &self.audience).await?,
+            // Azure's clients without credentials ask so; elsewhere they are to learn that they need some.
+            "password" if grant.username.is_empty() && grant.password.is_empty() && self.home.is_public => {
+                None
+            }
+            "password" => Some(self.authenticate(&grant.username, &grant.password).await?),
+            "refresh_token" => Some(self.auth.refresh(&grant.refresh_token, &self.home).await?),
             _ => return Err(ApiError::bad("UNSUPPORTED", "grant_type must be password or refresh_token")),
         };
         let scopes: Vec<&str> = grant.scope.split_whitespace().collect();
         let is_refresh = grant.grant_type == "refresh_token";
         let mut document =
-            self.issue(Some(&caller), &scopes, grant.access_type == "offline" && !is_refresh)?;
+            self.issue(caller.as_ref(), &scopes, grant.access_type == "offline" && !is_refresh)?;
         if is_refresh {
             document["refresh_token"] = grant.refresh_token.into();
         }
@@ -121,8 +125,11 @@ impl Api {
         if scopes.len() > SCOPES_MAX {
             return Err(ApiError::bad("UNSUPPORTED", format!("a token has {SCOPES_MAX} scopes at most")));
         }
-        let access = caller.map(|caller| self.granted(caller, scopes)).unwrap_or_default();
-        let issued = self.auth.issue_registry_token(caller, &self.audience, access)?;
+        let access = match caller {
+            Some(caller) => self.granted(caller, scopes),
+            None => self.granted(&self.home.everybody(), scopes),
+        };
+        let issued = self.auth.issue_registry_token(caller, &self.home.audience, access)?;
         let issued_at = jiff::Timestamp::from_millisecond(issued.issued_ms).unwrap_or_default();
         let mut document = json!({
             "token": issued.token,
@@ -131,7 +138,8 @@ impl Api {
             "issued_at": issued_at.to_string(),
         });
         if let (Some(caller), true) = (caller, is_offline) {
-            document["refresh_token"] = self.auth.issue_refresh_token(caller, &self.audience)?.token.into();
+            document["refresh_token"] =
+                self.auth.issue_refresh_token(caller, &self.home.audience)?.token.into();
         }
         Ok(document)
     }
@@ -142,24 +150,13 @@ impl Api {
             let (kind, name, actions) = self::scope(scope)?;
             let actions: Vec<Access> = match kind {
                 "repository" => {
-                    let asked = |access: &Access| {
-                        let word = match access {
-                            Access::Pull => "pull",
-                            Access::Push => "push",
-                            Access::Delete | Access::Catalog => "delete",
-                        };
-                        // Clients that want to delete ask for `*`.
-                        let metadata = match access {
-                            Access::Pull => "metadata_read",
-                            Access::Push => "metadata_write",
-                            Access::Delete | Access::Catalog => "delete",
-                        };
-                        actions.split(',').any(|action| [word, metadata, "*"].contains(&action))
+                    let asked = |(_, word): &&(Access, &str)| {
+                        actions.split(',').any(|action| action == *word || action == "*")
                     };
-                    let all = [Access::Pull, Access::Push, Access::Delete];
-                    all.into_iter().filter(asked).filter(|access| self.may(caller, name, *access)).collect()
+                    let asked = ACTIONS.iter().filter(asked).map(|(access, _)| *access);
+                    asked.filter(|access| self.may(caller, name, *access)).collect()
                 }
-                "registry" if name == "catalog" && caller.may_within(Action::Pull, &self.resource) => {
+                "registry" if name == "catalog" && self.may_list(caller) => {
                     vec![Access::Catalog]
                 }
                 _ => return None,
@@ -204,6 +201,15 @@ impl From<TokenError> for ApiError {
         }
     }
 }
+
+/// What scopes call it. Clients that want to delete ask for `*`, which is all of it.
+const ACTIONS: [(Access, &str); 5] = [
+    (Access::Pull, "pull"),
+    (Access::Push, "push"),
+    (Access::Delete, "delete"),
+    (Access::MetadataRead, "metadata_read"),
+    (Access::MetadataWrite, "metadata_write"),
+];
 
 /// Keeps a token within an 8 KiB header.
 const SCOPES_MAX: usize = 30;

@@ -15,7 +15,10 @@ async fn whoever_sends_no_credentials_is_told_where_to_get_a_token() {
     for (method, path, scope) in [
         ("GET", "/v2/", None),
         ("GET", "/v2/_catalog", Some("registry:catalog:*")),
-        ("GET", "/v2/a/b/tags/list", Some("repository:a/b:pull")),
+        ("GET", "/v2/a/b/tags/list", Some("repository:a/b:metadata_read")),
+        ("GET", "/acr/v1/a/b", Some("repository:a/b:metadata_read")),
+        ("PATCH", "/acr/v1/a/b/_tags/1", Some("repository:a/b:metadata_write")),
+        ("DELETE", "/acr/v1/a/b", Some("repository:a/b:delete")),
         ("HEAD", "/v2/a/b/manifests/1", Some("repository:a/b:pull")),
         ("PUT", "/v2/a/b/manifests/1", Some("repository:a/b:pull,push")),
         ("DELETE", "/v2/a/b/manifests/1", Some("repository:a/b:delete")),
@@ -131,7 +134,7 @@ async fn the_token_endpoint_speaks_both_of_dockers_dialects() {
         { "type": "repository", "name": "host:5000/x/y", "actions": ["pull", "push"] },
         { "type": "repository", "name": "p", "actions": ["pull"] },
         { "type": "registry", "name": "catalog", "actions": ["*"] },
-        { "type": "repository", "name": "z", "actions": ["pull", "push", "delete"] },
+        { "type": "repository", "name": "z", "actions": ["pull", "push", "delete", "metadata_read", "metadata_write"] },
     ]);
     assert_eq!(claims["access"], access);
 

@@ -109,7 +109,7 @@ impl Gated {
 
     async fn principal(&self, name: &str, held: &[Uuid]) {
         let id = Uuid::new_v4();
-        let role = |role| RoleAssignment { id: Uuid::new_v4(), principal: id, role, scope: "/".to_owned() };
+        let role = |role| RoleAssignment::new(Uuid::new_v4(), id, role, "/".to_owned());
         let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("secret") };
         assert!(self.house.metastore.create_principal(principal, role(held[0]), 0).await.unwrap());
         for more in &held[1..] {
@@ -289,13 +289,8 @@ async fn what_is_pushed_into_quarantine_is_hidden_until_a_scanner_lets_it_pass()
     gated.principal("scanner", &[roles::ACR_PULL, roles::ACR_QUARANTINE_WRITER]).await;
     let served = gated.house.metastore.registries().await.unwrap().remove(0);
     let wanted = NewRegistry {
-        subscription: served.subscription,
-        resource_group: served.resource_group,
-        name: served.name,
-        location: None,
-        sku: None,
-        tags: None,
         quarantine: Some(true),
+        ..NewRegistry::new(served.subscription, served.resource_group, served.name)
     };
     let put = gated.house.metastore.put_registry(wanted, 0).await.unwrap();
     assert!(matches!(put, PutRegistry::Updated(_)), "{put:?}");

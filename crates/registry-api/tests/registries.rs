@@ -12,15 +12,7 @@ const HOME: (&str, &str) = ("host", "lazaret.registry.test");
 async fn with_another() -> (House, RegistryId) {
     let house = house().await;
     let subscription = house.metastore.registries().await.unwrap()[0].subscription;
-    let wanted = NewRegistry {
-        subscription,
-        resource_group: "default".to_owned(),
-        name: "other".to_owned(),
-        location: None,
-        sku: None,
-        tags: None,
-        quarantine: None,
-    };
+    let wanted = NewRegistry::new(subscription, "default".to_owned(), "other".to_owned());
     let PutRegistry::Created(made) = house.metastore.put_registry(wanted, 5).await.unwrap() else {
         panic!("it is new")
     };

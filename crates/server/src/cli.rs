@@ -60,6 +60,12 @@ pub(crate) enum Command {
     Webhook(crate::webhook_command::WebhookCommand),
     /// Show who changed what, and who was refused what.
     Audit(crate::audit_command::AuditArgs),
+    /// Make, list and remove names that log in at one registry alone.
+    #[command(subcommand)]
+    Token(crate::token_command::TokenCommand),
+    /// Say what such names may do in which repositories.
+    #[command(subcommand)]
+    ScopeMap(crate::token_command::ScopeMapCommand),
     /// See and switch whether the registries of a subscription are scanned.
     #[command(subcommand)]
     Plan(PlanCommand),
@@ -333,6 +339,29 @@ pub(crate) enum RegistryCommand {
         /// Which subscription, if there are several.
         #[arg(long, value_name = "ID")]
         subscription: Option<uuid::Uuid>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Say who gets in besides those who hold roles, and what goes by itself.
+    Set {
+        /// Its name.
+        name: String,
+        /// Whether its admin user may log in; `registry credentials` shows the passwords.
+        #[arg(long, value_name = "BOOL")]
+        admin_user: Option<bool>,
+        /// Whether everybody may pull from it.
+        #[arg(long, value_name = "BOOL")]
+        anonymous_pull: Option<bool>,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Show the admin user's passwords.
+    Credentials {
+        /// The registry's name, which is the admin user's too.
+        name: String,
+        /// Give it another one first.
+        #[arg(long, value_name = "PASSWORD", value_parser = ["password", "password2"])]
+        renew: Option<String>,
         #[command(flatten)]
         data: DataArgs,
     },

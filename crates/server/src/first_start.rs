@@ -56,12 +56,7 @@ pub(crate) async fn first_start(
     data.write(PASSWORD_FILE, format!("{password}\n").as_bytes(), 0o600)?;
     let administrator =
         Principal { id: Uuid::new_v4(), name: ADMINISTRATOR.to_owned(), secret_hash: hash_secret(&password) };
-    let owner = RoleAssignment {
-        id: Uuid::new_v4(),
-        principal: administrator.id,
-        role: auth::roles::OWNER,
-        scope: "/".to_owned(),
-    };
+    let owner = RoleAssignment::new(Uuid::new_v4(), administrator.id, auth::roles::OWNER, "/".to_owned());
     let id = administrator.id;
     metastore.create_principal(administrator, owner, now_ms).await?;
     Ok(Tenancy { tenant, administrator: Some(id), password: Some(password) })

@@ -28,6 +28,7 @@ mod settings;
 mod table;
 mod target;
 mod tls;
+mod token_command;
 mod usage_command;
 mod webhook_command;
 
@@ -87,6 +88,8 @@ fn main() -> ExitCode {
             Command::Role(command) => principal_command::role(command).await.map(|()| ExitCode::SUCCESS),
             Command::Cluster(command) => cluster_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Registry(command) => registry_command::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Token(command) => token_command::token(command).await.map(|()| ExitCode::SUCCESS),
+            Command::ScopeMap(command) => token_command::scope_map(command).await.map(|()| ExitCode::SUCCESS),
             Command::Rule(command) => rule_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Webhook(command) => webhook_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Audit(arguments) => audit_command::run(arguments).await.map(|()| ExitCode::SUCCESS),

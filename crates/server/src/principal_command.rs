@@ -51,15 +51,12 @@ pub(crate) async fn role(command: RoleCommand) -> Result<(), Failure> {
             let metastore = DataFolder::existing(&data.path)?.metastore()?;
             let (found, role) = (find(&metastore, &name).await?, role_named(&role)?);
             let scope = scope_id(&metastore, &scope).await?;
-            let assignment = RoleAssignment {
-                id: Uuid::new_v4(),
-                principal: found.id,
-                role: role.id,
-                scope: scope.clone(),
-            };
+            let assignment = RoleAssignment::new(Uuid::new_v4(), found.id, role.id, scope.clone());
             match metastore.assign_role(assignment, now_ms()).await? {
-                AssignRole::Assigned => say!("{} is {} at {scope}", found.name, role.name),
-                AssignRole::Held { .. } => say!("{} is {} at {scope} already", found.name, role.name),
+                AssignRole::Assigned(_) => say!("{} is {} at {scope}", found.name, role.name),
+                AssignRole::Held { .. } | AssignRole::Kept(_) => {
+                    say!("{} is {} at {scope} already", found.name, role.name)
+                }
                 AssignRole::NoPrincipal => return Err(unknown(&name)),
             }
             Ok(())
@@ -100,8 +97,7 @@ async fn create(metastore: &Metastore, name: String, role: &str, scope: &ScopeAr
     let (role, scope) = (role_named(role)?, scope_id(metastore, scope).await?);
     let (id, secret) = (Uuid::new_v4(), random_secret());
     let principal = Principal { id, name: name.clone(), secret_hash: hash_secret(&secret) };
-    let assignment =
-        RoleAssignment { id: Uuid::new_v4(), principal: id, role: role.id, scope: scope.clone() };
+    let assignment = RoleAssignment::new(Uuid::new_v4(), id, role.id, scope.clone());
     if !metastore.create_principal(principal, assignment, now_ms()).await? {
         return Err(format!("there is a principal {name} already: `lazaret principal list` shows it").into());
     }
@@ -138,17 +134,19 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
 }
 
 fn list_roles(format: Format) -> Result<(), Failure> {
-    let mut rows = table(&["ROLE", "ID", "ALLOWS", "NOT"]);
+    let mut rows = table(&["ROLE", "ID", "ALLOWS", "NOT", "FOR"]);
     let mut documents = Vec::new();
     for role in &ROLES {
         rows.add_row([
             role.name.to_owned(),
             role.id.to_string(),
-            role.actions.join("\n"),
+            [role.actions, role.data_actions].concat().join("\n"),
             role.not_actions.join("\n"),
+            role.description.to_owned(),
         ]);
         documents.push(json!({
             "name": role.name, "id": role.id, "actions": role.actions, "notActions": role.not_actions,
+            "dataActions": role.data_actions, "description": role.description,
         }));
     }
     match format {

@@ -16,6 +16,12 @@ pub(crate) async fn run(command: RegistryCommand) -> Result<(), Failure> {
             let metastore = DataFolder::existing(&data.path)?.metastore()?;
             create(&metastore, name, resource_group, subscription).await
         }
+        RegistryCommand::Set { name, admin_user, anonymous_pull, data } => {
+            set(&DataFolder::existing(&data.path)?.metastore()?, &name, admin_user, anonymous_pull).await
+        }
+        RegistryCommand::Credentials { name, renew, data } => {
+            credentials(&DataFolder::existing(&data.path)?, &name, renew.as_deref()).await
+        }
         RegistryCommand::List { data, format } => {
             list(&DataFolder::existing(&data.path)?.metastore()?, format).await
         }
@@ -91,15 +97,7 @@ async fn create(
     if metastore.put_resource_group(group).await?.is_none() {
         return Err(format!("there is no subscription {subscription}: `lazaret plan show` lists them").into());
     }
-    let wanted = NewRegistry {
-        subscription,
-        resource_group,
-        name: name.clone(),
-        location: None,
-        sku: None,
-        tags: None,
-        quarantine: None,
-    };
+    let wanted = NewRegistry::new(subscription, resource_group, name.clone());
     match metastore.put_registry(wanted, now_ms()).await? {
         PutRegistry::Created(made) => {
             say!("{name} is there\nid      {}", made.resource_id());
@@ -115,6 +113,61 @@ async fn create(
     }
 }
 
+/// The registry of that name, or the default one.
+pub(crate) async fn named(metastore: &Metastore, name: Option<&str>) -> Result<Registry, Failure> {
+    let all = metastore.registries().await?;
+    let is_it = |found: &Registry| name.is_none_or(|name| found.name.eq_ignore_ascii_case(name));
+    all.into_iter().find(is_it).ok_or_else(|| {
+        let name = name.unwrap_or_default();
+        format!("there is no registry {name}: `lazaret registry list` shows those there are").into()
+    })
+}
+
+async fn set(
+    metastore: &Metastore,
+    name: &str,
+    admin_user: Option<bool>,
+    anonymous_pull: Option<bool>,
+) -> Result<(), Failure> {
+    let found = named(metastore, Some(name)).await?;
+    let wanted = NewRegistry {
+        is_admin_enabled: admin_user,
+        is_public: anonymous_pull,
+        ..NewRegistry::new(found.subscription, found.resource_group, found.name)
+    };
+    let PutRegistry::Updated(changed) = metastore.put_registry(wanted, now_ms()).await? else {
+        return Err(format!("{name} was deleted a moment ago").into());
+    };
+    let said = |is_on: bool, yes: &'static str, no: &'static str| if is_on { yes } else { no };
+    say!(
+        "{}: the admin user {}, and {} may pull",
+        changed.name,
+        said(changed.is_admin_enabled, "may log in", "may not log in"),
+        said(changed.is_public, "everybody", "only who is allowed to")
+    );
+    Ok(())
+}
+
+async fn credentials(data: &DataFolder, name: &str, renew: Option<&str>) -> Result<(), Failure> {
+    let metastore = data.metastore()?;
+    let mut found = named(&metastore, Some(name)).await?;
+    if !found.is_admin_enabled {
+        let message =
+            format!("the admin user is disabled: `lazaret registry set {name} --admin-user true` first");
+        return Err(message.into());
+    }
+    if let Some(password) = renew {
+        let renewed = metastore.renew_admin_password(found.id, password == "password2").await?;
+        found = renewed.ok_or_else(|| format!("{name} was deleted a moment ago"))?;
+    }
+    let key = auth::SigningKey::new(&data.secret("token.key", auth::SigningKey::random_bytes)?)?;
+    let tenant = metastore.tenant().await?.ok_or("the database has no tenant")?;
+    let auth = auth::Auth::new(metastore, key, tenant, std::sync::Arc::new(now_ms));
+    let [first, second] = auth.admin_passwords(&found);
+    say!("username   {}\npassword   {first}\npassword2  {second}", found.name);
+    Ok(())
+}
+
 async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
     let mut rows = table(&["REGISTRY", "GROUP", "CREATED", "DELETED", "ID"]);
     let mut documents = Vec::new();
@@ -126,6 +179,8 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
             "id": registry.resource_id(),
             "created": created,
             "deleted": deleted,
+            "adminUser": registry.is_admin_enabled,
+            "anonymousPull": registry.is_public,
         }));
         let id = registry.resource_id();
         let deleted = deleted.unwrap_or_else(|| "-".to_owned());

@@ -12,10 +12,12 @@ use testkit::{Client, Image, Server, ServerOptions, debian, dpkg, image};
 const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
 
 /// Who asks: a column's name, and the role held, if any.
-const ROLES: [(&str, &str); 13] = [
+const ROLES: [(&str, &str); 15] = [
     ("anonymous", ""),
     ("stranger", "AcrPull"),
     ("cluster", ""),
+    ("token", ""),
+    ("public", ""),
     ("AcrPull", "AcrPull"),
     ("AcrPush", "AcrPush"),
     ("AcrDelete", "AcrDelete"),
@@ -41,12 +43,13 @@ const PUBLIC: [(&str, &str); 8] = [
 ];
 
 /// Routes that answer a stranger with something else than 404, and why.
-const KNOWN_TO_STRANGERS: [(&str, &str); 9] = [
+const KNOWN_TO_STRANGERS: [(&str, &str); 10] = [
     ("/providers/Microsoft.Security/assessmentMetadata", "says what is judged here, and of what nothing"),
     (
         "/providers/Microsoft.Security/assessmentMetadata/{assessmentMetadataName}",
         "says what is judged here, and of what nothing",
     ),
+    ("/providers/Microsoft.ContainerRegistry/operations", "the names of actions, which are no secret"),
     ("/providers/Microsoft.ResourceGraph/resources", "asks for what the caller may read: no rows"),
     ("/tenants", "whoever signs in knows the tenant"),
     ("/subscriptions", "a list of those that the caller knows: empty"),
@@ -118,6 +121,13 @@ impl House {
         let query = house.filled(query_api::ROUTES[4].1);
         let saved = house.azure(Method::PUT, &query, Some(&token)).json(&saved_query());
         assert_eq!(saved.send().await.expect("answers").status(), 201);
+        for (kind, name, document) in
+            [("scopeMaps", "team-map", scope_map()), ("tokens", "robot", registry_token())]
+        {
+            let path = format!("{}/{kind}/{name}", house.registry);
+            let made = house.azure(Method::PUT, &path, Some(&token)).json(&document);
+            assert_eq!(made.send().await.expect("answers").status(), 201, "{path}");
+        }
         let hook = house.filled("/subscriptions/{subscriptionId}/resourceGroups/default/providers/Microsoft.ContainerRegistry/registries/lazaret/webhooks/{webhookName}");
         let made = house.azure(Method::PUT, &hook, Some(&token)).json(&webhook());
         assert_eq!(made.send().await.expect("answers").status(), 201);
@@ -175,6 +185,12 @@ impl House {
             ("{cluster}", "prod"),
             ("{queryName}", "saved"),
             ("{webhookName}", "hooked"),
+            ("{scopeMapName}", "team-map"),
+            ("{tokenName}", "robot"),
+            ("{replicationName}", "west"),
+            ("{privateEndpointConnectionName}", "west"),
+            ("{groupName}", "registry"),
+            ("{connectedRegistryName}", "west"),
         ] {
             path = path.replace(parameter, value);
         }
@@ -196,16 +212,29 @@ struct Asker {
     token: Option<String>,
     /// A cluster's, for its own paths.
     cluster: Option<String>,
+    /// Everybody's, for the registry's door.
+    everybodys: Option<String>,
 }
 
 impl Asker {
     async fn new(house: &House, column: &str, role: &str) -> Self {
         if column == "cluster" {
             let token = Some(house.cluster_token.clone());
-            return Self { client: None, token: token.clone(), cluster: token };
+            return Self { client: None, token: token.clone(), cluster: token, everybodys: None };
+        }
+        if column == "token" {
+            let create = ["token", "create", "asker", "--scope-map=_repositories_push_metadata_write"];
+            let made = ok(&house.server, &create);
+            let client = Client::new(&house.server.address, "asker", &shown(&made, "secret"));
+            return Self { client: Some(client), token: None, cluster: None, everybodys: None };
+        }
+        if column == "public" {
+            ok(&house.server, &["registry", "set", "lazaret", "--anonymous-pull=true"]);
+            let everybodys = Some(everybodys(house).await);
+            return Self { client: None, token: None, cluster: None, everybodys };
         }
         if role.is_empty() {
-            return Self { client: None, token: None, cluster: None };
+            return Self { client: None, token: None, cluster: None, everybodys: None };
         }
         let role_option = format!("--role={role}");
         let scope = match column {
@@ -220,7 +249,7 @@ impl Asker {
         }
         let client = Client::new(&house.server.address, "asker", &shown(&made, "secret"));
         let token = Some(client.arm_token().await);
-        Self { client: Some(client), token, cluster: None }
+        Self { client: Some(client), token, cluster: None, everybodys: None }
     }
 
     async fn ask(&self, house: &House, method: &Method, template: &str) -> u16 {
@@ -242,7 +271,8 @@ impl Asker {
                 None => {
                     let url = format!("http://{}{path}", house.server.address);
                     let request = house.http.request(method.clone(), url);
-                    self.token.iter().fold(request, |request, token| request.bearer_auth(token))
+                    let token = self.token.iter().chain(&self.everybodys);
+                    token.fold(request, |request, token| request.bearer_auth(token))
                 }
             }
         } else {
@@ -262,6 +292,8 @@ impl Asker {
                 path if path.contains("/findingRules/") => request.json(&rule()),
                 path if path.contains("/queries/") => request.json(&saved_query()),
                 path if path.contains("/webhooks/") => request.json(&webhook()),
+                path if path.contains("/scopeMaps/") => request.json(&scope_map()),
+                path if path.contains("/tokens/") => request.json(&registry_token()),
                 path if path.contains("pricings") => {
                     request.json(&json!({ "properties": { "pricingTier": "Standard" } }))
                 }
@@ -282,6 +314,26 @@ impl Asker {
     }
 }
 
+/// A token that nobody had to say who they are for; the server follows the command within a second.
+async fn everybodys(house: &House) -> String {
+    let url = format!(
+        "http://{}/token?scope=repository:app:pull,push,delete,metadata_read,metadata_write&scope=registry:catalog:*",
+        house.server.address
+    );
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let answer =
+            house.http.get(&url).send().await.expect("answers").json::<Value>().await.expect("a document");
+        let token = answer["token"].as_str().expect("a token").to_owned();
+        let pull = format!("http://{}/v2/app/manifests/1", house.server.address);
+        let pulled = house.http.get(pull).bearer_auth(&token).send().await.expect("answers");
+        if pulled.status() == 200 {
+            return token;
+        }
+        assert!(std::time::Instant::now() < deadline, "everybody may pull, and cannot");
+    }
+}
+
 /// Each level has an assignment of its own.
 fn held(template: &str) -> String {
     format!("{GIVEN_START}{:012x}", template.len())
@@ -293,6 +345,14 @@ fn rule() -> Value {
 
 fn saved_query() -> Value {
     json!({ "location": "local", "properties": { "query": "resources" } })
+}
+
+fn scope_map() -> Value {
+    json!({ "properties": { "actions": ["repositories/app/content/read"] } })
+}
+
+fn registry_token() -> Value {
+    json!({ "properties": { "scopeMapId": "scopeMaps/_repositories_pull" } })
 }
 
 fn webhook() -> Value {
@@ -382,6 +442,7 @@ async fn every_route_answers_everybody_as_the_matrix_says() {
 const HEADER: &str = "\
 # Every route and with what status it answers whom. Written by matrix.rs (LAZARET_BLESS=1), read by people.
 # Acr* roles are held at the registry, the others at everything; a stranger holds one elsewhere; a cluster has its token.
+# token: a token of the registry that pushes and writes metadata. public: nobody in particular, where everybody may pull.
 # Anonymous callers are answered 401, but for
 ";
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";

@@ -55,16 +55,14 @@ pub(crate) async fn house() -> House {
     {
         let id = Uuid::from_u128(10 + number as u128);
         let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("secret") };
-        let assign = |(index, (role, scope)): (u128, (Uuid, &str))| RoleAssignment {
-            id: Uuid::from_u128(100 + 10 * number as u128 + index),
-            principal: id,
-            role,
-            scope: scope.to_owned(),
+        let assign = |(index, (role, scope)): (u128, (Uuid, &str))| {
+            let name = Uuid::from_u128(100 + 10 * number as u128 + index);
+            RoleAssignment::new(name, id, role, scope.to_owned())
         };
         let mut assignments = (0..).zip(held).map(assign);
         assert!(metastore.create_principal(principal, assignments.next().unwrap(), 0).await.unwrap());
         for further in assignments {
-            assert_eq!(metastore.assign_role(further, 0).await.unwrap(), AssignRole::Assigned);
+            assert!(matches!(metastore.assign_role(further, 0).await.unwrap(), AssignRole::Assigned(_)));
         }
     }
     let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), TENANT, Arc::new(|| NOW_MS));

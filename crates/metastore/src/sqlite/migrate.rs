@@ -36,4 +36,5 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0011_gate.sql"),
     include_str!("../../migrations/0012_immutable.sql"),
     include_str!("../../migrations/0013_audit.sql"),
+    include_str!("../../migrations/0014_identities.sql"),
 ];

@@ -59,7 +59,7 @@ pub(crate) async fn house() -> House {
     {
         let id = Uuid::from_u128(10 + number as u128);
         let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("secret") };
-        let role = RoleAssignment { id, principal: id, role, scope: scope.to_owned() };
+        let role = RoleAssignment::new(id, id, role, scope.to_owned());
         assert!(metastore.create_principal(principal, role, 0).await.unwrap());
     }
     House::over(Arc::new(folder), metastore, Arc::new(AtomicI64::new(1_800_000_000_000))).await
