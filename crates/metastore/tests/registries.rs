@@ -40,7 +40,8 @@ async fn a_name_is_one_registry_whatever_its_case() {
     assert_eq!((made.resource_group.as_str(), made.location.as_str()), ("Group", "here"));
     let tagged = NewRegistry { tags: Some(r#"{"a":"b"}"#.to_owned()), ..wanted("GROUP", "second") };
     let changed = store.put_registry(tagged, 6).await.expect("stores");
-    assert_eq!(changed, PutRegistry::Updated(Registry { tags: r#"{"a":"b"}"#.to_owned(), ..made }));
+    let tags = r#"{"a":"b"}"#.to_owned();
+    assert_eq!(changed, PutRegistry::Updated(Registry { tags, changed_ms: 6, ..made }));
     assert_eq!(store.put_registry(wanted("none", "third"), 6).await.expect("stores"), PutRegistry::NoGroup);
     let group = ResourceGroup { subscription: SUB, name: "other".to_owned(), location: "here".to_owned() };
     store.put_resource_group(group).await.expect("stores");
@@ -89,7 +90,8 @@ async fn a_registry_made_later_under_the_name_finds_neither_roles_nor_number() {
     store.delete_registry(made.id, 7).await.expect("deletes");
     assert!(store.forget_registry(made.id).await.expect("forgets"));
     let left = store.role_assignments(Uuid::from_u128(9)).await.expect("reads");
-    assert_eq!(left, [role(1, format!("{scope}X"))], "the one of a longer name alone");
+    let kept = RoleAssignment { created_ms: 1, updated_ms: 1, ..role(1, format!("{scope}X")) };
+    assert_eq!(left, [kept], "the one of a longer name alone");
     assert!(created(&store, "second").await.id > made.id);
 }
 
