@@ -124,7 +124,7 @@ impl ChangingCommand {
         }
         // What it is about, and never an option's value: there may be a secret in it.
         let named = |id: &&str| leaf.try_get_raw(id).ok().flatten().and_then(|mut values| values.next());
-        let target = TARGETS.iter().find_map(|id| named(id)).map(OsString::from).unwrap_or_default();
+        let target = TARGETS.iter().find_map(named).map(OsString::from).unwrap_or_default();
         let data = leaf.try_get_one::<PathBuf>("path").ok().flatten()?.clone();
         let target = target.to_string_lossy().into_owned();
         Some(Self { words: words.join(" "), target, data })
