@@ -353,7 +353,6 @@ async fn readers_that_take_nothing_hold_no_memory_and_nobody_up() {
 /// `LAZARET_PUSH_MIB` says how large each is (8 by default, so that it costs seconds): the bar of the design
 /// is for 1024, and holds for any size.
 #[tokio::test(flavor = "multi_thread")]
-#[expect(clippy::print_stdout, reason = "the figure is for whoever runs it")]
 async fn sixty_four_pushes_at_once_end_whole_in_bounded_memory() {
     const PIECE: usize = 1 << 20;
     let mebibytes: u64 = std::env::var("LAZARET_PUSH_MIB").map_or(8, |text| text.parse().unwrap());
