@@ -1,6 +1,8 @@
 //! Random pipelines over random rows against plain loops over values, with and without the optimiser, over
 //! rows in plain columns and over rows in codes and documents.
 
+mod loops;
+
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -42,6 +44,7 @@ enum Op {
     Rename(usize),
     KeepOnly(Vec<usize>),
     Parse,
+    More(loops::More),
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -87,6 +90,9 @@ fn op() -> impl Strategy<Value = Op> {
         (0_usize..8).prop_map(Op::Rename),
         places().prop_map(Op::KeepOnly),
         Just(Op::Parse),
+        loops::more().prop_map(Op::More),
+        loops::more().prop_map(Op::More),
+        loops::more().prop_map(Op::More),
     ]
 }
 
@@ -440,6 +446,7 @@ fn applied(op: &Op, rows: &Rows, right: &Rows, all: &Rows) -> Option<(String, Ro
             out.set("q", Type::String, |row| part(row, true));
             "parse s with p ':' q".to_owned()
         }
+        Op::More(more) => return loops::applied(more, rows, right, all),
     };
     Some((text, out))
 }

@@ -229,7 +229,8 @@ impl Parser<'_> {
         let calls = matches!(self.ahead(1), Kind::Mark("("));
         // These make scalars, in any case of theirs and whatever stands in them.
         let makes_scalars = ["dynamic", "typeof", "toscalar"].iter().any(|it| word.eq_ignore_ascii_case(it));
-        if calls && makes_scalars {
+        // And these name nothing, unless they stand in brackets.
+        if calls && makes_scalars || expr::RESERVED.contains(&word.as_str()) {
             return Err(self.unexpected("a table or an operator"));
         }
         match word.as_str() {
