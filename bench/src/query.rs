@@ -45,7 +45,15 @@ pub(crate) async fn run(lazaret: &Path) {
     let idle = resident_megabytes(server.pid());
     let began = Instant::now();
     let asker = Asker::new(&server).await;
-    let rows = asker.ask("securityresources | where type has 'subassessments' | count").await.1;
+    // On a machine that is busy all rows take longer than a client waits for one answer.
+    let rows = loop {
+        let asker = asker.clone();
+        let query = "securityresources | where type has 'subassessments' | count";
+        if let Ok((_, rows)) = tokio::spawn(async move { asker.ask(query).await }).await {
+            break rows;
+        }
+        assert!(began.elapsed() < Duration::from_secs(900), "no answer");
+    };
     assert_eq!(rows["data"][0]["Count"], json!(IMAGES * FINDINGS_PER_IMAGE * 3));
     println!(
         "from the start to the first answer: {:.1} s; memory {idle} MB, then {} MB",
@@ -63,9 +71,10 @@ pub(crate) async fn run(lazaret: &Path) {
 /// Every published query, first run and then again; returns how long [`DASHBOARD`] takes when warm.
 async fn dashboards(asker: &Asker) -> f64 {
     let texts = include_str!("../../crates/server/tests/published_queries.kql");
-    let published = texts.split("// T").skip(1).filter_map(|text| {
+    let published = texts.split("\n// T").skip(1).filter_map(|text| {
         let (title, query) = text.split_once('\n')?;
-        (!title.ends_with("historic")).then(|| (format!("T{title}"), filled_in(query)))
+        // T47 is the one that is refused.
+        (!title.ends_with("historic") && title != "47").then(|| (format!("T{title}"), filled_in(query)))
     });
     let own = std::iter::once(("severities".to_owned(), DASHBOARD.to_owned()));
     let (mut colds, mut warms, mut summed) = (Vec::new(), Vec::new(), 0.0);
