@@ -10,6 +10,9 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::EXPECT;
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 
@@ -23,9 +26,9 @@ struct Returned {
 pub(crate) struct Left(Arc<Mutex<Option<Body>>>);
 
 /// The same body, and where its rest is found once it is dropped.
-pub(crate) fn returned(body: Body) -> (Body, Left) {
-    // Most requests have none.
-    if body.is_end_stream() {
+pub(crate) fn returned(body: Body, headers: &HeaderMap) -> (Body, Left) {
+    // Most requests have none; and who waits for our word sends none when refused.
+    if body.is_end_stream() || headers.contains_key(EXPECT) {
         return (body, Left(Arc::default()));
     }
     let left = Arc::default();
@@ -68,8 +71,16 @@ impl Left {
     }
 }
 
+/// Reads what a request still sends that nobody has looked into.
+pub(crate) async fn refused(request: Request) {
+    let (parts, body) = request.into_parts();
+    let (body, left) = returned(body, &parts.headers);
+    drop(body);
+    left.drain().await;
+}
+
 /// Reads what a refused request still sends, within bounds: beyond them its connection closes.
-pub(crate) async fn drain(body: Body) {
+async fn drain(body: Body) {
     let mut pieces = body.into_data_stream();
     let mut left = DRAIN_BYTES_MAX;
     let drained = tokio::time::timeout(DRAIN_TIME, async {

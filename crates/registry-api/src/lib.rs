@@ -98,7 +98,7 @@ async fn door(State(house): State<House>, scheme: Option<Extension<Scheme>>, req
     let served = match house.at(access::host(request.headers(), request.uri())).await {
         Ok(api) => api.serve(scheme, request).await,
         Err(refusal) => {
-            body::drain(request.into_body()).await;
+            body::refused(request).await;
             Err(refusal)
         }
     };
@@ -112,7 +112,7 @@ async fn door(State(house): State<House>, scheme: Option<Extension<Scheme>>, req
 impl Api {
     async fn serve(mut self, scheme: &str, request: Request) -> Result<Response, ApiError> {
         let (parts, body) = request.into_parts();
-        let (body, left) = body::returned(body);
+        let (body, left) = body::returned(body, &parts.headers);
         let witness = parts.extensions.get::<Witness>().cloned().unwrap_or_default();
         let admitted = match self.admit(scheme, &parts, &witness).await {
             Ok(admitted) => admitted,
