@@ -26,6 +26,7 @@ const ROOMS: [(&str, Floor); 26] = [
     ("feeds", Floor::Engines),
     ("auth", Floor::Engines),
     ("upstream", Floor::Engines),
+    ("mirror", Floor::Engines),
     ("azure-documents", Floor::Engines),
     ("events", Floor::Engines),
     ("registry-api", Floor::Doors),

@@ -15,4 +15,4 @@ mod upload;
 
 pub use blob::{Blob, Mapped, PIECE_BYTES};
 pub use store::{BlobStore, Durability, Error, Listing};
-pub use upload::UploadFile;
+pub use upload::{UploadFile, UploadReader};

@@ -60,6 +60,13 @@ impl UploadFile {
         self.len
     }
 
+    /// Its bytes for somebody else, who can read them for as long as they like: while it grows, when it
+    /// has become a blob, and when it was dropped.
+    #[must_use]
+    pub fn reader(&self) -> UploadReader {
+        UploadReader { file: self.file(), path: self.path.clone() }
+    }
+
     /// Where it lies until it is committed.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -68,5 +75,22 @@ impl UploadFile {
 
     pub(crate) fn file(&self) -> Arc<File> {
         Arc::clone(&self.file)
+    }
+}
+
+/// The bytes of an upload, for those who do not feed it.
+#[derive(Clone, Debug)]
+pub struct UploadReader {
+    file: Arc<File>,
+    path: PathBuf,
+}
+
+impl UploadReader {
+    /// Fills the buffer with the bytes from `offset` on, which have to be there.
+    ///
+    /// # Errors
+    /// [`Error`] if they are not, or the disk is broken.
+    pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<(), Error> {
+        self.file.read_exact_at(buffer, offset).map_err(failed(&self.path))
     }
 }

@@ -9,6 +9,7 @@
 mod assessed;
 mod attributes;
 mod audit;
+mod cache_rule;
 mod catalog;
 mod change;
 mod cluster;
@@ -41,6 +42,7 @@ mod webhook;
 pub use assessed::{ResultCursor, ResultPage, StateCounts};
 pub use attributes::{Attributes, AttributesChange, DeleteError, Locked};
 pub use audit::{AuditEntry, AuditFilter, AuditLimits};
+pub use cache_rule::{ActiveRule, CacheRule, PutCacheRule, RemoveCredential, UpstreamCredential};
 pub use catalog::{DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
 pub use change::{Changes, ImageKey};
 pub use cluster::{Cluster, ReportedImage, RunningImage};

@@ -244,6 +244,32 @@ impl Metastore {
         .await
     }
 
+    /// A manifest of this repository that names the blob or manifest `target`.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn manifest_naming(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        target: &Digest,
+    ) -> Result<Option<StoredManifest>, Error> {
+        let (repository, target) = (repository.clone(), target.to_string());
+        self.read(move |rows| {
+            let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
+            let found = rows
+                .prepare_cached(
+                    "SELECT digest, media_type, kind, bytes, locks & 8 = 0 FROM manifest
+                     WHERE repository_id = ?1 AND digest = (SELECT manifest FROM manifest_reference
+                       WHERE repository_id = ?1 AND target = ?2 LIMIT 1)",
+                )?
+                .query_row(params![repository_id, target], stored_manifest)
+                .optional()?;
+            found.map(parse_manifest).transpose()
+        })
+        .await
+    }
+
     /// The manifest of that digest in whichever repository holds it. For the scanner.
     ///
     /// # Errors

@@ -209,16 +209,16 @@ impl Metastore {
         .await
     }
 
-    /// Links a blob of one of the `sources` into `target`; `None` if none of them links it.
-    /// Which repositories the caller may look into is for the caller to have decided.
+    /// Links a blob of one of the `sources` of the registry `from` into `target`; `None` if none of
+    /// them links it. Which repositories the caller may look into is for the caller to have decided.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn mount_blob(
         &self,
-        registry: RegistryId,
+        from: RegistryId,
         sources: Vec<Repository>,
-        target: &Repository,
+        (registry, target): (RegistryId, &Repository),
         digest: &Digest,
         now_ms: i64,
     ) -> Result<Option<u64>, Error> {
@@ -232,7 +232,7 @@ impl Metastore {
                      WHERE repository.registry_id = ?1 AND repository.name = ?2 AND link.digest = ?3",
                 )?;
                 let size = statement
-                    .query_row(params![registry.0, source.as_str(), digest], |row| row.get(0))
+                    .query_row(params![from.0, source.as_str(), digest], |row| row.get(0))
                     .optional()?;
                 if let Some(size) = size {
                     let repository_id = ensure_repository(rows, registry, &target, now_ms)?;

@@ -124,8 +124,9 @@ async fn a_blob_is_visible_only_where_it_is_linked() {
     };
     assert_eq!(size("a").await, Some(5));
     assert_eq!(size("bb").await, None);
-    let mount =
-        |sources: Vec<Repository>| rows.store.mount_blob(rows.registry, sources, &NAMES[1], &digest, 6);
+    let mount = |sources: Vec<Repository>| {
+        rows.store.mount_blob(rows.registry, sources, (rows.registry, &NAMES[1]), &digest, 6)
+    };
     assert_eq!(mount(vec![name("nowhere")]).await.expect("asks"), None);
     assert_eq!(mount(vec![name("nowhere"), name("a")]).await.expect("mounts"), Some(5));
     assert_eq!(size("bb").await, Some(5));

@@ -20,7 +20,7 @@ pub use collect::Collected;
 pub use error::{PutManifestError, StoreError, UploadError};
 pub use gate::Pulled;
 pub use manifests::StoredPush;
-pub use observer::{UploadObserver, UploadWatch};
+pub use observer::{NobodyWatches, UploadObserver, UploadWatch};
 pub use sessions::{Owner, UploadStatus};
 pub use sweep::Swept;
 pub use uploads::Chunk;
@@ -177,8 +177,37 @@ impl Registry {
         target: &Repository,
         digest: &Digest,
     ) -> Result<bool, StoreError> {
+        let target = (registry, target);
         let mounted = self.metastore.mount_blob(registry, sources, target, digest, (self.clock)()).await?;
         Ok(mounted.is_some())
+    }
+
+    /// Links a blob of another registry of the house into `target`. `false`: `source` does not have it.
+    /// That the caller may pull there is for the caller to have decided.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn mount_from(
+        &self,
+        (from, source): (RegistryId, &Repository),
+        target: (RegistryId, &Repository),
+        digest: &Digest,
+    ) -> Result<bool, StoreError> {
+        let sources = vec![source.clone()];
+        Ok(self.metastore.mount_blob(from, sources, target, digest, (self.clock)()).await?.is_some())
+    }
+
+    /// A manifest of the repository that names the blob.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn manifest_naming(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+        blob: &Digest,
+    ) -> Result<Option<StoredManifest>, StoreError> {
+        Ok(self.metastore.manifest_naming(registry, repository, blob).await?)
     }
 
     /// Changes a repository's manifests or tags. Once begun it is carried through, whoever stops

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use blobstore::UploadReader;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use metastore::{RegistryId, Upload};
@@ -130,9 +131,29 @@ impl Registry {
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send + 'static,
         E: Into<BoxError> + 'static,
     {
+        self.put_blob_shared(owner, chunk, digest, |_| ()).await
+    }
+
+    /// As [`Self::put_blob`]; `begun` gets the bytes to be read while they arrive: each is there before the
+    /// body is asked for the next piece. That they are right is certain only when this has succeeded.
+    ///
+    /// # Errors
+    /// [`UploadError`]; then nothing stays.
+    pub async fn put_blob_shared<S, E>(
+        &self,
+        owner: Owner,
+        chunk: Chunk<S>,
+        digest: &Digest,
+        begun: impl FnOnce(UploadReader) + Send + 'static,
+    ) -> Result<(), UploadError>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin + Send + 'static,
+        E: Into<BoxError> + 'static,
+    {
         let (registry, digest) = (self.clone(), digest.clone());
         carried(async move {
             let mut session = registry.new_session(owner, digest.algorithm()).await?;
+            begun(session.file.reader());
             let outcome = match registry.take_in(&mut session, chunk).await {
                 Ok(()) => registry.commit(&mut session, &digest, None).await,
                 Err(error) => Err(error),

@@ -24,6 +24,8 @@ pub(crate) enum Command {
     Image(ImageCommand),
     /// Judge an image: one in the registry by its reference, or an OCI layout, or a tar.
     Scan(ScanArgs),
+    /// Copy images into a registry: from a folder, an archive or another registry. The server may run.
+    Import(ImportArgs),
     /// Import and update advisory data.
     #[command(subcommand)]
     Feeds(FeedsCommand),
@@ -129,6 +131,55 @@ pub(crate) struct ScanArgs {
     /// Days after which advisory data that no source has confirmed is too old.
     #[arg(long, env = "LAZARET_STALE_AFTER_DAYS", default_value_t = crate::settings::STALE_AFTER_DAYS)]
     pub(crate) stale_after_days: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// An OCI layout folder, an oci-archive or docker-archive tar, a folder of Docker's registry; or
+    /// `docker://HOST/REPOSITORY:TAG` (or `@DIGEST`), with `http://` for a registry without TLS.
+    pub(crate) source: String,
+    /// What to call it here: `REPOSITORY` or `REPOSITORY:TAG` [default: as it is called there].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) to: Option<String>,
+    /// Every tag of the repository elsewhere.
+    #[arg(long)]
+    pub(crate) all_tags: bool,
+    /// Of the repositories in a folder, this one.
+    #[arg(long, value_name = "REPOSITORY")]
+    pub(crate) only: Option<oci::Repository>,
+    /// Leave out what refers to the images: signatures, SBOMs.
+    #[arg(long)]
+    pub(crate) no_referrers: bool,
+    /// The registry to import into [default: the default one].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) credentials: CredentialArgs,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
+
+/// Who we are at a registry elsewhere.
+#[derive(Clone, Args)]
+pub(crate) struct CredentialArgs {
+    /// The name to log in by there.
+    #[arg(long, env = "LAZARET_UPSTREAM_USERNAME", value_name = "NAME")]
+    pub(crate) username: Option<String>,
+    /// The password there; better in the environment or a file than here, where other users see it.
+    #[arg(long, env = "LAZARET_UPSTREAM_PASSWORD", value_name = "TEXT", hide_env_values = true)]
+    pub(crate) password: Option<String>,
+    /// A file with the password; `-` reads it from the standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// A host of a token service that may see the password, besides the registry itself; may be repeated.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) token_realm: Vec<String>,
+}
+
+impl std::fmt::Debug for CredentialArgs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CredentialArgs").field("username", &self.username).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Args)]

@@ -84,6 +84,18 @@ impl DataFolder {
         self.flock("advisories.lock", FlockOperation::NonBlockingLockExclusive)
     }
 
+    /// Held while another program than the server brings blobs; waits for one that removes some.
+    pub(crate) fn bringing_blobs(&self) -> Result<Lock, DataError> {
+        let lock = self.flock("blobs.lock", FlockOperation::LockShared)?;
+        lock.ok_or_else(|| DataError::InUse { path: self.root.clone() })
+    }
+
+    /// Held while blobs that nothing refers to are removed: those that another program is about to
+    /// refer to look so. `None`: there is one.
+    pub(crate) fn removing_blobs(&self) -> Result<Option<Lock>, DataError> {
+        self.flock("blobs.lock", FlockOperation::NonBlockingLockExclusive)
+    }
+
     /// `None`: somebody else has it.
     fn flock(&self, name: &str, operation: FlockOperation) -> Result<Option<Lock>, DataError> {
         let path = self.root.join(name);

@@ -1,31 +1,26 @@
 //! `lazaret fsck`: reads everything that is stored and says what is not as it should be.
 
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use registry::{Registry, UploadObserver, UploadWatch};
+use registry::{NobodyWatches, Registry};
 
 use crate::cli::FsckArgs;
 use crate::data::DataFolder;
 use crate::output::say;
 use crate::{Failure, now_ms};
 
-/// Nothing is uploaded here.
-struct Nobody;
-
-impl UploadObserver for Nobody {
-    fn begin(&self, _: &Path, _: &[u8]) -> Option<Box<dyn UploadWatch>> {
-        None
-    }
-}
-
 pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
     let data = DataFolder::existing(&arguments.data.path)?;
     // Beside a server only looking is safe: what it holds in memory would still name what is forgotten.
     let _alone = arguments.repair.then(|| data.lock()).transpose()?;
-    let registry =
-        Registry::new(data.metastore()?, data.blobs()?, Arc::new(Nobody), Arc::new(|| ()), Arc::new(now_ms));
+    let registry = Registry::new(
+        data.metastore()?,
+        data.blobs()?,
+        Arc::new(NobodyWatches),
+        Arc::new(|| ()),
+        Arc::new(now_ms),
+    );
     let checked = registry.check().await?;
     for digest in &checked.damaged {
         say!("damaged     blob {digest}: its bytes are others");

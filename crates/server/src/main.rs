@@ -11,6 +11,7 @@ mod first_start;
 mod fsck_command;
 mod gate_command;
 mod image_command;
+mod import_command;
 mod listen;
 mod lock_command;
 mod output;
@@ -71,6 +72,7 @@ fn main() -> ExitCode {
             Command::Serve(options) => serve::serve(*options).await.map(|()| ExitCode::SUCCESS),
             Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Scan(arguments) => scan_command::run(arguments).await,
+            Command::Import(arguments) => import_command::run(arguments).await,
             Command::Feeds(command) => feeds_command::run(command).await,
             Command::Backup(arguments) => backup_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Query(arguments) => query_command::run(arguments).await.map(|()| ExitCode::SUCCESS),

@@ -11,7 +11,7 @@ use feeds::{Feeds, Sources};
 use jobs::{Clock, Jobs};
 use metastore::Metastore;
 use query_api::{Graph, Hosts, Tables};
-use registry::Registry as RegistryEngine;
+use registry::{Registry as RegistryEngine, Swept};
 use sandbox::{Jail, JailLimits};
 use scanner::{Advisories, LayerReader, ReaderLimits, Scanner, UploadReader};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -68,7 +68,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     tasks.spawn(record_pulls(house.registry.clone(), stop.clone()));
     tasks.spawn(notice_changes(house.registry.clone(), stop.clone()));
     tasks.spawn(end_rules(house.metastore.clone(), stop.clone()));
-    tasks.spawn(house.keep_fresh(settings.clone(), stop.clone()));
+    tasks.spawn(house.keep_fresh(data.clone(), settings.clone(), stop.clone()));
 
     told.wait().await;
     tracing::info!("stopping: requests under way may end");
@@ -150,7 +150,11 @@ impl House {
     /// Puts right what a stop in the middle of things left behind. Nothing else runs yet.
     async fn recover(&self, data: &DataFolder) -> Result<(), Failure> {
         let released = self.metastore.release_jobs().await?;
-        let swept = self.registry.sweep().await?;
+        let swept = match data.removing_blobs()? {
+            Some(_alone) => self.registry.sweep().await?,
+            // Somebody imports right now; the next start tidies up.
+            None => Swept::default(),
+        };
         let rebuilt = self.feeds.recover(now_ms()).await?;
         let removed = match data.tidying_advisories()? {
             Some(_alone) => self.feeds.sweep().await?,
@@ -197,7 +201,7 @@ impl House {
 
     /// What is to be done now and then: new advisory data, data that has become too old, uploads that
     /// nobody goes on with, space that nothing needs.
-    async fn keep_fresh(self, settings: Settings, stop: CancellationToken) {
+    async fn keep_fresh(self, data: DataFolder, settings: Settings, stop: CancellationToken) {
         let sources = Sources { debian: settings.debian_url, alpine: settings.alpine_url };
         let feeds_every = Duration::from_secs(u64::from(settings.feeds_every_hours) * 3600);
         let mut feeds_due = tokio::time::Instant::now();
@@ -229,15 +233,26 @@ impl House {
                 if let Err(error) = self.registry.purge().await {
                     tracing::error!(error = %error, "the retention rules could not be carried out");
                 }
-                match self.registry.collect().await {
-                    Ok(collected) => tracing::info!(?collected, "gave back what nothing needs"),
-                    Err(error) => tracing::error!(error = %error, "space could not be given back"),
-                }
+                self.collect(&data).await;
             }
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(Duration::from_secs(600)) => {}
             }
+        }
+    }
+
+    /// Gives back what nothing needs, unless another program is bringing blobs right now: what it is
+    /// about to refer to would look unneeded.
+    async fn collect(&self, data: &DataFolder) {
+        let _alone = match data.removing_blobs() {
+            Ok(Some(alone)) => alone,
+            Ok(None) => return tracing::info!("an import is under way: space is given back later"),
+            Err(error) => return tracing::error!(error = %error, "space could not be given back"),
+        };
+        match self.registry.collect().await {
+            Ok(collected) => tracing::info!(?collected, "gave back what nothing needs"),
+            Err(error) => tracing::error!(error = %error, "space could not be given back"),
         }
     }
 

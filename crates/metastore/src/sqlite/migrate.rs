@@ -37,4 +37,5 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0012_immutable.sql"),
     include_str!("../../migrations/0013_audit.sql"),
     include_str!("../../migrations/0014_identities.sql"),
+    include_str!("../../migrations/0015_cache.sql"),
 ];

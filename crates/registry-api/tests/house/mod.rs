@@ -14,7 +14,7 @@ use blobstore::BlobStore;
 use http_body_util::BodyExt as _;
 use metastore::{Durability, Metastore, Principal, ResourceGroup, RoleAssignment, Subscription, Tier};
 use oci::{Digest, MediaType};
-use registry::{Registry, UploadObserver, UploadWatch};
+use registry::{NobodyWatches, Registry};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -27,14 +27,6 @@ pub(crate) struct House {
     pub(crate) registry: Registry,
     now_ms: Arc<AtomicI64>,
     folder: Arc<tempfile::TempDir>,
-}
-
-struct Nobody;
-
-impl UploadObserver for Nobody {
-    fn begin(&self, _: &Path, _: &[u8]) -> Option<Box<dyn UploadWatch>> {
-        None
-    }
 }
 
 /// With an owner `admin`, a `puller` of everything, a `pusher` to `team/` and a `stranger`.
@@ -103,7 +95,7 @@ impl House {
             Arc::new(move || now_ms.load(Ordering::Relaxed))
         };
         let registry =
-            Registry::new(metastore.clone(), blobs, Arc::new(Nobody), Arc::new(|| ()), clock.clone());
+            Registry::new(metastore.clone(), blobs, Arc::new(NobodyWatches), Arc::new(|| ()), clock.clone());
         let auth =
             Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), Uuid::from_u128(1), clock);
         let directory = registry_api::Directory::new(metastore.clone(), "registry.test");

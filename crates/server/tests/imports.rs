@@ -1,0 +1,317 @@
+//! `lazaret import`: from folders, archives and registries, beside a running server.
+
+use std::process::{Child, Command, Output, Stdio};
+
+use oci::{Digest, MediaType};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use testkit::{Client, Image, Packing, Reply, Server, ServerOptions, Source, debian, dpkg, image, tool};
+
+const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
+
+fn house(folder: &tempfile::TempDir, name: &str) -> Server {
+    Server::start(ServerOptions::new(LAZARET, &folder.path().join(name)))
+}
+
+fn made(salt: &str, packing: Packing) -> Image {
+    let (release, status) = (debian("12", "bookworm"), dpkg(&[("zlib", "1.0-1")]));
+    image()
+        .packed_layer(&[(release.0, &release.1), (status.0, &status.1)], packing)
+        .packed_layer(&[("opt/salt", salt)], packing)
+        .salted(salt)
+}
+
+#[track_caller]
+fn ok(output: &Output) -> String {
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{out}{err}");
+    out.into_owned()
+}
+
+#[track_caller]
+fn refused(output: &Output) -> String {
+    assert!(!output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// What a push would have brought, and the scan that follows every push.
+async fn assert_pushed(server: &Server, repository: &str, tag: &str, image: &Image) {
+    let client = server.client();
+    let answer = client.get(&format!("/v2/{repository}/manifests/{tag}")).await.expect("answers");
+    assert_eq!(answer.status(), StatusCode::OK, "{repository}:{tag}");
+    assert_eq!(answer.bytes().await.expect("a body"), image.manifest());
+    for layer in image.layers() {
+        let blob = client.get(&format!("/v2/{repository}/blobs/{}", Digest::sha256(layer))).await;
+        assert_eq!(blob.expect("answers").bytes().await.expect("a body"), layer);
+    }
+    let judged = server.command(&["scan", &format!("{repository}:{tag}"), "--format=json"]);
+    let judged: Value = serde_json::from_str(&ok(&judged)).expect("a document");
+    assert_eq!((&judged["state"], &judged["packageCount"]), (&json!("Unverified"), &json!(1)), "{judged}");
+}
+
+#[tokio::test]
+async fn folders_and_archives_beside_a_running_server() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = house(&folder, "data");
+    let (layout, archive) = (folder.path().join("layout"), folder.path().join("saved.tar"));
+    let (one, two, three) = (made("1", Packing::Gzip), made("2", Packing::Zstd), made("3", Packing::Plain));
+    one.save_layout(&layout, "1");
+    two.save_layout(&layout, "2");
+    three.save_docker_archive(&archive, "reg.example:5000/saved/app:3");
+    let (layout, archive) = (layout.to_str().expect("text"), archive.to_str().expect("text"));
+
+    assert!(refused(&server.command(&["import", layout])).contains("--to"));
+    let told = ok(&server.command(&["import", layout, "--to=kept/app"]));
+    assert!(told.contains("2 of 2 imported: 2 manifests, 6 blobs"), "{told}");
+    assert_pushed(&server, "kept/app", "1", &one).await;
+    assert_pushed(&server, "kept/app", "2", &two).await;
+    // Again: nothing is copied, nothing moves.
+    let told = ok(&server.command(&["import", layout, "--to=kept/app"]));
+    assert!(told.contains("2 of 2 imported: 0 manifests, 0 blobs, 0 bytes"), "{told}");
+
+    ok(&server.command(&["import", archive]));
+    assert_pushed(&server, "saved/app", "3", &three).await;
+    ok(&server.command(&["import", archive, "--to=other:4"]));
+    assert_pushed(&server, "other", "4", &three).await;
+    assert!(refused(&server.command(&["import", layout, "--to=kept/app:1"])).contains("several images"));
+    assert!(refused(&server.command(&["import", "/nowhere"])).contains("cannot be read"));
+}
+
+#[tokio::test]
+async fn the_folder_of_dockers_registry_and_what_is_broken_in_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = house(&folder, "data");
+    let kept = folder.path().join("registry");
+    let (good, rotten) = (made("good", Packing::Gzip), made("rotten", Packing::Gzip));
+    good.save_distribution(&kept, "team/good", "1");
+    good.save_distribution(&kept, "team/good", "latest");
+    rotten.save_distribution(&kept, "team/rotten", "1");
+    let digest = Digest::sha256(rotten.layers().nth(1).expect("a layer"));
+    let data = format!("docker/registry/v2/blobs/sha256/{}/{}/data", &digest.hex()[..2], digest.hex());
+    let len = std::fs::metadata(kept.join(&data)).expect("there").len();
+    std::fs::write(kept.join(&data), vec![0; usize::try_from(len).expect("small")]).expect("writes");
+
+    let output = server.command(&["import", kept.to_str().expect("text")]);
+    let why = refused(&output);
+    assert!(why.contains("team/rotten:1 was not imported") && why.contains("digests to"), "{why}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 of 2 imported"), "{output:?}");
+    assert_pushed(&server, "team/good", "1", &good).await;
+    assert_pushed(&server, "team/good", "latest", &good).await;
+    let gone = server.client().get("/v2/team/rotten/manifests/1").await.expect("answers");
+    assert_eq!(gone.status(), StatusCode::NOT_FOUND);
+    ok(&server.command(&["import", kept.to_str().expect("text"), "--only=team/good", "--to=renamed"]));
+    assert_pushed(&server, "renamed", "latest", &good).await;
+    ok(&server.command(&["fsck"]));
+}
+
+/// An index of two platforms under `tag`, and a signature that refers to it.
+async fn push_signed_index(client: &Client, repository: &str, tag: &str) -> (Vec<u8>, Digest) {
+    let mut children = Vec::new();
+    for architecture in ["amd64", "arm64"] {
+        let child = made(architecture, Packing::Gzip);
+        client.push(repository, architecture, &child).await.expect("pushes");
+        children.push(json!({
+            "mediaType": MediaType::OCI_MANIFEST, "digest": child.digest(), "size": child.manifest().len(),
+            "platform": { "os": "linux", "architecture": architecture },
+        }));
+    }
+    let index = json!({ "schemaVersion": 2, "mediaType": MediaType::OCI_INDEX, "manifests": children });
+    let index = index.to_string().into_bytes();
+    put(client, repository, tag, MediaType::OCI_INDEX, &index).await;
+    let empty = client.push_blob(repository, b"{}").await.expect("pushes");
+    let described = json!({ "mediaType": "application/vnd.oci.empty.v1+json", "digest": empty, "size": 2 });
+    let signature = json!({
+        "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "artifactType": "application/x.signature",
+        "config": described, "layers": [described],
+        "subject": { "mediaType": MediaType::OCI_INDEX, "digest": Digest::sha256(&index), "size": index.len() },
+    });
+    let signature = signature.to_string().into_bytes();
+    let digest = Digest::sha256(&signature);
+    put(client, repository, &digest.to_string(), MediaType::OCI_MANIFEST, &signature).await;
+    (index, digest)
+}
+
+async fn put(client: &Client, repository: &str, reference: &str, media_type: &str, bytes: &[u8]) {
+    let request = client.request(Method::PUT, &format!("/v2/{repository}/manifests/{reference}"));
+    let answer =
+        request.header("Content-Type", media_type).body(bytes.to_vec()).send().await.expect("answers");
+    assert_eq!(answer.status(), StatusCode::CREATED);
+}
+
+#[tokio::test]
+async fn another_registry_with_its_indexes_and_signatures() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (there, here) = (house(&folder, "there"), house(&folder, "here"));
+    let (index, signature) = push_signed_index(&there.client(), "team/app", "all").await;
+    let source = |place: &str| format!("http://{}/{place}", there.address);
+    let password = folder.path().join("password");
+    std::fs::write(&password, format!("{}\n", there.password())).expect("writes");
+    let me = ["--username=admin".to_owned(), format!("--password-file={}", password.display())];
+    let import = |place: &str, more: &[&str]| {
+        let source = source(place);
+        let arguments = [&["import", &source, &me[0], &me[1]], more].concat();
+        here.command(&arguments)
+    };
+
+    let told = ok(&import("team/app:all", &["--to=copied/app"]));
+    assert!(told.contains("1 of 1 imported: 4 manifests"), "{told}");
+    let client = here.client();
+    let copied = client.get("/v2/copied/app/manifests/all").await.expect("answers");
+    assert_eq!(copied.bytes().await.expect("a body"), index);
+    let referrers = client.json(&format!("/v2/copied/app/referrers/{}", Digest::sha256(&index))).await;
+    assert_eq!(referrers["manifests"][0]["digest"], json!(signature));
+    let judged = ok(&here.command(&["scan", "copied/app:all", "--format=json"]));
+    assert_eq!(serde_json::from_str::<Value>(&judged).expect("a list").as_array().expect("a list").len(), 2);
+    // Children have no tags of their own unless all are asked for.
+    assert_eq!(client.json("/v2/copied/app/tags/list").await["tags"], json!(["all"]));
+    ok(&import("team/app", &["--all-tags", "--to=copied/app"]));
+    assert_eq!(client.json("/v2/copied/app/tags/list").await["tags"], json!(["all", "amd64", "arm64"]));
+    let digest = made("amd64", Packing::Gzip).digest();
+    ok(&import(&format!("team/app@{digest}"), &["--to=one:1", "--no-referrers"]));
+    assert_pushed(&here, "one", "1", &made("amd64", Packing::Gzip)).await;
+
+    assert!(refused(&import("team/app:missing", &[])).contains("has no team/app/manifests/missing"));
+    let wrong = here.command(&["import", &source("team/app:all"), "--username=admin", "--password=wrong"]);
+    assert!(refused(&wrong).contains("does not accept our credentials"), "{wrong:?}");
+    let nobody = here.command(&["import", &source("team/app:all")]);
+    assert!(refused(&nobody).contains("refuses"), "{nobody:?}");
+}
+
+/// Debian's `docker-registry`, on a port and a folder of its own.
+struct Distribution {
+    child: Child,
+    address: String,
+}
+
+impl Distribution {
+    fn start(folder: &std::path::Path) -> Self {
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+        let config = folder.join("registry.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
+             http: {{addr: '127.0.0.1:{port}', secret: x}}\n",
+            folder.join("distribution").display()
+        );
+        std::fs::write(&config, text).expect("writes");
+        let child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("docker-registry starts");
+        Self { child, address: format!("127.0.0.1:{port}") }
+    }
+
+    async fn client(&self) -> Client {
+        let client = Client::new(&self.address, "nobody", "");
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+        while client.get("/v2/").await.is_err() {
+            assert!(std::time::Instant::now() < deadline, "docker-registry does not answer");
+            tokio::task::yield_now().await;
+        }
+        client
+    }
+}
+
+impl Drop for Distribution {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[tokio::test]
+async fn dockers_own_registry_over_http_and_from_its_folder() {
+    if !tool("docker-registry", "imports from Docker's registry", "apt-get install docker-registry") {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = house(&folder, "data");
+    let distribution = Distribution::start(folder.path());
+    let client = distribution.client().await;
+    let (one, two) = (made("1", Packing::Gzip), made("2", Packing::Gzip));
+    client.push("team/app", "1", &one).await.expect("pushes");
+    client.push("team/app", "2", &two).await.expect("pushes");
+    ok(&server.command(&[
+        "import",
+        &format!("http://{}/team/app", distribution.address),
+        "--all-tags",
+        "--to=net/app",
+    ]));
+    assert_pushed(&server, "net/app", "1", &one).await;
+    assert_pushed(&server, "net/app", "2", &two).await;
+    drop(distribution);
+    ok(&server.command(&["import", folder.path().join("distribution").to_str().expect("text")]));
+    assert_pushed(&server, "team/app", "1", &one).await;
+    assert_pushed(&server, "team/app", "2", &two).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_that_is_cut_off_shows_nothing_and_is_gone_on_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = house(&folder, "data");
+    let image = made("cut", Packing::Gzip);
+    let (release, held) = tokio::sync::watch::channel(false);
+    let (asked, mut was_asked) = tokio::sync::watch::channel(0);
+    let source = {
+        let image = image.clone();
+        Source::start(move |head| {
+            let path = head.split(' ').nth(1).unwrap_or_default();
+            if path.ends_with("/manifests/1") {
+                return Reply::ok(image.manifest())
+                    .header(&format!("content-type: {}", MediaType::OCI_MANIFEST));
+            }
+            let contents = image.layers().map(<[u8]>::to_vec).chain([image.config()]);
+            let found =
+                contents.enumerate().find(|(_, bytes)| path.ends_with(&Digest::sha256(bytes).to_string()));
+            match found {
+                // The second layer comes when the test says so.
+                Some((1, bytes)) => {
+                    asked.send_modify(|count| *count += 1);
+                    Reply::held(&bytes, bytes.len() / 2, held.clone())
+                }
+                Some((_, bytes)) => Reply::ok(bytes),
+                None => Reply::status(404),
+            }
+        })
+        .await
+    };
+    let place = source.url("/team/app:1");
+    let arguments = ["import", &place, "--to=cut/app", "--data", server.data().to_str().expect("text")];
+    let mut import = Command::new(LAZARET).args(arguments).stdout(Stdio::null()).spawn().expect("starts");
+    was_asked.wait_for(|count| *count == 1).await.expect("the source lives");
+    import.kill().expect("it runs");
+    import.wait().expect("it ends");
+    let client = server.client();
+    for path in ["manifests/1".to_owned(), format!("manifests/{}", image.digest())] {
+        let answer = client.get(&format!("/v2/cut/app/{path}")).await.expect("answers");
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+    }
+    release.send_replace(true);
+    ok(&server.command(&arguments[..3]));
+    assert_pushed(&server, "cut/app", "1", &image).await;
+    ok(&server.command(&["fsck"]));
+}
+
+#[tokio::test]
+async fn a_hostile_folder_reads_nothing_that_is_not_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let server = house(&folder, "data");
+    let layout = folder.path().join("layout");
+    let image = made("link", Packing::Gzip);
+    image.save_layout(&layout, "1");
+    // The right bytes, and yet by a link that leads out.
+    let layer =
+        layout.join("blobs/sha256").join(Digest::sha256(image.layers().next().expect("a layer")).hex());
+    let outside = folder.path().join("outside");
+    std::fs::rename(&layer, &outside).expect("moves");
+    std::os::unix::fs::symlink(&outside, &layer).expect("links");
+    let why = refused(&server.command(&["import", layout.to_str().expect("text"), "--to=x"]));
+    assert!(why.contains("the source does not have the blob"), "{why}");
+    assert_eq!(
+        server.client().get("/v2/x/manifests/1").await.expect("answers").status(),
+        StatusCode::NOT_FOUND
+    );
+}
