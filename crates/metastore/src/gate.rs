@@ -118,6 +118,21 @@ impl Metastore {
         self.read(move |rows| gates(rows, registry)).await
     }
 
+    /// True if an image that is new to the repository may not be pulled by everybody before it was judged
+    /// or let pass: a gate guards the repository, or the registry has a quarantine.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn holds_back(&self, registry: RegistryId, repository: &Repository) -> Result<bool, Error> {
+        let repository = repository.clone();
+        self.read(move |rows| {
+            let sql = "SELECT 1 FROM registry WHERE id = ?1 AND quarantine";
+            let has_quarantine = rows.prepare_cached(sql)?.exists([registry.0])?;
+            Ok(has_quarantine || gates(rows, registry)?.guard(repository.as_str()))
+        })
+        .await
+    }
+
     /// Makes or replaces a gate.
     ///
     /// # Errors

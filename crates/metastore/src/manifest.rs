@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oci::{Digest, MediaType, Reference, Repository, Tag};
+use oci::{Content, Digest, Manifest, MediaType, Reference, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::attributes::{
@@ -31,6 +31,16 @@ pub enum ManifestKind {
 }
 
 impl ManifestKind {
+    /// What a manifest is.
+    #[must_use]
+    pub fn of(manifest: &Manifest) -> Self {
+        match manifest.content() {
+            Content::Index { .. } => Self::Index,
+            Content::Image { .. } if manifest.is_container_image() => Self::Image,
+            Content::Image { .. } => Self::Artifact,
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Image => "image",

@@ -103,6 +103,7 @@ impl Journey<'_> {
         if let Reference::Digest(_) = reference
             && let Some(here) = registry.manifest(target, self.repository, reference).await?
         {
+            let here = &here.manifest;
             let (digest, media_type) = (here.digest.clone(), here.media_type.clone());
             let manifest = RemoteManifest { digest, media_type, bytes: here.bytes.clone() };
             return Ok(Found { manifest, is_here: true });

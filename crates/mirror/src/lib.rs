@@ -5,10 +5,14 @@
 //! a manifest, its tags and its scan are one transaction. So nothing is ever half there, and a stop in
 //! the middle leaves blobs that the next try finds, or the collection takes.
 
+mod cache;
 mod copy;
 mod error;
+mod rule;
 mod source;
 
+pub use cache::{Arrival, Cache, CacheError, CacheSettings, Content, Filled, Served, Wanted};
 pub use copy::{Copied, Importer};
 pub use error::ImportError;
+pub use rule::{InvalidMapping, Mapping};
 pub use source::Source;

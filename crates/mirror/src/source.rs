@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use layout::Collection;
-use metastore::RegistryId;
+use metastore::{ReferrersPage, RegistryId};
 use oci::{Descriptor, Digest, MediaType, Reference, Repository};
-use registry::{Registry, StoreError};
+use registry::Registry;
 use upstream::{RemoteManifest, Upstream};
 
 use crate::ImportError;
@@ -56,6 +56,7 @@ impl Source {
             Self::Remote { upstream, repository } => Ok(upstream.manifest(repository, reference).await?),
             Self::House { registry, repository } => {
                 let found = house.manifest(*registry, repository, reference).await?.ok_or_else(missing)?;
+                let found = &found.manifest;
                 let (digest, media_type) = (found.digest.clone(), found.media_type.clone());
                 Ok(RemoteManifest { digest, media_type, bytes: found.bytes.clone() })
             }
@@ -107,10 +108,20 @@ impl Source {
                 Ok(found.into_iter().map(|found| found.digest).collect())
             }
             Self::House { registry, repository } => {
-                let found =
-                    house.referrers(*registry, repository, subject).await.map_err(StoreError::from)?;
-                Ok(found.into_iter().map(|found| found.digest).collect())
+                let (mut all, mut after) = (Vec::new(), None);
+                loop {
+                    let page = ReferrersPage { after, limit: PAGE, ..ReferrersPage::default() };
+                    let (found, has_more) = house.referrers(*registry, repository, subject, page).await?;
+                    all.extend(found.into_iter().map(|found| found.digest));
+                    after = all.last().filter(|_| has_more).map(ToString::to_string);
+                    if after.is_none() {
+                        return Ok(all);
+                    }
+                }
             }
         }
     }
 }
+
+/// Referrers looked up at once.
+const PAGE: usize = 1_000;

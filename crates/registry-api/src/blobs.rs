@@ -12,6 +12,7 @@ use axum::response::{IntoResponse as _, Response};
 use blobstore::Blob;
 use futures_util::stream;
 use metastore::UnlinkBlob;
+use mirror::Arrival;
 use oci::{Digest, Repository};
 use uuid::Uuid;
 
@@ -28,38 +29,26 @@ impl Api {
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let digest = parse(digest)?;
-        let blob = self.registry.blob(self.id, repository, &digest).await?.ok_or_else(|| unknown(&digest))?;
+        let mut blob = self.registry.blob(self.id, repository, &digest).await?;
+        if blob.is_none() {
+            if let Some(arrival) = self.arriving(repository, &digest).await? {
+                return arriving(headers, &digest, arrival);
+            }
+            // It may have come between the two looks.
+            blob = self.registry.blob(self.id, repository, &digest).await?;
+        }
+        let blob = blob.ok_or_else(|| unknown(&digest))?;
         if is_fresh(headers, &digest) {
             return Ok((StatusCode::NOT_MODIFIED, common(&digest)).into_response());
         }
-        let text = |name: HeaderName| headers.get(name).and_then(|header| header.to_str().ok());
-        // A range of another version than this one would be useless (RFC 9110, "If-Range").
-        let is_current = text(IF_RANGE).is_none_or(|tag| tag == format!("\"{digest}\""));
-        let asked = text(RANGE).filter(|_| is_current).map_or(Part::Whole, |range| part(range, blob.len()));
-        let (status, range, shown_range) = match asked {
-            Part::Whole => (StatusCode::OK, 0..blob.len(), None),
-            Part::Of(range) => {
-                let shown = content_range(&range, blob.len());
-                (StatusCode::PARTIAL_CONTENT, range, Some(shown))
-            }
-            Part::Several(ranges) => return Ok(several(&digest, &blob, ranges)),
-            Part::Outside => {
-                let error = ApiError::new(
-                    StatusCode::RANGE_NOT_SATISFIABLE,
-                    "RANGE_INVALID",
-                    format!("the blob has {} bytes, none of them in this range", blob.len()),
-                );
-                return Err(error.with(CONTENT_RANGE, value(format_args!("bytes */{}", blob.len()))));
-            }
+        let range = match asked(headers, &digest, blob.len())? {
+            Asked::Whole => None,
+            Asked::One(range) => Some(range),
+            Asked::Several(ranges) => return Ok(several(&digest, &blob, ranges)),
         };
-        let length = [(CONTENT_LENGTH, HeaderValue::from(range.end - range.start))];
-        let pieces = blob.pieces(range).map(Ok::<_, std::convert::Infallible>);
-        let body = Body::from_stream(stream::iter(pieces));
-        let mut response = (status, common(&digest), length, body).into_response();
-        if let Some(shown) = shown_range {
-            response.headers_mut().insert(CONTENT_RANGE, value(shown));
-        }
-        Ok(response)
+        let pieces = blob.pieces(range.clone().unwrap_or(0..blob.len()));
+        let pieces = pieces.map(Ok::<_, std::convert::Infallible>);
+        Ok(one(&digest, range, blob.len(), Body::from_stream(stream::iter(pieces))))
     }
 
     /// Answers from the metastore; no file is opened.
@@ -70,8 +59,10 @@ impl Api {
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let digest = parse(digest)?;
-        let size =
-            self.registry.blob_size(self.id, repository, &digest).await?.ok_or_else(|| unknown(&digest))?;
+        let size = match self.registry.blob_size(self.id, repository, &digest).await? {
+            Some(size) => size,
+            None => self.size_elsewhere(repository, &digest).await?.ok_or_else(|| unknown(&digest))?,
+        };
         if is_fresh(headers, &digest) {
             return Ok((StatusCode::NOT_MODIFIED, common(&digest)).into_response());
         }
@@ -94,6 +85,57 @@ impl Api {
             )),
         }
     }
+}
+
+/// What of a blob is asked for.
+enum Asked {
+    Whole,
+    One(Range<u64>),
+    Several(Vec<Range<u64>>),
+}
+
+fn asked(headers: &HeaderMap, digest: &Digest, len: u64) -> Result<Asked, ApiError> {
+    let text = |name: HeaderName| headers.get(name).and_then(|header| header.to_str().ok());
+    // A range of another version than this one would be useless (RFC 9110, "If-Range").
+    let is_current = text(IF_RANGE).is_none_or(|tag| tag == format!("\"{digest}\""));
+    match text(RANGE).filter(|_| is_current).map_or(Part::Whole, |range| part(range, len)) {
+        Part::Whole => Ok(Asked::Whole),
+        Part::Of(range) => Ok(Asked::One(range)),
+        Part::Several(ranges) => Ok(Asked::Several(ranges)),
+        Part::Outside => {
+            let error = ApiError::new(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "RANGE_INVALID",
+                format!("the blob has {len} bytes, none of them in this range"),
+            );
+            Err(error.with(CONTENT_RANGE, value(format_args!("bytes */{len}"))))
+        }
+    }
+}
+
+/// A blob that is still coming: its bytes go on as they arrive.
+fn arriving(headers: &HeaderMap, digest: &Digest, arrival: Arrival) -> Result<Response, ApiError> {
+    let len = arrival.size();
+    let range = match asked(headers, digest, len)? {
+        Asked::One(range) => Some(range),
+        // The whole instead of several parts is allowed by RFC 9110, and simpler for what is not there yet.
+        Asked::Whole | Asked::Several(_) => None,
+    };
+    let pieces = arrival.pieces(range.clone().unwrap_or(0..len));
+    Ok(one(digest, range, len, Body::from_stream(pieces)))
+}
+
+/// The whole, or one part of it.
+fn one(digest: &Digest, range: Option<Range<u64>>, len: u64, body: Body) -> Response {
+    let Some(range) = range else {
+        return (StatusCode::OK, common(digest), [(CONTENT_LENGTH, HeaderValue::from(len))], body)
+            .into_response();
+    };
+    let partial = [
+        (CONTENT_LENGTH, HeaderValue::from(range.end - range.start)),
+        (CONTENT_RANGE, value(content_range(&range, len))),
+    ];
+    (StatusCode::PARTIAL_CONTENT, common(digest), partial, body).into_response()
 }
 
 /// Several parts as one body (RFC 9110, section 14.6).

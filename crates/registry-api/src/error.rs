@@ -85,21 +85,33 @@ impl ApiError {
 
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&StoreError> for ApiError {
+    fn from(error: &StoreError) -> Self {
         match error {
             StoreError::Locked(locked) => Self::new(StatusCode::FORBIDDEN, "DENIED", locked.to_string()),
             StoreError::Metastore(error) => error.into(),
-            StoreError::Blobs(error) if error.is_full() => Self::full(&error),
-            error @ (StoreError::Blobs(_) | StoreError::BytesLost { .. }) => Self::internal(&error),
+            StoreError::Blobs(error) if error.is_full() => Self::full(error),
+            StoreError::Blobs(_) | StoreError::BytesLost { .. } => Self::internal(error),
         }
     }
 }
 
 impl From<metastore::Error> for ApiError {
     fn from(error: metastore::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&metastore::Error> for ApiError {
+    fn from(error: &metastore::Error) -> Self {
         match error {
             metastore::Error::Busy | metastore::Error::Undone => Self::unavailable(error.to_string()),
-            metastore::Error::Full => Self::full(&error),
-            error => Self::internal(&error),
+            metastore::Error::Full => Self::full(error),
+            error => Self::internal(error),
         }
     }
 }
@@ -124,6 +136,12 @@ impl From<UploadError> for ApiError {
 
 impl From<PutManifestError> for ApiError {
     fn from(error: PutManifestError) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&PutManifestError> for ApiError {
+    fn from(error: &PutManifestError) -> Self {
         let message = error.to_string();
         match error {
             PutManifestError::Invalid(_) => Self::bad("MANIFEST_INVALID", message),

@@ -10,6 +10,7 @@ mod blobs;
 mod body;
 mod directory;
 mod error;
+mod filled;
 mod gate;
 #[doc(hidden)]
 pub mod hostile;
@@ -35,6 +36,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{any, get, post};
 use metastore::{Origin, RegistryId};
+use mirror::{Cache, Wanted};
 use registry::{Owner, Registry};
 
 pub use rate::RateLimit;
@@ -68,6 +70,8 @@ struct Api {
     resource: Arc<str>,
     /// Who gets in.
     home: Arc<Home>,
+    /// Fills some of its repositories from elsewhere.
+    cache: Option<Cache>,
 }
 
 impl House {
@@ -76,7 +80,8 @@ impl House {
     async fn at(&self, host: Option<&str>) -> Result<Api, ApiError> {
         let home = self.directory.served(host.unwrap_or_default()).await?;
         let (registry, auth) = (self.registry.clone(), self.auth.clone());
-        Ok(Api { registry, auth, id: home.id, resource: Arc::clone(&home.resource), home })
+        let (id, resource) = (home.id, Arc::clone(&home.resource));
+        Ok(Api { registry, auth, id, resource, home, cache: None })
     }
 }
 
@@ -96,7 +101,10 @@ pub fn router(registry: Registry, auth: Auth, directory: Directory) -> Router {
 async fn door(State(house): State<House>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
     let scheme = scheme.map_or("http", |Extension(Scheme(scheme))| scheme);
     let served = match house.at(access::host(request.headers(), request.uri())).await {
-        Ok(api) => api.serve(scheme, request).await,
+        Ok(mut api) => {
+            api.cache = request.extensions().get::<Cache>().cloned();
+            api.serve(scheme, request).await
+        }
         Err(refusal) => {
             body::refused(request).await;
             Err(refusal)
@@ -125,9 +133,13 @@ impl Api {
         if admitted.target.is_change(&parts.method) {
             self.registry = self.registry.on_behalf_of(origin(&admitted, &parts, &witness));
         }
-        let performed = self.perform(admitted, Request::from_parts(parts, body)).await;
+        let namespace = admitted.namespace.clone();
+        let mut performed = self.perform(admitted, Request::from_parts(parts, body)).await;
         if performed.is_err() {
             left.drain().await;
+        }
+        if let (Ok(response), Some(namespace)) = (&mut performed, namespace) {
+            response.headers_mut().insert(filled::NAMESPACE, namespace);
         }
         performed
     }
@@ -151,6 +163,7 @@ impl Api {
             Err(error) => return Err(error),
         };
         let parameters = Parameters::of(&parts.uri)?;
+        let (target, namespace) = self.resolved(target, parameters.get("ns")).await?;
         let needed = Needed::by(&target, &parts.method)?;
         let is_recorded = target.is_change(&parts.method) && parts.method != Method::PUT;
         witness.asks_for(needed.action().to_owned(), needed.resource(&self.resource), is_recorded);
@@ -159,11 +172,11 @@ impl Api {
         {
             return Err(refusal);
         }
-        Ok(Admitted { target, caller, parameters, host: challenger.host })
+        Ok(Admitted { target, caller, parameters, namespace, host: challenger.host })
     }
 
     async fn perform(&self, admitted: Admitted, request: Request) -> Result<Response, ApiError> {
-        let Admitted { target, caller, parameters, host } = admitted;
+        let Admitted { target, caller, parameters, host, .. } = admitted;
         let method = request.method().clone();
         match target {
             Target::Ping => Ok((StatusCode::OK, axum::Json(serde_json::json!({}))).into_response()),
@@ -196,7 +209,10 @@ impl Api {
                         .await
                 }
                 Method::DELETE => self.delete_manifest(&repository, &reference).await,
-                _ => self.manifest(&caller, &repository, &reference, request.headers()).await,
+                _ => {
+                    let wanted = if method == Method::HEAD { Wanted::Head } else { Wanted::Whole };
+                    self.manifest(&caller, &repository, &reference, wanted, request.headers()).await
+                }
             },
             Target::Blob(repository, digest) => match method {
                 Method::DELETE => self.delete_blob(&repository, &digest).await,
@@ -238,6 +254,8 @@ struct Admitted {
     target: Target,
     caller: access::Identity,
     parameters: Parameters,
+    /// Which other registry the request took us for.
+    namespace: Option<HeaderValue>,
     /// The host and port by which the client knows us.
     host: String,
 }

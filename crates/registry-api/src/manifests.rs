@@ -10,12 +10,14 @@ use axum::http::header::{
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
+use mirror::{Content, Wanted};
 use oci::{Manifest, MediaType, Reference, Repository, Tag};
 use registry::Pulled;
 
 use crate::access::Identity;
 use crate::blobs::{IMMUTABLE, is_fresh};
 use crate::error::ApiError;
+use crate::filled::STALE;
 use crate::query::Parameters;
 use crate::{Api, CONTENT_DIGEST};
 
@@ -26,32 +28,43 @@ impl Api {
         identity: &Identity,
         repository: &Repository,
         reference: &str,
+        wanted: Wanted,
         headers: &HeaderMap,
     ) -> Result<Response, ApiError> {
         let reference = existing(reference)?;
-        let pulled = self.registry.manifest(self.id, repository, &reference).await?;
-        let pulled = pulled.ok_or_else(|| unknown(&reference))?;
-        let warning = self.pass_gate(identity, repository, &reference, &pulled).await?;
-        let stored = &pulled.manifest;
-        self.registry.note_pull(self.id, repository, &stored.digest);
+        let found = self.found(repository, &reference, wanted).await?;
+        let found = found.ok_or_else(|| unknown(&reference))?;
+        let warning = match &found.content {
+            Some(Content::Own(pulled)) => self.pass_gate(identity, repository, &reference, pulled).await?,
+            Some(Content::Coming(_)) | None => {
+                self.check_not_held_back(repository).await?;
+                None
+            }
+        };
+        self.registry.note_pull(self.id, repository, &found.digest);
         let caching = match reference {
             Reference::Digest(_) => IMMUTABLE,
             Reference::Tag(_) => HeaderValue::from_static("no-cache"),
         };
         let named = [
-            (CONTENT_DIGEST, value(&stored.digest)),
-            (ETAG, value(format_args!("\"{}\"", stored.digest))),
+            (CONTENT_DIGEST, value(&found.digest)),
+            (ETAG, value(format_args!("\"{}\"", found.digest))),
             (CACHE_CONTROL, caching),
         ];
-        let warned: HeaderMap = warning.into_iter().map(|warning| (WARNING, warning)).collect();
-        if is_fresh(headers, &stored.digest) {
+        let mut warned: HeaderMap = warning.into_iter().map(|warning| (WARNING, warning)).collect();
+        if found.is_stale {
+            warned.append(WARNING, STALE);
+        }
+        if is_fresh(headers, &found.digest) {
             return Ok((StatusCode::NOT_MODIFIED, named, warned).into_response());
         }
-        let typed = [
-            (CONTENT_TYPE, value(&stored.media_type)),
-            (CONTENT_LENGTH, HeaderValue::from(stored.bytes.len())),
-        ];
-        let body = Bytes::from_owner(Held(pulled));
+        let typed =
+            [(CONTENT_TYPE, value(&found.media_type)), (CONTENT_LENGTH, HeaderValue::from(found.size))];
+        let body = match found.content {
+            Some(Content::Own(pulled)) => Bytes::from_owner(Held(pulled)),
+            Some(Content::Coming(manifest)) => Bytes::from(manifest.bytes.clone()),
+            None => Bytes::new(),
+        };
         Ok((StatusCode::OK, named, typed, warned, body).into_response())
     }
 
@@ -79,6 +92,7 @@ impl Api {
             let message = format!("a push makes {TAGS_MAX} tags at most");
             return Err(ApiError::new(StatusCode::URI_TOO_LONG, "TAG_INVALID", message));
         }
+        self.check_pushable(repository).await?;
         let media_type = request.headers().get(CONTENT_TYPE).and_then(|header| header.to_str().ok());
         let media_type = MediaType::new(media_type.unwrap_or_default());
         let bytes = whole_manifest(request).await?;

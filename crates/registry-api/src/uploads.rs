@@ -26,6 +26,7 @@ impl Api {
         parameters: &Parameters,
         request: Request,
     ) -> Result<Response, ApiError> {
+        self.check_pushable(&owner.repository).await?;
         if let Some(digest) = parameters.digest("mount")? {
             let sources = self.mount_sources(identity, parameters.get("from"), &digest).await?;
             if self.registry.mount(self.id, sources, &owner.repository, &digest).await? {

@@ -70,6 +70,18 @@ impl Registry {
         readable(repository, reference, pulled).map(Some)
     }
 
+    /// True if an image that is new to the repository may not be pulled by everybody before it was judged.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    pub async fn holds_back(
+        &self,
+        registry: RegistryId,
+        repository: &Repository,
+    ) -> Result<bool, StoreError> {
+        Ok(self.metastore.holds_back(registry, repository).await?)
+    }
+
     /// True if that principal pushed the manifest a moment ago: tools look at what they pushed.
     #[must_use]
     pub fn has_just_pushed(&self, principal: &str, pulled: &Pulled) -> bool {

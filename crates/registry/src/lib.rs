@@ -206,7 +206,7 @@ impl Registry {
         registry: RegistryId,
         repository: &Repository,
         blob: &Digest,
-    ) -> Result<Option<StoredManifest>, StoreError> {
+    ) -> Result<Option<metastore::StoredManifest>, StoreError> {
         Ok(self.metastore.manifest_naming(registry, repository, blob).await?)
     }
 

@@ -1,7 +1,7 @@
 //! Manifests pushed.
 
 use metastore::{ManifestKind, PutManifest, RegistryId};
-use oci::{Content, Digest, Manifest, MediaType, Reference, Repository, Tag};
+use oci::{Digest, Manifest, MediaType, Reference, Repository, Tag};
 
 use crate::{PutManifestError, Registry, StoreError};
 
@@ -50,7 +50,7 @@ impl Registry {
             registry,
             repository: repository.clone(),
             digest: digest.clone(),
-            kind: kind(&manifest),
+            kind: ManifestKind::of(&manifest),
             media_type: manifest.media_type().clone(),
             artifact_type: manifest.artifact_type().map(str::to_owned),
             subject: subject.clone(),
@@ -78,13 +78,5 @@ impl Registry {
         })?;
         (self.wake)();
         Ok(StoredPush { digest, subject })
-    }
-}
-
-fn kind(manifest: &Manifest) -> ManifestKind {
-    match manifest.content() {
-        Content::Index { .. } => ManifestKind::Index,
-        Content::Image { .. } if manifest.is_container_image() => ManifestKind::Image,
-        Content::Image { .. } => ManifestKind::Artifact,
     }
 }

@@ -16,6 +16,7 @@ use oci::{Reference, Repository, Tag};
 use registry::{NobodyWatches, Registry};
 use upstream::{Credentials, Host, Limits, Reach, Upstream};
 
+use crate::cache_command::check_ordinary;
 use crate::cli::{CredentialArgs, ImportArgs};
 use crate::data::DataFolder;
 use crate::output::say;
@@ -37,6 +38,9 @@ pub(crate) async fn run(arguments: ImportArgs) -> Result<ExitCode, Failure> {
         Some((host, place)) => from_registry(&arguments, host, place).await?,
         None => from_files(&arguments)?,
     };
+    for item in &items {
+        check_ordinary(&metastore, registry_id, &item.repository).await?;
+    }
     let _coming = data.bringing_blobs()?;
     let (observer, wake) = (Arc::new(NobodyWatches), Arc::new(|| ()));
     let registry = Registry::new(metastore, data.blobs()?, observer, wake, Arc::new(now_ms));

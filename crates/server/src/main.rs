@@ -3,6 +3,7 @@
 mod audit;
 mod audit_command;
 mod backup_command;
+mod cache_command;
 mod cli;
 mod cluster_command;
 mod data;
@@ -72,6 +73,7 @@ fn main() -> ExitCode {
             Command::Serve(options) => serve::serve(*options).await.map(|()| ExitCode::SUCCESS),
             Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Scan(arguments) => scan_command::run(arguments).await,
+            Command::Cache(command) => cache_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Import(arguments) => import_command::run(arguments).await,
             Command::Feeds(command) => feeds_command::run(command).await,
             Command::Backup(arguments) => backup_command::run(arguments).await.map(|()| ExitCode::SUCCESS),

@@ -10,6 +10,7 @@ use events::{Dispatcher, Reach, SendLimits, Sender};
 use feeds::{Feeds, Sources};
 use jobs::{Clock, Jobs};
 use metastore::Metastore;
+use mirror::{Cache, CacheSettings};
 use query_api::{Graph, Hosts, Tables};
 use registry::{Registry as RegistryEngine, Swept};
 use sandbox::{Jail, JailLimits};
@@ -196,7 +197,11 @@ impl House {
         });
         let graph =
             Graph::new(self.metastore.clone(), self.auth.clone(), tables, Arc::new(now_ms), settings.queries);
-        Ok(registry_api.merge(cluster_api).fallback_service(graph.router(azure_api)))
+        let fresh = Duration::from_secs(u64::from(settings.cache_fresh_seconds));
+        let cache_settings = CacheSettings { fresh, ..CacheSettings::default() };
+        let cache = Cache::new(self.metastore.clone(), self.registry.clone(), cache_settings);
+        let doors = registry_api.merge(cluster_api).fallback_service(graph.router(azure_api));
+        Ok(doors.layer(Extension(cache)))
     }
 
     /// What is to be done now and then: new advisory data, data that has become too old, uploads that

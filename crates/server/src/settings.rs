@@ -79,6 +79,9 @@ pub(crate) struct ServeOptions {
     /// [default: localhost:5000].
     #[arg(long, env = "LAZARET_LOGIN_SERVER", value_name = "HOST")]
     login_server: Option<String>,
+    /// Seconds for which the pull-through cache takes a tag for right without asking again [default: 300].
+    #[arg(long, env = "LAZARET_CACHE_FRESH_SECONDS", value_name = "SECONDS")]
+    cache_fresh_seconds: Option<u32>,
     /// How often one caller may ask Resource Graph in five seconds [default: 15, as Azure has it].
     #[arg(long, env = "LAZARET_QUERIES", value_name = "COUNT")]
     queries: Option<u32>,
@@ -159,6 +162,7 @@ pub(crate) struct Settings {
     pub(crate) rates: RateCard,
     pub(crate) display_names: DisplayNames,
     pub(crate) login_server: String,
+    pub(crate) cache_fresh_seconds: u32,
     pub(crate) queries: u32,
     pub(crate) webhook_loopback: bool,
 }
@@ -222,6 +226,10 @@ impl ServeOptions {
             },
             display_names: self.display_names.or(file.display_names).unwrap_or_default(),
             login_server: self.login_server.or(file.login_server).unwrap_or_else(|| LOGIN_SERVER.to_owned()),
+            cache_fresh_seconds: self
+                .cache_fresh_seconds
+                .or(file.cache_fresh_seconds)
+                .unwrap_or(CACHE_FRESH_SECONDS),
             queries: self.queries.or(file.queries).unwrap_or(query_api::QUERIES_PER_WINDOW),
             webhook_loopback: self.webhook_loopback || file.webhook_loopback,
         })
@@ -261,6 +269,9 @@ pub(crate) const SHRINK_MAX_PERCENT: u8 = 20;
 pub(crate) const STALE_AFTER_DAYS: u32 = 14;
 
 const FEEDS_EVERY_HOURS: u32 = 6;
+
+/// Registries that count pulls allow dozens an hour; images that move are waited for minutes.
+const CACHE_FRESH_SECONDS: u32 = 300;
 
 #[cfg(test)]
 mod tests {

@@ -65,23 +65,47 @@ impl Upstream {
         subject: &Digest,
     ) -> Result<Vec<Descriptor>, UpstreamError> {
         let asked = Asked { accept: None, is_document: true };
-        let answer = self.ask(Method::GET, repository, &format!("referrers/{subject}"), asked).await;
-        let bytes = match answer {
-            Ok(answer) => self.document(answer, PAGE_BYTES_MAX).await?,
-            Err(UpstreamError::NotFound { .. } | UpstreamError::Status { status: 400..=499, .. }) => {
-                let hex: String = subject.hex().chars().take(64).collect();
-                let tag = format!("{}-{hex}", subject.algorithm().name());
-                let tag: Tag = tag.parse().map_err(|_| self.wrong("a digest without a tag"))?;
-                match self.manifest(repository, &Reference::Tag(tag)).await {
-                    Ok(index) => index.bytes,
-                    Err(UpstreamError::NotFound { .. }) => return Ok(Vec::new()),
-                    Err(error) => return Err(error),
+        let mut page = self.url(&format!("/v2/{repository}/referrers/{subject}"))?;
+        let mut found = Vec::new();
+        for number in 0..PAGES_MAX {
+            let answer = match self.ask_url(Method::GET, repository, page.clone(), asked).await {
+                Ok(answer) => answer,
+                Err(UpstreamError::NotFound { .. } | UpstreamError::Status { status: 400..=499, .. })
+                    if number == 0 =>
+                {
+                    return self.referrers_by_tag(repository, subject).await;
                 }
+                Err(error) => return Err(error),
+            };
+            let next = next(&page, answer.headers());
+            found.extend(self.index(&self.document(answer, PAGE_BYTES_MAX).await?)?);
+            match next {
+                Some(next) if is_same_origin(&next, &page) && found.len() <= REFERRERS_MAX => page = next,
+                Some(_) => break,
+                None => return Ok(found),
             }
-            Err(error) => return Err(error),
-        };
+        }
+        Err(self.wrong("a list of referrers without an end, or one that goes on at another host"))
+    }
+
+    async fn referrers_by_tag(
+        &self,
+        repository: &Repository,
+        subject: &Digest,
+    ) -> Result<Vec<Descriptor>, UpstreamError> {
+        let hex: String = subject.hex().chars().take(64).collect();
+        let tag = format!("{}-{hex}", subject.algorithm().name());
+        let tag: Tag = tag.parse().map_err(|_| self.wrong("a digest without a tag"))?;
+        match self.manifest(repository, &Reference::Tag(tag)).await {
+            Ok(index) => self.index(&index.bytes),
+            Err(UpstreamError::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn index(&self, bytes: &[u8]) -> Result<Vec<Descriptor>, UpstreamError> {
         let index: Index =
-            serde_json::from_slice(&bytes).map_err(|_| self.wrong("a list of referrers that is none"))?;
+            serde_json::from_slice(bytes).map_err(|_| self.wrong("a list of referrers that is none"))?;
         Ok(index.manifests)
     }
 }
@@ -100,5 +124,7 @@ const PAGE: usize = 1_000;
 const PAGE_BYTES_MAX: usize = 4 << 20;
 /// More than any repository that somebody copies whole.
 const TAGS_MAX: usize = 100_000;
+/// More than any image has signatures and SBOMs.
+const REFERRERS_MAX: usize = 10_000;
 /// A registry that gives few a page is slow; one that gives none for ever is hostile.
 const PAGES_MAX: usize = 10_000;
