@@ -41,8 +41,8 @@ impl Memory {
 
     /// What the source last said to this, or to anything, if it still holds.
     pub(super) fn refusal(&self, host: &str, key: &Key) -> Option<Arc<UpstreamError>> {
-        let found = self.paused.get(host).into_iter().chain(self.refused.get(key));
-        found.filter(|until| until.at > Instant::now()).map(|until| self::left(until)).next()
+        let mut found = self.paused.get(host).into_iter().chain(self.refused.get(key));
+        found.find(|until| until.at > Instant::now()).map(left)
     }
 
     pub(super) fn refuse(&mut self, key: Key, at: Instant, error: &Arc<UpstreamError>) {
