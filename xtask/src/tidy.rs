@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, from the ground up: a room may use those above it in this list, as [`may_use`] says.
-const ROOMS: [(&str, Floor); 26] = [
+const ROOMS: [(&str, Floor); 27] = [
     ("oci", Floor::Nouns),
     ("inventory", Floor::Nouns),
     ("advisory", Floor::Nouns),
