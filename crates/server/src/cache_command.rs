@@ -1,16 +1,95 @@
 //! `lazaret cache`: repositories that are filled from other registries when somebody pulls.
 
+use clap::{Args, Subcommand};
 use metastore::{CacheRule, Metastore, PutCacheRule, RegistryId, RemoveCredential, UpstreamCredential};
 use mirror::Mapping;
 use serde_json::json;
 use upstream::Host;
 
-use crate::cli::{CacheCommand, CredentialCommand, Format};
+use crate::cli::{CredentialArgs, DataArgs, Format};
 use crate::data::DataFolder;
 use crate::import_command::registry_named;
 use crate::output::say;
 use crate::table::{table, time};
 use crate::{Failure, now_ms};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CacheCommand {
+    /// Make a rule, or change the one of that name. A running server follows within a second.
+    Create {
+        /// The rule's name.
+        name: String,
+        /// Where images come from: `docker.io/library`, `ghcr.io/team/app`; with `http://` before it for a
+        /// registry without TLS.
+        #[arg(long, value_name = "SOURCE")]
+        upstream: String,
+        /// The repositories that they fill: `hub/*`, or one.
+        #[arg(long, value_name = "TARGET")]
+        repository: String,
+        /// The credential to use there.
+        #[arg(long, value_name = "NAME")]
+        credential: Option<String>,
+        #[command(flatten)]
+        at: AtArgs,
+    },
+    /// List the rules.
+    List {
+        #[command(flatten)]
+        at: AtArgs,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Remove a rule. What it has brought stays.
+    Delete {
+        /// The rule's name.
+        name: String,
+        #[command(flatten)]
+        at: AtArgs,
+    },
+    /// Keep names and passwords for other registries.
+    #[command(subcommand)]
+    Credential(CredentialCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CredentialCommand {
+    /// Keep one, for one host alone.
+    Set {
+        /// What to call it.
+        name: String,
+        /// The registry it is for.
+        #[arg(long, value_name = "HOST")]
+        host: String,
+        #[command(flatten)]
+        credentials: CredentialArgs,
+        #[command(flatten)]
+        at: AtArgs,
+    },
+    /// List them, without their passwords.
+    List {
+        #[command(flatten)]
+        at: AtArgs,
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Forget one that no rule uses.
+    Delete {
+        /// What it is called.
+        name: String,
+        #[command(flatten)]
+        at: AtArgs,
+    },
+}
+
+/// A registry of a data folder.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AtArgs {
+    /// Which registry [default: the default one].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
+}
 
 pub(crate) async fn run(command: CacheCommand) -> Result<(), Failure> {
     match command {
