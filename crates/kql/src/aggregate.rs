@@ -4,6 +4,8 @@
 
 use std::collections::HashSet;
 
+use foldhash::fast::RandomState;
+
 use crate::function::MadeBag;
 use crate::schema::Schema;
 use crate::value::{Type, Value};
@@ -56,6 +58,23 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
+    /// The same arguments again change nothing.
+    pub(crate) fn is_idempotent(self) -> bool {
+        matches!(
+            self,
+            Self::DistinctCount
+                | Self::Set
+                | Self::Min
+                | Self::Max
+                | Self::ArgMin
+                | Self::ArgMax
+                | Self::Any
+                | Self::Bag
+                | Self::BitAnd
+                | Self::BitOr
+        )
+    }
+
     /// How many arguments stand before the percentages, if it has any.
     pub(crate) fn before_percentages(self) -> usize {
         match self {
@@ -170,8 +189,8 @@ impl Aggregate {
     pub(crate) fn begin(&self) -> State {
         match self.kind {
             Kind::Count => State::Count(0),
-            Kind::DistinctCount => State::Set(HashSet::new(), Vec::new()),
-            Kind::Set => State::Set(HashSet::new(), Vec::new()),
+            Kind::DistinctCount => State::Set(HashSet::default(), Vec::new()),
+            Kind::Set => State::Set(HashSet::default(), Vec::new()),
             Kind::Sum | Kind::Average => State::Sum { total: Value::Null, count: 0 },
             Kind::Min | Kind::Max => State::Best(Value::Null),
             Kind::ArgMin | Kind::ArgMax | Kind::Any => State::Row(None),
@@ -382,7 +401,7 @@ impl Aggregate {
 pub(crate) enum State {
     Count(i64),
     /// Distinct values, and in what order they came.
-    Set(HashSet<Value>, Vec<Value>),
+    Set(HashSet<Value, RandomState>, Vec<Value>),
     Sum {
         total: Value,
         count: i64,
@@ -407,7 +426,12 @@ pub(crate) enum State {
     },
 }
 
-fn into_set(known: &mut HashSet<Value>, order: &mut Vec<Value>, value: &Value, is_full: bool) -> usize {
+fn into_set(
+    known: &mut HashSet<Value, RandomState>,
+    order: &mut Vec<Value>,
+    value: &Value,
+    is_full: bool,
+) -> usize {
     if is_full || value.is_null() || !known.insert(value.clone()) {
         return 0;
     }

@@ -6,7 +6,10 @@
 
 use std::sync::{Arc, OnceLock};
 
+use uuid::Uuid;
+
 use crate::document::Document;
+use crate::stem::Stemmed;
 use crate::value::Value;
 
 /// A code a row.
@@ -87,6 +90,8 @@ pub enum Column {
     },
     /// JSON documents that are still text.
     Document(Document),
+    /// Texts of few beginnings, each with an end of its own.
+    Stemmed(Stemmed),
 }
 
 impl Column {
@@ -106,14 +111,16 @@ impl Column {
                 codes.get(row).map_or(Value::Null, |code| values.get(*code).clone())
             }
             Self::Document(document) => document.get(row),
+            Self::Stemmed(texts) => Value::text(texts.text(row)),
         }
     }
 
-    /// The same column with documents parsed as far as the rows need it.
+    /// The same column with documents parsed as far as the rows need it, and texts written out.
     #[must_use]
     pub fn values(&self) -> Self {
         match self {
             Self::Document(document) => document.values(),
+            Self::Stemmed(texts) => texts.values(),
             other => other.clone(),
         }
     }
@@ -130,6 +137,7 @@ impl Column {
                 Self::Coded { codes: gathered.select(codes, rows), values: Arc::clone(values) }
             }
             Self::Document(document) => Self::Document(document.select(rows, gathered)),
+            Self::Stemmed(texts) => Self::Stemmed(texts.select(rows, gathered)),
         }
     }
 }
@@ -139,7 +147,10 @@ impl Column {
 #[derive(Debug, Default)]
 pub struct Gathered {
     known: Vec<(Codes, Codes)>,
+    tails: Vec<(Tails, Tails)>,
 }
+
+type Tails = Arc<Vec<Uuid>>;
 
 impl Gathered {
     /// The codes of these rows.
@@ -150,6 +161,17 @@ impl Gathered {
         let found: Codes =
             Arc::new(rows.iter().map(|row| codes.get(*row as usize).copied().unwrap_or(0)).collect());
         self.known.push((Arc::clone(codes), Arc::clone(&found)));
+        found
+    }
+
+    /// The ends of texts in these rows.
+    pub(crate) fn select_tails(&mut self, tails: &Tails, rows: &[u32]) -> Tails {
+        if let Some((_, found)) = self.tails.iter().find(|(from, _)| Arc::ptr_eq(from, tails)) {
+            return Arc::clone(found);
+        }
+        let found = rows.iter().map(|row| tails.get(*row as usize).copied().unwrap_or_default());
+        let found: Tails = Arc::new(found.collect());
+        self.tails.push((Arc::clone(tails), Arc::clone(&found)));
         found
     }
 }

@@ -20,7 +20,7 @@ pub struct Texts {
 }
 
 impl Texts {
-    /// These texts, each a JSON document. What is not JSON reads as null.
+    /// These texts, each a JSON document as `serde_json` writes it. What is not JSON reads as null.
     #[must_use]
     pub fn new(texts: Vec<Arc<str>>) -> Self {
         Self { texts, paths: Mutex::default() }
@@ -130,12 +130,26 @@ impl Found {
         self.values.get_or_init(|| Arc::new(Dictionary::unknown(self.spans.len())))
     }
 
-    fn parse(&self, texts: &Texts, code: u32) -> Value {
-        let (Some(span), Some(text)) = (self.spans.get(code as usize), texts.texts.get(code as usize)) else {
-            return Value::Null;
-        };
-        Value::parse_json(span.of(text)).unwrap_or(Value::Null)
+    /// What stands there in the text of a code; nothing if it is not there.
+    pub(crate) fn text<'a>(&self, texts: &'a Texts, code: u32) -> &'a str {
+        match (self.spans.get(code as usize), texts.texts.get(code as usize)) {
+            (Some(span), Some(text)) => span.of(text),
+            _ => "",
+        }
     }
+
+    fn parse(&self, texts: &Texts, code: u32) -> Value {
+        Value::parse_json(self.text(texts, code)).unwrap_or(Value::Null)
+    }
+}
+
+/// What was seen of some words in a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trace {
+    /// There is no text.
+    Nothing,
+    Has,
+    HasNot,
 }
 
 /// A layer: which of the texts, a row.

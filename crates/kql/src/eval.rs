@@ -1,5 +1,9 @@
 //! Expressions over a batch: a column in, a column out.
 
+mod documents;
+mod pairs;
+mod stemmed;
+
 use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -9,6 +13,7 @@ use crate::compute;
 use crate::error::{Code, QueryError};
 use crate::function::{Scratch, VALUE_BYTES_MAX, convert, search};
 use crate::plan::{Among, Argument, Bound, Memo, Node};
+use crate::stem::{Stem, Stemmed};
 use crate::syntax::{AmongKind, Operator, Test, TestKind};
 use crate::value::{Type, Value};
 
@@ -186,6 +191,9 @@ impl Bound {
                 }),
             },
             Node::Index(of, at, memo) => {
+                if let Some(part) = stemmed::part(of, at, batch, memo, context) {
+                    return part;
+                }
                 let arguments = [of.eval(batch, context), at.eval(batch, context)];
                 apply(context, &arguments, batch.rows, memo, |it| compute::index(&it[0], &it[1]))
             }
@@ -198,6 +206,9 @@ impl Bound {
                     && document.holds_bags()
                 {
                     return columns[0].clone();
+                }
+                if let Some(column) = stemmed::call(function, self.kind, &columns, memo, context) {
+                    return column;
                 }
                 let nothing = self.kind.nothing();
                 let mut scratch = context.scratch.borrow_mut();
@@ -225,6 +236,9 @@ impl Bound {
             }
             Node::Compare(operator, ignores_case, left, right, memo) => {
                 let columns = [left.eval(batch, context), right.eval(batch, context)];
+                if let Some(column) = stemmed::compare(*operator, *ignores_case, &columns, memo, context) {
+                    return column;
+                }
                 apply(context, &columns, batch.rows, memo, |it| match (it[0].as_text(), it[1].as_text()) {
                     (Some(left), Some(right)) if *ignores_case => {
                         let is_equal = search::equals_ignoring_case(left, right);
@@ -234,12 +248,21 @@ impl Bound {
                 })
             }
             Node::Test(test, left, right, memo) => {
+                if let Some(column) = documents::test(*test, left, right, batch, memo, context) {
+                    return column;
+                }
                 let columns = [left.eval(batch, context), right.eval(batch, context)];
+                if let Some(column) = stemmed::test(*test, &columns, memo, context) {
+                    return column;
+                }
                 let mut scratch = context.scratch.borrow_mut();
                 apply(context, &columns, batch.rows, memo, |it| tested(*test, &it[0], &it[1], &mut scratch))
             }
             Node::Matches(regex, is_negated, of, memo) => {
                 let columns = [of.eval(batch, context)];
+                if let Some(column) = stemmed::matches(regex, *is_negated, &columns, memo, context) {
+                    return column;
+                }
                 apply(context, &columns, batch.rows, memo, |it| match it[0].as_text() {
                     Some(text) => Value::Bool(regex.is_match(text) != *is_negated),
                     None => Value::Null,
@@ -252,6 +275,9 @@ impl Bound {
             }
             Node::Parsed(pattern, of, memo) => {
                 let columns = [of.eval(batch, context)];
+                if let Some(column) = stemmed::parsed(pattern, &columns, memo, context) {
+                    return column;
+                }
                 apply(context, &columns, batch.rows, memo, |it| match it[0].as_text() {
                     Some(text) => pattern.read(text),
                     None => Value::Null,
@@ -281,7 +307,7 @@ impl Bound {
             Column::Plain(values) => {
                 rows.zip(values.iter()).filter(|(_, value)| is_true(value)).map(|(row, _)| row).collect()
             }
-            Column::Document(_) => Vec::new(),
+            Column::Document(_) | Column::Stemmed(_) => Vec::new(),
         };
         (chosen.len() < batch.rows).then_some(chosen)
     }
@@ -331,6 +357,9 @@ fn apply(
         }
         return Column::Coded { codes, values: result };
     }
+    if let Some(column) = pairs::apply(context, &columns, rows, &mut compute) {
+        return column;
+    }
     let each = (0..rows).map(|row| {
         if context.is_over() {
             return Value::Null;
@@ -338,6 +367,61 @@ fn apply(
         values.clear();
         values.extend(columns.iter().map(|column| column.get(row)));
         let value = compute(&values);
+        context.lend(own_bytes(&value));
+        value
+    });
+    Column::plain(each.collect())
+}
+
+/// A function of texts, computed once a stem where that decides it.
+///
+/// `decide` answers for all texts of a stem, or not at all; `compute` for one text.
+fn apply_stemmed(
+    context: &Context<'_>,
+    (texts, arguments): (&Stemmed, &[Column]),
+    memo: &Memo,
+    mut decide: impl FnMut(u32, &Stem) -> Option<Value>,
+    mut compute: impl FnMut(&str) -> Value,
+) -> Column {
+    let result = memo.dictionary(arguments);
+    let mut undecided = memo.undecided.borrow_mut();
+    let mut is_open = false;
+    for code in texts.codes.iter() {
+        if result.knows(*code) || context.is_over() {
+            continue;
+        }
+        let decided = match texts.stems.get(*code) {
+            _ if undecided.contains(code) => None,
+            None => Some(Value::Null),
+            Some(stem) if stem.has_tail => decide(*code, stem),
+            Some(stem) => Some(compute(&stem.text)),
+        };
+        match decided {
+            Some(value) => {
+                context.keep(own_bytes(&value));
+                result.fill(*code, || value);
+            }
+            None => {
+                undecided.insert(*code);
+                is_open = true;
+            }
+        }
+    }
+    if !is_open {
+        return Column::Coded { codes: Arc::clone(&texts.codes), values: result };
+    }
+    let mut written = String::new();
+    let mut written_stem = None;
+    let each = texts.codes.iter().enumerate().map(|(row, code)| {
+        if result.knows(*code) {
+            return result.get(*code).clone();
+        }
+        if context.is_over() {
+            return Value::Null;
+        }
+        texts.write(row, &mut written, written_stem == Some(*code));
+        written_stem = Some(*code);
+        let value = compute(&written);
         context.lend(own_bytes(&value));
         value
     });
@@ -357,10 +441,11 @@ fn own_bytes(value: &Value) -> usize {
 impl Memo {
     /// Where the results for these arguments go: the same place as last time, if they are the same.
     fn dictionary(&self, columns: &[Column]) -> Arc<Dictionary> {
-        let mut memo = self.0.borrow_mut();
+        let mut memo = self.results.borrow_mut();
         let is_same = |known: &Argument, column: &Column| match (known, column) {
             (Argument::Const(known), Column::Const(value)) => known == value,
             (Argument::Coded(known), Column::Coded { values, .. }) => Arc::ptr_eq(known, values),
+            (Argument::Stemmed(known), Column::Stemmed(texts)) => Arc::ptr_eq(known, &texts.stems),
             _ => false,
         };
         if let Some((known, result)) = &*memo
@@ -375,11 +460,16 @@ impl Memo {
                 len = len.max(values.len());
                 Argument::Coded(Arc::clone(values))
             }
+            Column::Stemmed(texts) => {
+                len = len.max(texts.stems.len());
+                Argument::Stemmed(Arc::clone(&texts.stems))
+            }
             other => Argument::Const(other.get(0)),
         });
         let arguments = arguments.collect();
         let result = Arc::new(Dictionary::unknown(len));
         *memo = Some((arguments, Arc::clone(&result)));
+        self.undecided.borrow_mut().clear();
         result
     }
 }
@@ -399,7 +489,13 @@ fn logic(terms: &[Bound], batch: &Batch, context: &Context<'_>, decisive: bool) 
 }
 
 fn tested(test: Test, left: &Value, right: &Value, scratch: &mut Scratch) -> Value {
-    let (Value::String(text), Value::String(needle)) = (left, right) else { return Value::Null };
+    match (left, right) {
+        (Value::String(text), Value::String(needle)) => tested_text(test, text, needle, scratch),
+        _ => Value::Null,
+    }
+}
+
+fn tested_text(test: Test, text: &str, needle: &Arc<str>, scratch: &mut Scratch) -> Value {
     let is_so = match test.kind {
         TestKind::Equal => search::equals_ignoring_case(text, needle),
         TestKind::Contains => search::contains(text, needle, test.is_cased),

@@ -3,6 +3,7 @@
 use regex::Regex;
 
 use crate::function::convert;
+use crate::stem::{Stem, ends_in_stem};
 use crate::syntax::{ParseKind, ParsePart};
 use crate::value::{Type, Value};
 
@@ -41,15 +42,26 @@ impl Pattern {
 
     /// The columns' values as an array; null if the text does not fit.
     pub(crate) fn read(&self, text: &str) -> Value {
-        let Some(found) = (match &self.way {
+        let found = match &self.way {
             Way::Find { parts } => find(parts, text),
             Way::Regex(regex) => regex.captures(text).map(|captures| {
                 let group = |position| captures.get(position + 1).map_or("", |found| found.as_str());
                 (0..self.kinds.len()).map(group).collect()
             }),
-        }) else {
-            return Value::Null;
         };
+        self.columns(found)
+    }
+
+    /// As [`Pattern::read`], of all texts of a stem; `None` if it depends on what follows.
+    pub(crate) fn read_stem(&self, stem: &Stem) -> Option<Value> {
+        match &self.way {
+            Way::Find { parts } => find_in_stem(parts, &stem.text).map(|found| self.columns(found)),
+            Way::Regex(_) => None,
+        }
+    }
+
+    fn columns(&self, found: Option<Vec<&str>>) -> Value {
+        let Some(found) = found else { return Value::Null };
         let mut values = Vec::with_capacity(self.kinds.len());
         for (kind, text) in self.kinds.iter().zip(found) {
             let value = convert(&Value::text(text), *kind);
@@ -96,6 +108,41 @@ fn find<'a>(parts: &[ParsePart], text: &'a str) -> Option<Vec<&'a str>> {
         }
     }
     Some(found)
+}
+
+/// As [`find`], in all texts of a stem; `None` if it depends on what follows.
+fn find_in_stem<'a>(parts: &[ParsePart], stem: &'a str) -> Option<Option<Vec<&'a str>>> {
+    let mut found = Vec::new();
+    let mut rest = stem;
+    let mut parts = parts.iter().peekable();
+    while let Some(part) = parts.next() {
+        match part {
+            ParsePart::Text(text) => match rest.strip_prefix(text.as_str()) {
+                Some(behind) => rest = behind,
+                None if text.len() <= rest.len() || ends_in_stem(text) => return Some(None),
+                None => return None,
+            },
+            part => {
+                let is_column = matches!(part, ParsePart::Column(..));
+                match parts.peek() {
+                    Some(ParsePart::Text(text)) => {
+                        let Some((before, behind)) = rest.split_once(text.as_str()) else {
+                            return if ends_in_stem(text) { Some(None) } else { None };
+                        };
+                        parts.next();
+                        if is_column {
+                            found.push(before);
+                        }
+                        rest = behind;
+                    }
+                    // It goes on behind the stem.
+                    _ if is_column => return None,
+                    _ => rest = "",
+                }
+            }
+        }
+    }
+    Some(Some(found))
 }
 
 /// As Kusto's documentation translates a pattern.

@@ -8,8 +8,10 @@ use regex::Regex;
 
 use crate::aggregate::Aggregate;
 use crate::column::Dictionary;
+use crate::document::{Texts, Trace};
 use crate::function::Function;
 use crate::source::Table;
+use crate::stem::Stems;
 use crate::syntax::{JoinKind, Operator, Test};
 use crate::value::{Type, Value};
 
@@ -175,13 +177,23 @@ pub(crate) struct Among {
 
 /// What was computed of a dictionary stays for the next batch that has the same one.
 #[derive(Debug, Default)]
-pub(crate) struct Memo(pub(crate) RefCell<Option<(Vec<Argument>, Arc<Dictionary>)>>);
+pub(crate) struct Memo {
+    pub(crate) results: RefCell<Option<(Vec<Argument>, Arc<Dictionary>)>>,
+    /// The codes that decide nothing, where they are of stems.
+    pub(crate) undecided: RefCell<HashSet<u32>>,
+    /// What was seen in documents' layers.
+    pub(crate) traces: RefCell<Vec<Traces>>,
+}
+
+/// Texts, and what was seen in each.
+pub(crate) type Traces = (Arc<Texts>, Vec<Option<Trace>>);
 
 /// What a result was computed of: rows that share a code share the result while these are the same.
 #[derive(Debug)]
 pub(crate) enum Argument {
     Const(Value),
     Coded(Arc<Dictionary>),
+    Stemmed(Arc<Stems>),
 }
 
 impl Clone for Memo {

@@ -175,3 +175,12 @@ proptest! {
         prop_assert_eq!(again, query, "{}", text);
     }
 }
+
+/// What fuzzing found to print as something else.
+#[test]
+fn a_union_in_a_calls_arguments_stays_one() {
+    for text in ["a(union\nisn)", "a(union (isn), b)", "a(union)"] {
+        let printed = kql::parse(text).unwrap().to_string();
+        assert_eq!(printed, kql::parse(&printed).unwrap().to_string(), "{text}");
+    }
+}

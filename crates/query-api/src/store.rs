@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use kql::{Batch, Codes, Column, Dictionary, Document, Layer, Texts, Value};
+use kql::{Batch, Codes, Column, Dictionary, Document, Layer, Stem, Stemmed, Stems, Texts, Value};
 use metastore::ImageKey;
 use serde_json::Value as Json;
 use uuid::Uuid;
@@ -21,7 +21,7 @@ pub struct Version {
     images: BTreeMap<ImageKey, Arc<Chunk>>,
     /// Rows of registries and subscriptions.
     others: Vec<Arc<Chunk>>,
-    prefixes: Words,
+    stems: InternedStems,
     places: Places,
     own: Interned,
     shared: Interned,
@@ -47,20 +47,15 @@ pub(crate) enum Of {
 
 #[derive(Clone, Debug)]
 struct Row {
-    name: Name,
-    /// The id, or what stands before the name in it.
-    prefix: u32,
+    /// What the name is, if it is a UUID; the id ends with it, too.
+    tail: Uuid,
+    /// What stands before that, in each; or the whole.
+    id: u32,
+    name: u32,
     place: u32,
     /// What is the row's own, and what it shares with others of its image.
     own: u32,
     shared: u32,
-}
-
-#[derive(Clone, Debug)]
-enum Name {
-    /// Ends the id, too.
-    Id(Uuid),
-    Text(Arc<str>),
 }
 
 /// A row on its way in.
@@ -112,6 +107,35 @@ impl Interned {
             && !new.is_empty()
         {
             self.texts = Arc::new(self.texts.with(new.iter().cloned()));
+        }
+    }
+}
+
+/// How ids and names begin, each once, with what was decided of them.
+#[derive(Clone, Debug, Default)]
+struct InternedStems {
+    codes: HashMap<Stem, u32>,
+    all: Vec<Stem>,
+    stems: Arc<Stems>,
+}
+
+impl InternedStems {
+    fn code(&mut self, text: &str, has_tail: bool) -> u32 {
+        let stem = Stem { text: Arc::from(text), has_tail };
+        if let Some(code) = self.codes.get(&stem) {
+            return *code;
+        }
+        let code = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        self.codes.insert(stem.clone(), code);
+        self.all.push(stem);
+        code
+    }
+
+    fn settle(&mut self) {
+        if let Some(new) = self.all.get(self.stems.len()..)
+            && !new.is_empty()
+        {
+            self.stems = Arc::new(self.stems.with(new.iter().cloned()));
         }
     }
 }
@@ -183,18 +207,19 @@ impl Version {
     fn row(&mut self, mut row: NewRow) -> Row {
         let name = row.document["name"].as_str().unwrap_or_default();
         let id = row.document["id"].as_str().unwrap_or_default();
-        let (name, prefix) = match (Uuid::parse_str(name), id.strip_suffix(name)) {
+        let (tail, id, name) = match (Uuid::parse_str(name), id.strip_suffix(name)) {
             // A name that is written otherwise than we would write it stays a text.
-            (Ok(uuid), Some(prefix)) if uuid.to_string() == name => (Name::Id(uuid), prefix),
-            _ => (Name::Text(Arc::from(name)), id),
+            (Ok(uuid), Some(before)) if uuid.to_string() == name => {
+                (uuid, self.stems.code(before, true), self.stems.code("", true))
+            }
+            _ => (Uuid::nil(), self.stems.code(id, false), self.stems.code(name, false)),
         };
-        let prefix = self.prefixes.code(prefix);
         let place = self.places.code(&row.place);
         let mut own = row.document["properties"].take();
         let shared = split(&mut own);
         let own = self.own.words.code(&own.to_string());
         let shared = self.shared.words.code(&shared.to_string());
-        Row { name, prefix, place, own, shared }
+        Row { tail, id, name, place, own, shared }
     }
 
     /// Makes what was put in readable, and gives back texts that no row has any more.
@@ -203,6 +228,7 @@ impl Version {
         self.own.settle();
         self.shared.settle();
         self.places.settle();
+        self.stems.settle();
     }
 
     /// Once most texts are of rows that are gone, all are gathered anew.
@@ -223,8 +249,13 @@ impl Version {
         }
         let mut fresh = Self { upto: self.upto, places: self.places.clone(), ..Self::default() };
         let mut moved = |chunk: &Arc<Chunk>| {
+            let mut stem = |code: u32| {
+                let stem = &self.stems.all[code as usize];
+                fresh.stems.code(&stem.text, stem.has_tail)
+            };
             let rows = chunk.rows.iter().map(|row| Row {
-                prefix: fresh.prefixes.code(&self.prefixes.texts[row.prefix as usize]),
+                id: stem(row.id),
+                name: stem(row.name),
                 own: fresh.own.words.code(&self.own.words.texts[row.own as usize]),
                 shared: fresh.shared.words.code(&self.shared.words.texts[row.shared as usize]),
                 ..row.clone()
@@ -254,7 +285,8 @@ impl Version {
         let words = |words: &Words| words.texts.iter().map(|text| text.len() + 72).sum::<usize>();
         self.rows() * size_of::<Row>()
             + self.images.len() * 160
-            + [&self.prefixes, &self.own.words, &self.shared.words].map(words).iter().sum::<usize>()
+            + self.stems.all.iter().map(|stem| stem.text.len() + 96).sum::<usize>()
+            + [&self.own.words, &self.shared.words].map(words).iter().sum::<usize>()
     }
 
     /// The rows of the things that may be seen, in batches.
@@ -284,28 +316,17 @@ impl Version {
             }
             None => Column::Const(Value::Null),
         };
-        let id = if is_needed(0) {
-            let id = |row: &&Row| {
-                let prefix = self.prefixes.texts.get(row.prefix as usize).map_or("", |text| &**text);
-                match &row.name {
-                    Name::Id(id) => {
-                        Value::text([prefix, id.hyphenated().encode_lower(&mut [0; 36])].concat())
-                    }
-                    Name::Text(_) => Value::text(prefix),
-                }
-            };
-            Column::plain(rows.iter().map(id).collect())
+        let tails = if is_needed(ID) || is_needed(NAME) {
+            Arc::new(rows.iter().map(|row| row.tail).collect())
         } else {
-            nothing()
+            Arc::default()
         };
-        let name = if is_needed(1) {
-            let name = |row: &&Row| match &row.name {
-                Name::Id(id) => Value::text(id.hyphenated().encode_lower(&mut [0; 36])),
-                Name::Text(name) => Value::String(Arc::clone(name)),
-            };
-            Column::plain(rows.iter().map(name).collect())
-        } else {
-            nothing()
+        let stemmed = |column: usize, code: fn(&Row) -> u32| {
+            if !is_needed(column) {
+                return Column::Const(Value::Null);
+            }
+            let (stems, tails) = (Arc::clone(&self.stems.stems), Arc::clone(&tails));
+            Column::Stemmed(Stemmed { codes: codes(code), stems, tails })
         };
         let properties = if is_needed(PROPERTIES) {
             let own = Layer { codes: codes(|row| row.own), texts: Arc::clone(&self.own.texts) };
@@ -315,8 +336,8 @@ impl Version {
             nothing()
         };
         let columns = vec![
-            id,
-            name,
+            stemmed(ID, |row| row.id),
+            stemmed(NAME, |row| row.name),
             place(|places| &places.kind),
             place(|places| &places.tenant),
             empty(),
@@ -384,6 +405,8 @@ const SHARED: &[&[&str]] = &[
     &["additionalData", "artifactDetails"],
 ];
 
+const ID: usize = 0;
+const NAME: usize = 1;
 /// Where the documents are among the columns.
 const PROPERTIES: usize = 11;
 const BATCH_ROWS: usize = 8192;

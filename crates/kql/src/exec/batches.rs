@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use crate::column::{Batch, Codes, Column};
 use crate::document::{Document, Layer};
+use crate::stem::Stemmed;
 use crate::value::Value;
 
 /// The rows of all batches in one. Columns that share dictionaries go on sharing them, and their codes.
@@ -70,6 +73,11 @@ fn concat_columns(parts: &[(usize, &Column)], joined: &mut Joined) -> Column {
                 return Column::Document(document);
             }
         }
+        Column::Stemmed(texts) => {
+            if let Some(texts) = concat_stemmed(texts, parts, joined) {
+                return Column::Stemmed(texts);
+            }
+        }
         Column::Plain(_) => {}
     }
     let mut values = Vec::with_capacity(parts.iter().map(|(rows, _)| rows).sum());
@@ -78,6 +86,19 @@ fn concat_columns(parts: &[(usize, &Column)], joined: &mut Joined) -> Column {
         values.extend((0..*rows).map(|row| part.get(row)));
     }
     Column::plain(values)
+}
+
+fn concat_stemmed(first: &Stemmed, parts: &[(usize, &Column)], joined: &mut Joined) -> Option<Stemmed> {
+    let texts = parts.iter().map(|(_, part)| match part {
+        Column::Stemmed(texts) if Arc::ptr_eq(&texts.stems, &first.stems) => Some(texts),
+        _ => None,
+    });
+    let texts: Vec<&Stemmed> = texts.collect::<Option<_>>()?;
+    Some(Stemmed {
+        codes: joined.join(texts.iter().map(|part| Arc::clone(&part.codes)).collect()),
+        stems: Arc::clone(&first.stems),
+        tails: Arc::new(texts.iter().flat_map(|part| part.tails.iter().copied()).collect()),
+    })
 }
 
 fn concat_documents(first: &Document, parts: &[(usize, &Column)], joined: &mut Joined) -> Option<Document> {
@@ -123,6 +144,7 @@ pub(crate) fn held(batch: &Batch) -> usize {
             Column::Plain(values) => values.iter().map(size_of_row).sum(),
             Column::Coded { codes, .. } => codes_of(codes),
             Column::Document(document) => document.layers.iter().map(|layer| codes_of(&layer.codes)).sum(),
+            Column::Stemmed(texts) => codes_of(&texts.codes) + texts.tails.len() * size_of::<Uuid>(),
         };
     }
     bytes

@@ -1,12 +1,15 @@
 //! `summarize`, `distinct` and `count`.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
+
+use super::key::Groups;
 use super::{Boxed, Rows, column};
 use crate::aggregate::{Kind, State};
 use crate::bind::constants;
-use crate::column::{Batch, Column, Dictionary};
+use crate::column::{Batch, Codes, Column, Dictionary};
 use crate::error::QueryError;
 use crate::eval::Context;
 use crate::plan::{AggregateCall, Bound};
@@ -19,16 +22,6 @@ pub(super) struct Summarize<'a> {
     width: usize,
     context: &'a Context<'a>,
     is_done: bool,
-}
-
-/// The groups met so far.
-#[derive(Default)]
-struct Groups {
-    by_value: HashMap<Vec<Value>, u32>,
-    values: Vec<Vec<Value>>,
-    /// The groups of rows by their codes, while the dictionaries stay the same.
-    by_codes: HashMap<Vec<u32>, u32>,
-    dictionaries: Vec<Option<Arc<Dictionary>>>,
 }
 
 impl<'a> Summarize<'a> {
@@ -48,24 +41,20 @@ impl Rows for Summarize<'_> {
         if std::mem::replace(&mut self.is_done, true) {
             return Ok(None);
         }
-        let mut groups = Groups::default();
+        let mut groups = Groups::new(self.keys.len());
         let mut states: Vec<Vec<State>> = self.calls.iter().map(|_| Vec::new()).collect();
-        if self.keys.is_empty() {
-            groups.values.push(Vec::new());
-            groups.by_value.insert(Vec::new(), 0);
-        }
+        let mut met: Vec<Met> = self.calls.iter().map(|_| Met::default()).collect();
         while let Some(batch) = self.input.next()? {
             let keys = || self.keys.iter().map(|key| key.eval(&batch, self.context).values()).collect();
             let (keys, lent): (Vec<Column>, _) = self.context.counted(keys);
             self.context.check()?;
-            let before = groups.values.len();
-            let of_row = groups.of(&keys, batch.rows);
-            let new = &groups.values[before..];
-            let bytes = new.iter().map(|values| 64 + 2 * values.iter().map(Value::size).sum::<usize>());
-            self.context.hold(bytes.sum::<usize>() + 96 * new.len() * self.calls.len())?;
-            for (call, states) in self.calls.iter().zip(&mut states) {
-                states.resize_with(groups.values.len(), || call.aggregate.begin());
-                let (bytes, lent) = self.context.counted(|| add(call, states, &of_row, &batch, self.context));
+            let before = groups.len();
+            let (of_row, bytes) = groups.of(&keys, batch.rows);
+            self.context.hold(bytes + 96 * (groups.len() - before) * self.calls.len())?;
+            for ((call, states), met) in self.calls.iter().zip(&mut states).zip(&mut met) {
+                states.resize_with(groups.len(), || call.aggregate.begin());
+                let add = || add(call, states, &of_row, &batch, met, self.context);
+                let (bytes, lent) = self.context.counted(add);
                 self.context.check()?;
                 self.context.release(lent);
                 self.context.hold(bytes)?;
@@ -74,15 +63,11 @@ impl Rows for Summarize<'_> {
             self.context.check()?;
         }
         for (call, states) in self.calls.iter().zip(&mut states) {
-            states.resize_with(groups.values.len(), || call.aggregate.begin());
+            states.resize_with(groups.len(), || call.aggregate.begin());
         }
-        let rows = groups.values.len();
-        let mut columns: Vec<Vec<Value>> = (0..self.width).map(|_| Vec::with_capacity(rows)).collect();
-        for values in groups.values {
-            for (column, value) in columns.iter_mut().zip(values) {
-                column.push(value);
-            }
-        }
+        let rows = groups.len();
+        let mut columns = groups.columns();
+        columns.resize_with(self.width, || Vec::with_capacity(rows));
         let mut at = self.keys.len();
         for (call, states) in self.calls.iter().zip(states) {
             let types = call.types();
@@ -108,20 +93,25 @@ fn add(
     states: &mut [State],
     of_row: &[u32],
     batch: &Batch,
+    met: &mut Met,
     context: &Context<'_>,
 ) -> usize {
     let columns: Vec<Column> = call.arguments.iter().map(|it| it.eval(batch, context).values()).collect();
-    if call.aggregate.kind == Kind::Count && !call.aggregate.has_condition {
-        for group in of_row {
-            if let Some(State::Count(count)) = states.get_mut(*group as usize) {
-                *count += 1;
-            }
-        }
+    if call.aggregate.kind == Kind::Count {
+        let condition = if call.aggregate.has_condition { columns.last() } else { None };
+        count(states, of_row, condition);
         return 0;
     }
+    let codes = if call.aggregate.kind.is_idempotent() { met.codes(&columns) } else { None };
     let mut bytes = 0;
     let mut arguments: Vec<Value> = Vec::with_capacity(columns.len());
     for (row, group) in of_row.iter().enumerate() {
+        if let Some(codes) = &codes {
+            match met.is_new(*group, codes[row]) {
+                Some(more) => bytes += more,
+                None => continue,
+            }
+        }
         arguments.clear();
         arguments.extend(columns.iter().map(|column| column.get(row)));
         if let Some(state) = states.get_mut(*group as usize) {
@@ -131,68 +121,50 @@ fn add(
     bytes
 }
 
-impl Groups {
-    /// The group of each row.
-    fn of(&mut self, keys: &[Column], rows: usize) -> Vec<u32> {
-        let dictionaries = keys.iter().map(|key| match key {
-            Column::Coded { values, .. } => Some(Some(Arc::clone(values))),
-            Column::Const(_) => Some(None),
-            _ => None,
-        });
-        let Some(dictionaries) = dictionaries.collect::<Option<Vec<_>>>() else {
-            return (0..rows).map(|row| self.group(keys, row)).collect();
+/// Counts rows, or those of which the condition is true.
+fn count(states: &mut [State], of_row: &[u32], condition: Option<&Column>) {
+    let is_true = |value: &Value| value.as_bool() == Some(true);
+    let mut one = |group: u32| {
+        if let Some(State::Count(count)) = states.get_mut(group as usize) {
+            *count += 1;
+        }
+    };
+    match condition {
+        None => of_row.iter().for_each(|group| one(*group)),
+        Some(Column::Coded { codes, values }) => {
+            let rows = of_row.iter().zip(codes.iter());
+            rows.filter(|(_, code)| is_true(values.get(**code))).for_each(|(group, _)| one(*group));
+        }
+        Some(column) => {
+            let rows = of_row.iter().enumerate();
+            rows.filter(|(row, _)| is_true(&column.get(*row))).for_each(|(_, group)| one(*group));
+        }
+    }
+}
+
+/// What each group has met already, where meeting it again changes nothing.
+#[derive(Default)]
+struct Met {
+    dictionary: Option<Arc<Dictionary>>,
+    pairs: HashSet<u64, RandomState>,
+}
+
+impl Met {
+    /// The codes of the one column that is no constant, if its values are codes of the same dictionary as ever.
+    fn codes(&mut self, columns: &[Column]) -> Option<Codes> {
+        let mut varying = columns.iter().filter(|column| !matches!(column, Column::Const(_)));
+        let (Some(Column::Coded { codes, values }), None) = (varying.next(), varying.next()) else {
+            return None;
         };
-        let is_same = dictionaries.len() == self.dictionaries.len()
-            && dictionaries.iter().zip(&self.dictionaries).all(|(one, other)| match (one, other) {
-                (Some(one), Some(other)) => Arc::ptr_eq(one, other),
-                // Constants may differ from batch to batch.
-                _ => false,
-            });
-        if !is_same {
-            self.by_codes.clear();
-            self.dictionaries = dictionaries;
+        if !self.dictionary.as_ref().is_some_and(|known| Arc::ptr_eq(known, values)) {
+            self.pairs.clear();
+            self.dictionary = Some(Arc::clone(values));
         }
-        let coded: Vec<&Vec<u32>> = keys
-            .iter()
-            .filter_map(|key| match key {
-                Column::Coded { codes, .. } => Some(&**codes),
-                _ => None,
-            })
-            .collect();
-        let mut found = Vec::with_capacity(rows);
-        let mut codes: Vec<u32> = Vec::with_capacity(coded.len());
-        let mut last: Option<(Vec<u32>, u32)> = None;
-        for row in 0..rows {
-            codes.clear();
-            codes.extend(coded.iter().map(|codes| codes[row]));
-            if let Some((known, group)) = &last
-                && *known == codes
-            {
-                found.push(*group);
-                continue;
-            }
-            let group = match self.by_codes.get(&codes) {
-                Some(group) => *group,
-                None => {
-                    let group = self.group(keys, row);
-                    self.by_codes.insert(codes.clone(), group);
-                    group
-                }
-            };
-            last = Some((codes.clone(), group));
-            found.push(group);
-        }
-        found
+        Some(Arc::clone(codes))
     }
 
-    fn group(&mut self, keys: &[Column], row: usize) -> u32 {
-        let values: Vec<Value> = keys.iter().map(|key| key.get(row)).collect();
-        if let Some(group) = self.by_value.get(&values) {
-            return *group;
-        }
-        let group = u32::try_from(self.values.len()).unwrap_or(u32::MAX);
-        self.by_value.insert(values.clone(), group);
-        self.values.push(values);
-        group
+    /// How many bytes it takes to remember this pair; `None` if it is known.
+    fn is_new(&mut self, group: u32, code: u32) -> Option<usize> {
+        self.pairs.insert(u64::from(group) << 32 | u64::from(code)).then_some(16)
     }
 }

@@ -1,9 +1,10 @@
 //! `join` and `lookup`: the left side is read whole, the right side is kept only where a left key wants it.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use super::{BATCH_ROWS, Boxed, Rows, collect, concat, held};
-use crate::column::{Batch, Column};
+use crate::column::{Batch, Column, Dictionary};
 use crate::error::QueryError;
 use crate::eval::Context;
 use crate::plan::{Bound, Side};
@@ -78,12 +79,13 @@ impl<'a> Join<'a> {
         let mut lonely = Vec::new();
         let mut parts = Vec::new();
         let mut kept_before = 0_u32;
+        let mut numbered = Numbered::default();
         while let Some(batch) = self.inputs.1.next()? {
             self.context.check()?;
             let (columns, lent) = self.context.counted(|| evaluated(self.keys.1, &batch, self.context));
             self.context.check()?;
             let mut kept = Vec::new();
-            let mut numbered = Numbered::default();
+            numbered.begin(&columns);
             for row in super::rows_of(&batch) {
                 let number = numbered.number(&columns, row as usize, &numbers);
                 let position = kept_before + u32::try_from(kept.len()).unwrap_or(u32::MAX);
@@ -216,14 +218,28 @@ fn key(columns: &[Column], row: usize) -> Option<Vec<Value>> {
 /// Finds the numbers of rows' keys; of a single coded key once a code.
 #[derive(Default)]
 struct Numbered {
-    by_code: HashMap<u32, Option<u32>>,
+    dictionary: Option<Arc<Dictionary>>,
+    by_code: Vec<Option<Option<u32>>>,
 }
 
 impl Numbered {
+    /// To be called with the columns of each batch.
+    fn begin(&mut self, columns: &[Column]) {
+        let [Column::Coded { values, .. }] = columns else { return };
+        if !self.dictionary.as_ref().is_some_and(|known| Arc::ptr_eq(known, values)) {
+            self.by_code.clear();
+            self.by_code.resize(values.len(), None);
+            self.dictionary = Some(Arc::clone(values));
+        }
+    }
+
     fn number(&mut self, columns: &[Column], row: usize, numbers: &HashMap<Vec<Value>, u32>) -> Option<u32> {
         let find = || key(columns, row).and_then(|key| numbers.get(&key).copied());
         match columns {
-            [Column::Coded { codes, .. }] => *self.by_code.entry(codes[row]).or_insert_with(find),
+            [Column::Coded { codes, .. }] => match self.by_code.get_mut(codes[row] as usize) {
+                Some(known) => *known.get_or_insert_with(find),
+                None => find(),
+            },
             _ => find(),
         }
     }

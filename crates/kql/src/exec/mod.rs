@@ -4,6 +4,7 @@ mod batches;
 mod expand;
 mod group;
 mod join;
+mod key;
 mod sort;
 
 use std::sync::Arc;

@@ -22,6 +22,7 @@ mod tests;
 
 pub(crate) use conversion::convert;
 pub(crate) use made::MadeBag;
+pub(crate) use text::extracted;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

@@ -303,8 +303,13 @@ fn extract(scratch: &mut Scratch, it: &[Value]) -> Value {
         0 => regex.find(hay),
         group => regex.captures(hay).and_then(|captures| captures.get(group)),
     };
-    let found = found.map_or(Value::Null, |found| Value::text(found.as_str()));
-    match it.get(3).and_then(|kind| Type::of(text(kind))) {
+    extracted(found.map(|found| found.as_str()), it.get(3))
+}
+
+/// What `extract` makes of what it found.
+pub(crate) fn extracted(found: Option<&str>, kind: Option<&Value>) -> Value {
+    let found = found.map_or(Value::Null, Value::text);
+    match kind.and_then(|kind| Type::of(text(kind))) {
         Some(kind) => convert(&found, kind),
         None => found,
     }

@@ -276,6 +276,13 @@ impl Parser<'_> {
 
     fn argument(&mut self) -> Result<Argument, QueryError> {
         let from = self.at;
+        // `union (x)` would read as a call of a function, too.
+        if self.step_word().is_some_and(|(word, _)| word == "union") {
+            if let Ok(rows) = self.rows_of_a_source() {
+                return Ok(Argument::Table(rows));
+            }
+            self.at = from;
+        }
         if let Ok(expr) = self.expr()
             && (self.is_mark(",") || self.is_mark(")"))
         {

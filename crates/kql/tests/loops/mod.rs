@@ -98,6 +98,7 @@ pub(crate) fn applied(more: &More, rows: &Rows, right: &Rows, all: &Rows) -> Opt
                 Type::Long => "System.Int64",
                 Type::Real => "System.Double",
                 Type::String => "System.String",
+                Type::Int => "System.Int32",
                 _ => "System.Object",
             };
             let row = |(at, (name, kind)): (i64, &(String, Type))| {
