@@ -9,6 +9,7 @@
 mod audit;
 mod caller;
 mod condition;
+mod entrance;
 mod home;
 mod password;
 pub mod roles;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 pub use audit::AuditLog;
 pub use caller::{Action, Caller, covers, repository_scope};
 pub use condition::{Condition, InvalidCondition};
+pub use entrance::Entrance;
 pub use home::Home;
 pub use password::AuthError;
 pub use scope_map::{InvalidScopeAction, SYSTEM_SCOPE_MAPS, ScopeAction, SystemScopeMap};

@@ -228,7 +228,9 @@ fn expanded(mut row: Value, registry: &Registry, metadata: Value, call: &Call) -
         row["properties"]["metadata"] = metadata;
     }
     if asked.contains("links") {
-        let link = format!("{}/portal/registries/{}", call.host, registry.name);
+        // Azure's clients expect it without a scheme.
+        let base = call.base.split_once("://").map_or(call.base.as_str(), |(_, rest)| rest);
+        let link = format!("{base}/portal/registries/{}", registry.name);
         row["properties"]["links"] = json!({ "azurePortalUri": link });
     }
     row

@@ -27,9 +27,9 @@ mod webhooks;
 use std::sync::Arc;
 
 use assessment::RateCard;
-use auth::{Auth, Witness};
+use auth::{Auth, Entrance, Witness};
 use axum::Router;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, HeaderName, HeaderValue, PRAGMA,
     X_CONTENT_TYPE_OPTIONS,
@@ -45,10 +45,6 @@ use arm::Target;
 use error::ArmError;
 
 pub use routes::routes;
-
-/// The scheme by which requests come in (`http` or `https`): the listener knows, we do not.
-#[derive(Clone, Copy, Debug)]
-pub struct Scheme(pub &'static str);
 
 #[derive(Clone)]
 struct Api {
@@ -77,7 +73,7 @@ pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
 
 /// What a request says besides its target.
 struct Call {
-    /// `https://HOST`, as the client knows us.
+    /// `https://HOST`, as the client knows us, and the prefix of a proxy before us.
     base: String,
     /// The host and port by which the client knows us.
     host: String,
@@ -111,10 +107,9 @@ pub fn router(
     })
 }
 
-async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
-    let scheme = scheme.map_or("http", |Extension(Scheme(scheme))| scheme);
+async fn door(State(api): State<Api>, request: Request) -> Response {
     let witness = request.extensions().get::<Witness>().cloned().unwrap_or_default();
-    let mut response = api.serve(scheme, request, &witness).await.unwrap_or_else(ArmError::into_response);
+    let mut response = api.serve(request, &witness).await.unwrap_or_else(ArmError::into_response);
     let request_id = HeaderValue::from_str(&witness.request_id().to_string());
     let request_id = request_id.unwrap_or(HeaderValue::from_static(""));
     let headers = response.headers_mut();
@@ -130,9 +125,9 @@ async fn door(State(api): State<Api>, scheme: Option<Extension<Scheme>>, request
 }
 
 impl Api {
-    async fn serve(&self, scheme: &str, request: Request, witness: &Witness) -> Result<Response, ArmError> {
+    async fn serve(&self, request: Request, witness: &Witness) -> Result<Response, ArmError> {
         let target = arm::parse(request.uri().path())?;
-        let call = Call::new(scheme, &request)?;
+        let call = Call::new(&request)?;
         let method = request.method().clone();
         if !target.methods().contains(&method) {
             let hint = match target {
@@ -309,7 +304,7 @@ impl Api {
 }
 
 impl Call {
-    fn new(scheme: &str, request: &Request) -> Result<Self, ArmError> {
+    fn new(request: &Request) -> Result<Self, ArmError> {
         let uri = request.uri();
         let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
         let host = host.or(uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost");
@@ -319,7 +314,7 @@ impl Call {
             return Err(ArmError::bad("InvalidHostName", "The Host header is none."));
         }
         Ok(Self {
-            base: format!("{scheme}://{host}"),
+            base: request.extensions().get::<Entrance>().cloned().unwrap_or_default().base(host),
             host: host.to_owned(),
             path: uri.path().to_owned(),
             query: arm::Query::of(uri)?,

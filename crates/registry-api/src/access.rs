@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use auth::{Access, Action, AuthError, Caller, RegistryClaims, ResourceAccess, TokenError, repository_scope};
+use auth::{
+    Access, Action, AuthError, Caller, Entrance, RegistryClaims, ResourceAccess, TokenError, repository_scope,
+};
 use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
@@ -182,14 +184,15 @@ pub(crate) struct Challenger {
 
 impl Challenger {
     /// By the name that the client called us: it reaches us under that one.
-    pub(crate) fn new(scheme: &str, parts: &Parts) -> Result<Self, ApiError> {
+    pub(crate) fn new(parts: &Parts) -> Result<Self, ApiError> {
         let host = host(&parts.headers, &parts.uri).unwrap_or("localhost");
         // It is quoted below, and sent back to whoever asked.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
         if !host.bytes().all(is_plain) {
             return Err(ApiError::bad("UNSUPPORTED", "the Host header is none"));
         }
-        Ok(Self { realm: format!("{scheme}://{host}/token"), host: host.to_owned() })
+        let base = parts.extensions.get::<Entrance>().cloned().unwrap_or_default().base(host);
+        Ok(Self { realm: format!("{base}/token"), host: host.to_owned() })
     }
 
     /// Without blanks after the commas: Azure's Python client takes them for part of a name.

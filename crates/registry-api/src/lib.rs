@@ -29,7 +29,7 @@ use std::sync::Arc;
 
 use auth::{Auth, Home, Witness};
 use axum::Router;
-use axum::extract::{Extension, Request, State};
+use axum::extract::{Request, State};
 use axum::http::header::{HeaderName, HeaderValue, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
@@ -48,10 +48,6 @@ use query::Parameters;
 use route::Target;
 
 pub use routes::routes;
-
-/// The scheme by which requests come in (`http` or `https`): the listener knows, we do not.
-#[derive(Clone, Copy, Debug)]
-pub struct Scheme(pub &'static str);
 
 /// All registries; which one a request is for, its host says.
 #[derive(Clone)]
@@ -98,12 +94,11 @@ pub fn router(registry: Registry, auth: Auth, directory: Directory) -> Router {
         .with_state(House { registry, auth, directory })
 }
 
-async fn door(State(house): State<House>, scheme: Option<Extension<Scheme>>, request: Request) -> Response {
-    let scheme = scheme.map_or("http", |Extension(Scheme(scheme))| scheme);
+async fn door(State(house): State<House>, request: Request) -> Response {
     let served = match house.at(access::host(request.headers(), request.uri())).await {
         Ok(mut api) => {
             api.cache = request.extensions().get::<Cache>().cloned();
-            api.serve(scheme, request).await
+            api.serve(request).await
         }
         Err(refusal) => {
             body::refused(request).await;
@@ -118,11 +113,11 @@ async fn door(State(house): State<House>, scheme: Option<Extension<Scheme>>, req
 }
 
 impl Api {
-    async fn serve(mut self, scheme: &str, request: Request) -> Result<Response, ApiError> {
+    async fn serve(mut self, request: Request) -> Result<Response, ApiError> {
         let (parts, body) = request.into_parts();
         let (body, left) = body::returned(body, &parts.headers);
         let witness = parts.extensions.get::<Witness>().cloned().unwrap_or_default();
-        let admitted = match self.admit(scheme, &parts, &witness).await {
+        let admitted = match self.admit(&parts, &witness).await {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 drop(body);
@@ -145,9 +140,9 @@ impl Api {
     }
 
     /// Who asks for what, if they may.
-    async fn admit(&self, scheme: &str, parts: &Parts, witness: &Witness) -> Result<Admitted, ApiError> {
+    async fn admit(&self, parts: &Parts, witness: &Witness) -> Result<Admitted, ApiError> {
         let target = route::parse(parts.uri.path());
-        let challenger = access::Challenger::new(scheme, parts)?;
+        let challenger = access::Challenger::new(parts)?;
         let caller = self.identify(&challenger, &parts.headers).await?;
         witness.is_from_principal(&caller.principal(), caller.name());
         if let Some(limit) = parts.extensions.get::<RateLimit>()

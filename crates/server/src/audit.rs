@@ -1,7 +1,7 @@
 //! What every door is asked, seen in one place: what changed something or was refused goes to the audit log.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use auth::{AuditLog, Witness};
@@ -16,14 +16,14 @@ use tokio_util::sync::CancellationToken;
 use crate::data::DataFolder;
 use crate::{Failure, now_ms};
 
-/// Where a request comes from: the listener knows.
+/// Where a request comes from: the listener knows, and a proxy that is trusted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// Passes a request on, and writes down what became of it if that is for the log. What was done is
 /// written before it is answered: what a client was told is in the log.
 pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, next: Next) -> Response {
-    let peer = request.extensions().get::<Peer>().map(|Peer(address)| address.ip().to_string());
+    let peer = request.extensions().get::<Peer>().map(|Peer(address)| address.to_string());
     let witness = Witness::new(peer.unwrap_or_default());
     request.extensions_mut().insert(witness.clone());
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());

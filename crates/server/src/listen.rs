@@ -126,7 +126,7 @@ async fn connection(
         .keep_alive_interval(HEADER_TIMEOUT)
         .max_header_list_size(64 * 1024)
         .max_concurrent_streams(128);
-    let peer = Peer(stream.peer_addr()?);
+    let peer = Peer(stream.peer_addr()?.ip().to_canonical());
     match tls {
         None => speak(&builder, stream, peer, router, watcher).await,
         Some(tls) => {

@@ -20,6 +20,7 @@ mod pace;
 mod plan_command;
 mod policy_args;
 mod principal_command;
+mod proxy;
 mod query_command;
 mod registry_command;
 mod retention_command;

@@ -22,6 +22,7 @@ use crate::data::DataFolder;
 use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE, Tenancy, first_start};
 use crate::listen::{Listener, raise_descriptor_limit};
 use crate::output::say;
+use crate::proxy::{self, Front, Proxies};
 use crate::settings::{ServeOptions, Settings};
 use crate::{Failure, audit, now_ms, registry_command, tls};
 
@@ -49,8 +50,9 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     let mut tasks = tokio::task::JoinSet::new();
     let router = with_rate_limit(house.router(&settings, &tenancy).await?, settings.requests_per_minute)
         .layer(axum::middleware::from_fn_with_state(house.audit.clone(), audit::watch));
-    tasks.spawn(plain.serve(with_scheme(router.clone(), "http"), stop.clone()));
-    tasks.spawn(secure.serve(with_scheme(router, "https"), stop.clone()));
+    let proxies = Proxies::new(&settings.trusted_proxies);
+    tasks.spawn(plain.serve(behind(router.clone(), &proxies, "http"), stop.clone()));
+    tasks.spawn(secure.serve(behind(router, &proxies, "https"), stop.clone()));
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
     let (jobs, scanner) = (house.jobs.clone(), Arc::new(house.scanner.clone()));
     // The scanner stops after the doors: what the last push queued may still be done.
@@ -407,8 +409,10 @@ fn with_rate_limit(router: Router, per_minute: u32) -> Router {
     }
 }
 
-fn with_scheme(router: Router, scheme: &'static str) -> Router {
-    router.layer(Extension(registry_api::Scheme(scheme))).layer(Extension(azure_api::Scheme(scheme)))
+/// The doors behind a listener of that scheme, and behind the proxies that stand before it.
+fn behind(router: Router, proxies: &Proxies, scheme: &'static str) -> Router {
+    let front = Front { proxies: proxies.clone(), scheme };
+    router.layer(axum::middleware::from_fn_with_state(front, proxy::enter))
 }
 
 fn certificate_source(settings: &Settings, data: &DataFolder) -> tls::Source {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use assessment::{Amount, Currency, RateCard};
 use clap::Args;
+use ipnet::IpNet;
 use serde::Deserialize;
 
 /// What may be set, each once by flag or environment and once in the file, under the same name.
@@ -39,6 +40,11 @@ pub(crate) struct ServeOptions {
     /// [default: lazaret.localhost].
     #[arg(long, env = "LAZARET_DOMAIN", value_name = "DOMAIN")]
     domain: Option<String>,
+    /// A network or address of a reverse proxy that is believed what it says of its clients (`X-Forwarded-*`,
+    /// `Forwarded`); may be repeated [default: none].
+    #[arg(long, env = "LAZARET_TRUSTED_PROXIES", value_name = "NETWORK", value_delimiter = ',')]
+    #[serde(default)]
+    trusted_proxies: Vec<String>,
     /// Debian's security tracker, as one JSON document.
     #[arg(long, env = "LAZARET_DEBIAN_URL", value_name = "URL")]
     debian_url: Option<String>,
@@ -152,6 +158,7 @@ pub(crate) struct Settings {
     /// A certificate chain and its key.
     pub(crate) tls_files: Option<(PathBuf, PathBuf)>,
     pub(crate) domain: String,
+    pub(crate) trusted_proxies: Vec<IpNet>,
     pub(crate) debian_url: String,
     pub(crate) alpine_url: String,
     pub(crate) feeds_every_hours: u32,
@@ -185,6 +192,9 @@ pub(crate) enum SettingsError {
     /// One that no certificate can cover, or no name at all.
     #[error("domain is a DNS name of two or more labels, such as registry.example.com, not {0:?}")]
     Domain(String),
+    /// No network, or a name.
+    #[error("trusted-proxies are networks or addresses, such as 10.0.0.0/8 or ::1, not {0:?}")]
+    Proxy(String),
 }
 
 impl ServeOptions {
@@ -201,6 +211,10 @@ impl ServeOptions {
         if !is_domain(&domain) {
             return Err(SettingsError::Domain(domain));
         }
+        let proxies =
+            if self.trusted_proxies.is_empty() { file.trusted_proxies } else { self.trusted_proxies };
+        let network = |text: String| crate::proxy::network(&text).ok_or(SettingsError::Proxy(text));
+        let trusted_proxies = proxies.into_iter().map(network).collect::<Result<_, _>>()?;
         let tls_files = match (self.tls_cert.or(file.tls_cert), self.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -213,6 +227,7 @@ impl ServeOptions {
             listen_tls: self.listen_tls.or(file.listen_tls).unwrap_or_else(|| default(5443)),
             tls_names: if self.tls_name.is_empty() { file.tls_name } else { self.tls_name },
             domain,
+            trusted_proxies,
             debian_url: self.debian_url.or(file.debian_url).unwrap_or_else(|| feeds::DEBIAN_URL.to_owned()),
             alpine_url: self.alpine_url.or(file.alpine_url).unwrap_or_else(|| feeds::ALPINE_URL.to_owned()),
             feeds_every_hours: self.feeds_every_hours.or(file.feeds_every_hours).unwrap_or(FEEDS_EVERY_HOURS),
@@ -303,6 +318,7 @@ mod tests {
             ("domain = \"example\"", "two or more labels"),
             ("domain = \"-a.example\"", "two or more labels"),
             ("currency = \"dollars\"", "three capital letters"),
+            ("trusted-proxies = [\"10.0.0.0/33\"]", "such as 10.0.0.0/8"),
         ] {
             std::fs::write(&path, text).expect("writes");
             let options = ServeOptions { config: Some(path.clone()), ..ServeOptions::default() };
