@@ -23,7 +23,7 @@ pub use version::{InvalidVersion, apk, compare, deb};
 use serde::{Deserialize, Serialize};
 
 /// Where to read on about an advisory.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, Hash)]
 pub struct Reference {
     /// What the link is called.
     pub title: String,

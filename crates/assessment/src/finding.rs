@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::row_id::row_id;
 
 /// One advisory on one package in one image digest. Its JSON is stored, and printed by the CLI.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// The advisory's id: `CVE-2024-5535`, `TEMP-…`.
@@ -44,7 +44,7 @@ pub struct Finding {
 }
 
 /// The affected package.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingPackage {
     /// `libssl3`.

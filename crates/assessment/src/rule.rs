@@ -64,7 +64,7 @@ pub struct RuledImage<'a> {
 }
 
 /// What disables a finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Exemption {
     /// The rule's resource id.
@@ -78,7 +78,7 @@ pub struct Exemption {
 }
 
 /// A finding of an image in its repository, and the rule that disables it there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RuledFinding {
     /// The finding.

@@ -33,8 +33,28 @@ impl Place<'_> {
         }
     }
 
-    fn finding_row(&self, RuledFinding { finding, exemption }: &RuledFinding) -> Value {
-        let name = finding.sub_assessment_id(self.image.repository.as_str(), &self.image.digest);
+    /// What a finding's row is called.
+    #[must_use]
+    pub fn finding_name(&self, finding: &Finding) -> Uuid {
+        finding.sub_assessment_id(self.image.repository.as_str(), &self.image.digest)
+    }
+
+    /// What a finding's row says depends on these alone, whatever the image; the rest of it is the same in all
+    /// rows of the image.
+    #[must_use]
+    pub fn saying<'a>(&'a self, finding: &'a RuledFinding) -> (Form, Option<String>, &'a RuledFinding) {
+        (self.form, self.os_version(), finding)
+    }
+
+    fn os_version(&self) -> Option<String> {
+        let distro = self.image.verdict.as_ref().and_then(|verdict| verdict.distro.as_ref());
+        distro.map(Distro::label)
+    }
+
+    /// The row of a finding, disabled or not.
+    #[must_use]
+    pub fn finding_row(&self, RuledFinding { finding, exemption }: &RuledFinding) -> Value {
+        let name = self.finding_name(finding);
         let mut row = self.row(name);
         let properties = &mut row["properties"];
         properties["id"] = finding.id.clone().into();
@@ -61,8 +81,7 @@ impl Place<'_> {
             }
             Form::Of2023 | Form::Of2024 => {
                 properties["displayName"] = finding.id.clone().into();
-                let distro = self.image.verdict.as_ref().and_then(|verdict| verdict.distro.as_ref());
-                details_of_2023(finding, distro.map(Distro::label))
+                details_of_2023(finding, self.os_version())
             }
         };
         if let (Value::Object(data), Value::Object(details)) = (&mut properties["additionalData"], details) {

@@ -189,8 +189,8 @@ impl Aggregate {
     pub(crate) fn begin(&self) -> State {
         match self.kind {
             Kind::Count => State::Count(0),
-            Kind::DistinctCount => State::Set(HashSet::default(), Vec::new()),
-            Kind::Set => State::Set(HashSet::default(), Vec::new()),
+            Kind::DistinctCount => State::Set(Distinct::default()),
+            Kind::Set => State::Set(Distinct::default()),
             Kind::Sum | Kind::Average => State::Sum { total: Value::Null, count: 0 },
             Kind::Min | Kind::Max => State::Best(Value::Null),
             Kind::ArgMin | Kind::ArgMax | Kind::Any => State::Row(None),
@@ -238,14 +238,15 @@ impl Aggregate {
                 first.size()
             }
             _ if first.is_null() => 0,
-            State::Set(known, order) => {
+            State::Set(known) => {
                 let most = arguments.get(1).and_then(Value::as_long).filter(|_| self.kind == Kind::Set);
-                let is_full = most.is_some_and(|most| order.len() >= usize::try_from(most).unwrap_or(0));
+                let is_full =
+                    most.is_some_and(|most| known.values.len() >= usize::try_from(most).unwrap_or(0));
                 // `make_set` of arrays takes what is in them.
                 if let (Kind::Set, Value::Array(items)) = (self.kind, first) {
-                    return items.iter().map(|item| into_set(known, order, item, is_full)).sum();
+                    return items.iter().map(|item| known.add(item, is_full)).sum();
                 }
-                into_set(known, order, first, is_full)
+                known.add(first, is_full)
             }
             State::Sum { total, count } => {
                 let value =
@@ -346,10 +347,10 @@ impl Aggregate {
         let one = |value: Value| vec![value];
         match state {
             State::Count(count) => one(Value::Long(count)),
-            State::Set(known, _) if self.kind == Kind::DistinctCount => {
-                one(Value::Long(i64::try_from(known.len()).unwrap_or(i64::MAX)))
+            State::Set(known) if self.kind == Kind::DistinctCount => {
+                one(Value::Long(i64::try_from(known.values.len()).unwrap_or(i64::MAX)))
             }
-            State::Set(_, order) => one(Value::array(order)),
+            State::Set(known) => one(Value::array(known.values)),
             State::Sum { total, count } if self.kind == Kind::Average => one(average(&total, count)),
             State::Sum { total, .. } => one(match total {
                 Value::Null if types.first().is_some_and(|kind| kind.is_number() && !kind.is_whole()) => {
@@ -400,8 +401,7 @@ impl Aggregate {
 #[derive(Debug)]
 pub(crate) enum State {
     Count(i64),
-    /// Distinct values, and in what order they came.
-    Set(HashSet<Value, RandomState>, Vec<Value>),
+    Set(Distinct),
     Sum {
         total: Value,
         count: i64,
@@ -426,18 +426,39 @@ pub(crate) enum State {
     },
 }
 
-fn into_set(
-    known: &mut HashSet<Value, RandomState>,
-    order: &mut Vec<Value>,
-    value: &Value,
-    is_full: bool,
-) -> usize {
-    if is_full || value.is_null() || !known.insert(value.clone()) {
-        return 0;
-    }
-    order.push(value.clone());
-    value.size() + 48
+/// Distinct values in the order in which they came. Most groups have few: those are compared one by one.
+#[derive(Debug, Default)]
+pub(crate) struct Distinct {
+    values: Vec<Value>,
+    /// The same, once there are many.
+    known: HashSet<Value, RandomState>,
 }
+
+impl Distinct {
+    /// Adds a value that is something; the answer is how many bytes more are held.
+    fn add(&mut self, value: &Value, is_full: bool) -> usize {
+        if is_full || value.is_null() {
+            return 0;
+        }
+        if self.values.len() < FEW {
+            if self.values.contains(value) {
+                return 0;
+            }
+        } else {
+            if self.known.is_empty() {
+                self.known.extend(self.values.iter().cloned());
+            }
+            if !self.known.insert(value.clone()) {
+                return 0;
+            }
+        }
+        self.values.push(value.clone());
+        value.size() + 48
+    }
+}
+
+/// So many values are compared one by one.
+const FEW: usize = 8;
 
 /// Sums of whole numbers that do not fit go on as reals.
 fn sum(total: &Value, value: &Value) -> Value {

@@ -1,6 +1,7 @@
 //! Plans that do less for the same answer.
 
-use crate::plan::{Bound, Op, Plan, Side};
+use crate::plan::{Bound, Expansion, Field, Op, Plan, Side};
+use crate::value::{Type, Value};
 
 /// The plan with filters split at `and`, an order that is cut short told so, and columns that nobody reads
 /// left out.
@@ -32,6 +33,9 @@ fn rewritten(plan: Plan) -> Plan {
             Op::Union(legs.into_iter().map(|(leg, places)| (rewritten(leg), places)).collect())
         }
         Op::Expand { input, expand } => Op::Expand { input: inner(input), expand },
+        Op::Apply { input, expand, inner: body, output } if is_row_by_row(&body) => {
+            return applied(rewritten(*input), expand, *body, &output, fields);
+        }
         Op::Apply { input, expand, inner: body, output } => {
             Op::Apply { input: inner(input), expand, inner: inner(body), output }
         }
@@ -50,6 +54,75 @@ fn split(input: Plan, predicate: Bound) -> Plan {
             Plan { fields: input.fields.clone(), op: Op::Filter(Box::new(input), predicate) }
         }
     }
+}
+
+/// True if what a row of the input becomes does not depend on the rows beside it.
+fn is_row_by_row(body: &Plan) -> bool {
+    match &body.op {
+        Op::Lent => true,
+        Op::Filter(input, _) | Op::Project(input, _) => is_row_by_row(input),
+        _ => false,
+    }
+}
+
+/// `mv-apply` of a body that goes row by row: all rows are taken apart first, then the body runs once over all
+/// of them. What the row was before stands behind its other columns on the way.
+fn applied(
+    input: Plan,
+    mut expand: Expansion,
+    body: Plan,
+    output: &[(Side, usize)],
+    fields: Vec<Field>,
+) -> Plan {
+    let outer = input.fields.clone();
+    let own = (0..expand.width).map(|at| match input.fields.get(at) {
+        Some(field) => Bound::column(at, field),
+        None => Bound::constant(Type::Dynamic, Value::Null),
+    });
+    let exprs: Vec<Bound> = own.chain(copies(&outer, 0)).collect();
+    let field = |expr: &Bound| Field::new("", expr.kind);
+    let fields_before = exprs.iter().map(field).collect();
+    let before = Plan { fields: fields_before, op: Op::Project(Box::new(input), exprs) };
+    expand.width += outer.len();
+    let mut lent: Vec<Field> = lent_fields(&body).to_vec();
+    lent.extend(outer.iter().cloned());
+    let apart = Plan { fields: lent, op: Op::Expand { input: Box::new(before), expand } };
+    let width = body.fields.len();
+    let done = over(body, apart, &outer);
+    let exprs = output.iter().zip(&fields).map(|((side, at), field)| match side {
+        Side::Left => Bound::column(width + at, field),
+        Side::Right => Bound::column(*at, field),
+    });
+    let exprs = exprs.collect();
+    rewritten(Plan { fields, op: Op::Project(Box::new(done), exprs) })
+}
+
+/// The columns that stand from `begin` on.
+fn copies(outer: &[Field], begin: usize) -> impl Iterator<Item = Bound> {
+    outer.iter().enumerate().map(move |(at, field)| Bound::column(begin + at, field))
+}
+
+fn lent_fields(body: &Plan) -> &[Field] {
+    match &body.op {
+        Op::Filter(input, _) | Op::Project(input, _) => lent_fields(input),
+        _ => &body.fields,
+    }
+}
+
+/// The body over `rows` instead of what it was to be lent, with the outer columns behind its own.
+fn over(body: Plan, rows: Plan, outer: &[Field]) -> Plan {
+    let Plan { mut fields, op } = body;
+    let op = match op {
+        Op::Filter(input, predicate) => Op::Filter(Box::new(over(*input, rows, outer)), predicate),
+        Op::Project(input, mut exprs) => {
+            let width = input.fields.len();
+            exprs.extend(copies(outer, width));
+            Op::Project(Box::new(over(*input, rows, outer)), exprs)
+        }
+        _ => return rows,
+    };
+    fields.extend(outer.iter().cloned());
+    Plan { fields, op }
 }
 
 /// Tells each operator which of its columns are read.

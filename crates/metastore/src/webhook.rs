@@ -121,6 +121,23 @@ impl Metastore {
         .await
     }
 
+    /// Every registry's webhooks, but for deleted registries.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn all_webhooks(&self) -> Result<Vec<Webhook>, Error> {
+        self.read(move |rows| {
+            let sql = format!(
+                "{WEBHOOKS} WHERE registry_id IN (SELECT id FROM registry WHERE deleted_ms IS NULL)
+                 ORDER BY registry_id, name"
+            );
+            let mut statement = rows.prepare_cached(&sql)?;
+            let found = statement.query_map([], raw)?;
+            found.map(|row| parse(row?)).collect()
+        })
+        .await
+    }
+
     /// The webhook of that name.
     ///
     /// # Errors

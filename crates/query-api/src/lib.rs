@@ -11,6 +11,7 @@ mod quota;
 mod request;
 mod routes;
 mod saved;
+mod segments;
 mod store;
 mod tables;
 

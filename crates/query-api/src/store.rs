@@ -4,33 +4,38 @@
 //! its findings: each text is held once, and a row is four codes and a name. A version never changes; a
 //! query that began with one goes on with it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use kql::{Batch, Codes, Column, Dictionary, Document, Layer, Stem, Stemmed, Stems, Texts, Value};
 use metastore::ImageKey;
+use parking_lot::Mutex;
 use serde_json::Value as Json;
 use uuid::Uuid;
+
+use crate::segments::{Columns, Segments};
 
 /// Rows as they are at one time.
 #[derive(Clone, Debug, Default)]
 pub struct Version {
     /// Up to which place in the log of changes this goes.
     pub(crate) upto: i64,
-    /// Each image's rows.
-    images: BTreeMap<ImageKey, Arc<Chunk>>,
+    /// Images' rows.
+    images: Segments,
     /// Rows of registries and subscriptions.
     others: Vec<Arc<Chunk>>,
     stems: InternedStems,
     places: Places,
     own: Interned,
     shared: Interned,
+    /// What a finding says, by what it was made of.
+    findings: Arc<Mutex<HashMap<u128, u32>>>,
 }
 
 /// The rows of one thing, which whoever may read that thing may see.
 #[derive(Debug)]
-pub(crate) struct Chunk {
-    pub(crate) of: Of,
+struct Chunk {
+    of: Of,
     rows: Box<[Row]>,
 }
 
@@ -45,17 +50,18 @@ pub(crate) enum Of {
     Subscription(Uuid),
 }
 
+/// A row: codes of what it shares with others, and what it has alone.
 #[derive(Clone, Debug)]
-struct Row {
+pub(crate) struct Row {
     /// What the name is, if it is a UUID; the id ends with it, too.
-    tail: Uuid,
+    pub(crate) tail: Uuid,
     /// What stands before that, in each; or the whole.
-    id: u32,
-    name: u32,
-    place: u32,
+    pub(crate) id: u32,
+    pub(crate) name: u32,
+    pub(crate) place: u32,
     /// What is the row's own, and what it shares with others of its image.
-    own: u32,
-    shared: u32,
+    pub(crate) own: u32,
+    pub(crate) shared: u32,
 }
 
 /// A row on its way in.
@@ -74,10 +80,11 @@ pub(crate) struct Place {
 }
 
 /// Texts, each once.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Words {
     codes: HashMap<Arc<str>, u32>,
     texts: Vec<Arc<str>>,
+    bytes: usize,
 }
 
 impl Words {
@@ -87,6 +94,7 @@ impl Words {
         }
         let code = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
         let text: Arc<str> = Arc::from(text);
+        self.bytes += text.len() + 72;
         self.codes.insert(Arc::clone(&text), code);
         self.texts.push(text);
         code
@@ -96,14 +104,27 @@ impl Words {
 /// JSON texts, each once, with what was looked up in them.
 #[derive(Clone, Debug, Default)]
 struct Interned {
-    words: Words,
+    /// Versions share the texts, which only grow: each looks no further than its own rows do.
+    words: Arc<Mutex<Words>>,
     texts: Arc<Texts>,
 }
 
 impl Interned {
+    fn code(&self, text: &str) -> u32 {
+        self.words.lock().code(text)
+    }
+
+    fn text(&self, code: u32) -> Arc<str> {
+        self.words.lock().texts.get(code as usize).cloned().unwrap_or_default()
+    }
+
+    fn len(&self) -> usize {
+        self.words.lock().texts.len()
+    }
+
     /// Hands the new texts on to where queries read them.
     fn settle(&mut self) {
-        if let Some(new) = self.words.texts.get(self.texts.len()..)
+        if let Some(new) = self.words.lock().texts.get(self.texts.len()..)
             && !new.is_empty()
         {
             self.texts = Arc::new(self.texts.with(new.iter().cloned()));
@@ -185,9 +206,8 @@ impl Places {
 
 impl Version {
     /// Puts an image's rows in the place of those that it had.
-    pub(crate) fn put_image(&mut self, key: ImageKey, registry: i64, rows: Vec<NewRow>) {
-        let chunk = self.chunk(Of::Image(registry), rows);
-        self.images.insert(key, Arc::new(chunk));
+    pub(crate) fn put_image(&mut self, key: ImageKey, registry: i64, rows: Vec<Row>) {
+        self.images.put(registry, key, rows.into());
     }
 
     pub(crate) fn remove_image(&mut self, key: &ImageKey) {
@@ -196,15 +216,15 @@ impl Version {
 
     /// Puts the rows of registries and subscriptions in the place of all there were.
     pub(crate) fn put_others(&mut self, others: Vec<(Of, Vec<NewRow>)>) {
-        self.others = others.into_iter().map(|(of, rows)| Arc::new(self.chunk(of, rows))).collect();
+        let chunks = others.into_iter().map(|(of, rows)| {
+            let rows = rows.into_iter().map(|row| self.row(row)).collect();
+            Arc::new(Chunk { of, rows })
+        });
+        self.others = chunks.collect();
     }
 
-    fn chunk(&mut self, of: Of, rows: Vec<NewRow>) -> Chunk {
-        let rows = rows.into_iter().map(|row| self.row(row)).collect();
-        Chunk { of, rows }
-    }
-
-    fn row(&mut self, mut row: NewRow) -> Row {
+    /// The row that stands for a document.
+    pub(crate) fn row(&mut self, mut row: NewRow) -> Row {
         let name = row.document["name"].as_str().unwrap_or_default();
         let id = row.document["id"].as_str().unwrap_or_default();
         let (tail, id, name) = match (Uuid::parse_str(name), id.strip_suffix(name)) {
@@ -217,9 +237,33 @@ impl Version {
         let place = self.places.code(&row.place);
         let mut own = row.document["properties"].take();
         let shared = split(&mut own);
-        let own = self.own.words.code(&own.to_string());
-        let shared = self.shared.words.code(&shared.to_string());
+        let own = self.own.code(&own.to_string());
+        let shared = self.shared.code(&shared.to_string());
         Row { tail, id, name, place, own, shared }
+    }
+
+    /// The row of a finding: as another one of its image, but for its name and what it says. What a finding of
+    /// this fingerprint says is made only where none has said it yet.
+    pub(crate) fn row_like(
+        &mut self,
+        first: &Row,
+        name: Uuid,
+        fingerprint: u128,
+        document: impl FnOnce() -> NewRow,
+    ) -> Row {
+        let known = self.findings.lock().get(&fingerprint).copied();
+        let own = known.unwrap_or_else(|| {
+            let own = self.row(document()).own;
+            self.findings.lock().insert(fingerprint, own);
+            own
+        });
+        Row { tail: name, own, ..first.clone() }
+    }
+
+    /// What a row says alone, and what it shares.
+    #[cfg(test)]
+    pub(crate) fn texts_of(&self, row: &Row) -> (Arc<str>, Arc<str>) {
+        (self.own.text(row.own), self.shared.text(row.shared))
     }
 
     /// Makes what was put in readable, and gives back texts that no row has any more.
@@ -233,13 +277,13 @@ impl Version {
 
     /// Once most texts are of rows that are gone, all are gathered anew.
     fn compact(&mut self) {
-        let held = self.own.words.texts.len() + self.shared.words.texts.len();
+        let held = self.own.len() + self.shared.len();
         if held < COMPACT_TEXTS_MIN {
             return;
         }
-        let mut own = vec![false; self.own.words.texts.len()];
-        let mut shared = vec![false; self.shared.words.texts.len()];
-        for row in self.chunks().flat_map(|chunk| chunk.rows.iter()) {
+        let mut own = vec![false; self.own.len()];
+        let mut shared = vec![false; self.shared.len()];
+        for row in self.images.rows().chain(self.others.iter().flat_map(|chunk| chunk.rows.iter())) {
             own[row.own as usize] = true;
             shared[row.shared as usize] = true;
         }
@@ -248,45 +292,42 @@ impl Version {
             return;
         }
         let mut fresh = Self { upto: self.upto, places: self.places.clone(), ..Self::default() };
-        let mut moved = |chunk: &Arc<Chunk>| {
+        let mut moved = |row: &Row| {
             let mut stem = |code: u32| {
                 let stem = &self.stems.all[code as usize];
                 fresh.stems.code(&stem.text, stem.has_tail)
             };
-            let rows = chunk.rows.iter().map(|row| Row {
+            Row {
                 id: stem(row.id),
                 name: stem(row.name),
-                own: fresh.own.words.code(&self.own.words.texts[row.own as usize]),
-                shared: fresh.shared.words.code(&self.shared.words.texts[row.shared as usize]),
+                own: fresh.own.code(&self.own.text(row.own)),
+                shared: fresh.shared.code(&self.shared.text(row.shared)),
                 ..row.clone()
-            });
-            Arc::new(Chunk { of: chunk.of.clone(), rows: rows.collect() })
+            }
         };
-        let images = self.images.iter().map(|(key, chunk)| (key.clone(), moved(chunk))).collect();
-        let others = self.others.iter().map(moved).collect();
+        let images = self.images.map(&mut moved);
+        let others = self.others.iter().map(|chunk| {
+            let rows = chunk.rows.iter().map(&mut moved).collect();
+            Arc::new(Chunk { of: chunk.of.clone(), rows })
+        });
+        fresh.others = others.collect();
         fresh.images = images;
-        fresh.others = others;
         *self = fresh;
-    }
-
-    fn chunks(&self) -> impl Iterator<Item = &Arc<Chunk>> {
-        self.images.values().chain(&self.others)
     }
 
     /// How many rows there are.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.chunks().map(|chunk| chunk.rows.len()).sum()
+        self.images.len() + self.others.iter().map(|chunk| chunk.rows.len()).sum::<usize>()
     }
 
     /// About how many bytes of memory the rows take.
     #[must_use]
     pub fn size(&self) -> usize {
-        let words = |words: &Words| words.texts.iter().map(|text| text.len() + 72).sum::<usize>();
-        self.rows() * size_of::<Row>()
-            + self.images.len() * 160
+        self.images.size()
             + self.stems.all.iter().map(|stem| stem.text.len() + 96).sum::<usize>()
-            + [&self.own.words, &self.shared.words].map(words).iter().sum::<usize>()
+            + self.own.words.lock().bytes
+            + self.shared.words.lock().bytes
     }
 
     /// The rows of the things that may be seen, in batches.
@@ -295,49 +336,45 @@ impl Version {
         sees: impl Fn(&Of) -> bool + 'a,
         needed: &'a [bool],
     ) -> Box<dyn Iterator<Item = Batch> + 'a> {
-        let mut rows =
-            self.chunks().filter(move |chunk| sees(&chunk.of)).flat_map(|chunk| chunk.rows.iter()).peekable();
-        Box::new(std::iter::from_fn(move || {
-            rows.peek()?;
-            let batch: Vec<&Row> = rows.by_ref().take(BATCH_ROWS).collect();
-            Some(self.batch(&batch, needed))
-        }))
+        let seen = self.others.iter().filter(|chunk| sees(&chunk.of)).flat_map(|chunk| chunk.rows.iter());
+        let others = Columns::of(seen);
+        let images = self.images.iter().filter(move |(registry, _)| sees(&Of::Image(*registry)));
+        let images = images.map(|(_, segment)| self.batch(segment.columns(), needed));
+        Box::new(images.chain((others.rows > 0).then(|| self.batch(&others, needed))))
     }
 
-    fn batch(&self, rows: &[&Row], needed: &[bool]) -> Batch {
-        let codes = |code: fn(&Row) -> u32| -> Codes { Arc::new(rows.iter().map(|row| code(row)).collect()) };
+    fn batch(&self, columns: &Columns, needed: &[bool]) -> Batch {
         let is_needed = |column: usize| needed.get(column).copied().unwrap_or(true);
         let nothing = || Column::Const(Value::Null);
         let empty = || Column::Const(Value::text(""));
-        let places = codes(|row| row.place);
         let place = |dictionary: fn(&PlaceColumns) -> &Arc<Dictionary>| match &self.places.columns {
-            Some(columns) => {
-                Column::Coded { codes: Arc::clone(&places), values: Arc::clone(dictionary(columns)) }
+            Some(places) => {
+                Column::Coded { codes: Arc::clone(&columns.places), values: Arc::clone(dictionary(places)) }
             }
             None => Column::Const(Value::Null),
         };
-        let tails = if is_needed(ID) || is_needed(NAME) {
-            Arc::new(rows.iter().map(|row| row.tail).collect())
-        } else {
-            Arc::default()
-        };
-        let stemmed = |column: usize, code: fn(&Row) -> u32| {
-            if !is_needed(column) {
-                return Column::Const(Value::Null);
-            }
-            let (stems, tails) = (Arc::clone(&self.stems.stems), Arc::clone(&tails));
-            Column::Stemmed(Stemmed { codes: codes(code), stems, tails })
+        let stemmed = |codes: &Codes| {
+            Column::Stemmed(Stemmed {
+                codes: Arc::clone(codes),
+                stems: Arc::clone(&self.stems.stems),
+                tails: Arc::clone(&columns.tails),
+            })
         };
         let properties = if is_needed(PROPERTIES) {
-            let own = Layer { codes: codes(|row| row.own), texts: Arc::clone(&self.own.texts) };
-            let shared = Layer { codes: codes(|row| row.shared), texts: Arc::clone(&self.shared.texts) };
+            let layer = |codes: &Codes, texts: &Arc<Texts>| Layer {
+                codes: Arc::clone(codes),
+                texts: Arc::clone(texts),
+            };
+            let own = layer(&columns.own, &self.own.texts);
+            let shared = layer(&columns.shared, &self.shared.texts);
             Column::Document(Document::new(vec![own, shared]))
         } else {
             nothing()
         };
+        let rows = columns.rows;
         let columns = vec![
-            stemmed(ID, |row| row.id),
-            stemmed(NAME, |row| row.name),
+            stemmed(&columns.ids),
+            stemmed(&columns.names),
             place(|places| &places.kind),
             place(|places| &places.tenant),
             empty(),
@@ -354,7 +391,7 @@ impl Version {
             nothing(),
             empty(),
         ];
-        Batch { rows: rows.len(), columns }
+        Batch { rows, columns }
     }
 }
 
@@ -405,11 +442,8 @@ const SHARED: &[&[&str]] = &[
     &["additionalData", "artifactDetails"],
 ];
 
-const ID: usize = 0;
-const NAME: usize = 1;
 /// Where the documents are among the columns.
 const PROPERTIES: usize = 11;
-const BATCH_ROWS: usize = 8192;
 const COMPACT_TEXTS_MIN: usize = 10_000;
 
 #[cfg(test)]
@@ -442,6 +476,11 @@ mod tests {
         (1, oci::Digest::sha256(&[number]))
     }
 
+    fn put(version: &mut Version, image: u8, rows: impl Iterator<Item = NewRow>) {
+        let rows = rows.map(|row| version.row(row)).collect();
+        version.put_image(key(image), 5, rows);
+    }
+
     fn all(version: &Version) -> Vec<String> {
         let batches = version.batches(|_| true, &[true; 17]);
         let mut rows = Vec::new();
@@ -458,8 +497,8 @@ mod tests {
     #[test]
     fn rows_come_back_whole_and_texts_are_held_once() {
         let mut version = Version::default();
-        version.put_image(key(1), 5, (0..20).map(|number| row(number, "one")).collect());
-        version.put_image(key(2), 5, (20..40).map(|number| row(number, "two")).collect());
+        put(&mut version, 1, (0..20).map(|number| row(number, "one")));
+        put(&mut version, 2, (20..40).map(|number| row(number, "two")));
         version.settle();
         assert_eq!((version.rows(), version.own.texts.len(), version.shared.texts.len()), (40, 7, 2));
         let rows = all(&version);
@@ -488,7 +527,7 @@ mod tests {
                 row.document["properties"]["id"] = format!("CVE-{round}-{number}").into();
                 row
             });
-            version.put_image(key(1), 5, rows.collect());
+            put(&mut version, 1, rows);
             version.settle();
         }
         assert_eq!(version.rows(), 9000);

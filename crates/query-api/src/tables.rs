@@ -1,6 +1,7 @@
 //! The tables that queries ask, with the rows that whoever asks may see.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::{Arc, LazyLock};
 
 use auth::{Action, Caller, roles};
@@ -8,13 +9,14 @@ use azure_documents::{Form, Names, Place as At, graph};
 use kql::{Batch, Column, Source, Table, TableColumn, Type, Value};
 use metastore::{
     Error, Metastore, Registry, RegistryId, ResourceGroup, RoleAssignment, SavedQuery, Subscription, Tier,
+    Webhook,
 };
 use parking_lot::RwLock;
 use serde_json::{Value as Json, json};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use crate::store::{NewRow, Of, Place, Version};
+use crate::store::{NewRow, Of, Place, Row, Version};
 
 /// The rows of all tables, kept up from the database by what changes there.
 #[derive(Clone)]
@@ -30,6 +32,7 @@ struct Inner {
     version: RwLock<Arc<Version>>,
     /// One keeps the rows up at a time; who comes meanwhile finds it done.
     refreshing: Mutex<()>,
+    keys: [RandomState; 2],
 }
 
 /// Where others find the registries.
@@ -70,6 +73,7 @@ pub(crate) struct House {
     groups: Vec<ResourceGroup>,
     assignments: Vec<RoleAssignment>,
     saved: Vec<SavedQuery>,
+    webhooks: Vec<Webhook>,
 }
 
 /// The tables as one viewer sees them, within some subscriptions.
@@ -85,8 +89,8 @@ impl Tables {
     /// Tables over the database; nothing is read yet.
     #[must_use]
     pub fn new(metastore: Metastore, tenant: Uuid, hosts: Hosts, names: Names) -> Self {
-        let (version, refreshing) = (RwLock::default(), Mutex::default());
-        Self { inner: Arc::new(Inner { metastore, tenant, hosts, names, version, refreshing }) }
+        let (version, refreshing, keys) = (RwLock::default(), Mutex::default(), Default::default());
+        Self { inner: Arc::new(Inner { metastore, tenant, hosts, names, version, refreshing, keys }) }
     }
 
     /// The tenant whose tables they are.
@@ -172,7 +176,7 @@ impl Tables {
                 };
                 let Some(registry) = by_id.get(&image.registry) else { continue };
                 let host = this.inner.hosts.of(registry, default);
-                let rows = this.image_rows(registry, &host, &image, &findings);
+                let rows = this.image_rows(&mut version, registry, &host, &image, &findings);
                 if rows.is_empty() {
                     version.remove_image(&key);
                 } else {
@@ -187,30 +191,47 @@ impl Tables {
     /// The rows of an image in every form; none while it waits for its scan.
     fn image_rows(
         &self,
+        version: &mut Version,
         registry: &Registry,
         host: &str,
         image: &metastore::ImageRow,
         findings: &[assessment::RuledFinding],
-    ) -> Vec<NewRow> {
+    ) -> Vec<Row> {
         if image.state().0 == assessment::ImageState::Pending {
             return Vec::new();
         }
         let mut rows = Vec::new();
         for form in Form::ALL {
             let at = At { registry, host, image, form };
-            for document in at.rows(findings) {
-                let document = graph::sub_assessment(document, registry);
-                rows.push(NewRow { document, place: self.place(SUB_ASSESSMENTS, registry) });
+            let new = |document: Json| NewRow {
+                document: graph::sub_assessment(document, registry),
+                place: self.place(SUB_ASSESSMENTS, registry),
+            };
+            // The first tells what is the same of all.
+            let document = at.rows(findings.get(..1).unwrap_or_default()).pop();
+            let Some(first) = document.map(|document| version.row(new(document))) else { continue };
+            rows.push(first.clone());
+            for finding in findings.iter().skip(1) {
+                let name = at.finding_name(&finding.finding);
+                let print = self.fingerprint(&at.saying(finding));
+                rows.push(version.row_like(&first, name, print, || new(at.finding_row(finding))));
             }
         }
         let at = At { registry, host, image, form: Form::Of2024 };
-        let document = graph::image_assessment(&at, self.inner.names);
-        rows.push(NewRow { document, place: self.place(ASSESSMENTS, registry) });
+        let mut put = |document: Json| {
+            rows.push(version.row(NewRow { document, place: self.place(ASSESSMENTS, registry) }));
+        };
+        put(graph::image_assessment(&at, self.inner.names));
         for update in azure_documents::software_updates(findings) {
-            let document = graph::software_update(&update, &at);
-            rows.push(NewRow { document, place: self.place(ASSESSMENTS, registry) });
+            put(graph::software_update(&update, &at));
         }
         rows
+    }
+
+    /// 128 bits that nobody can foresee: two keyed hashes.
+    fn fingerprint(&self, of: &impl Hash) -> u128 {
+        let [one, other] = &self.inner.keys;
+        u128::from(one.hash_one(of)) << 64 | u128::from(other.hash_one(of))
     }
 
     fn place(&self, kind: &'static str, registry: &Registry) -> Place {
@@ -265,6 +286,7 @@ impl Tables {
             tenant: self.inner.tenant,
             hosts: self.inner.hosts.clone(),
             registries: self.inner.metastore.registries().await?,
+            webhooks: self.inner.metastore.all_webhooks().await?,
             subscriptions: known,
             groups,
             assignments: self.inner.metastore.all_role_assignments().await?,
@@ -331,7 +353,7 @@ impl View {
         Security { version: Arc::clone(&self.version), seen }
     }
 
-    /// Registries and saved queries.
+    /// Registries, their webhooks, and saved queries.
     fn resources(&self) -> Rows {
         let default = self.house.registries.first().map(|registry| registry.id);
         let registries = self.house.registries.iter().filter(|registry| self.sees_registry(registry));
@@ -340,6 +362,14 @@ impl View {
             let within = Some((registry.subscription, registry.resource_group.as_str()));
             self.row(&azure_documents::registry(registry, &host), within)
         });
+        let webhooks = self.house.webhooks.iter().filter_map(|webhook| {
+            let registry = self.house.registries.iter().find(|registry| registry.id == webhook.registry)?;
+            let document = azure_documents::webhook(webhook, registry);
+            let id = document["id"].as_str().unwrap_or_default();
+            let is_seen = self.is_in(registry.subscription) && self.may(Action::ReadWebhooks, id);
+            let within = Some((registry.subscription, registry.resource_group.as_str()));
+            is_seen.then(|| self.row(&document, within))
+        });
         let sees = |saved: &&SavedQuery| {
             self.is_in(saved.subscription) && self.may(Action::ReadQueries, &saved.resource_id())
         };
@@ -347,7 +377,7 @@ impl View {
             let within = Some((saved.subscription, saved.resource_group.as_str()));
             self.row(&crate::saved::document(saved), within)
         });
-        Rows(registries.chain(saved).collect())
+        Rows(registries.chain(webhooks).chain(saved).collect())
     }
 
     fn sees_registry(&self, registry: &Registry) -> bool {
@@ -548,3 +578,118 @@ const SUB_ASSESSMENTS: &str = "microsoft.security/assessments/subassessments";
 const ASSESSMENTS: &str = "microsoft.security/assessments";
 /// Images that are read at once.
 const PAGE: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use assessment::{Exemption, Finding, FindingPackage, FixState, RuledFinding};
+    use metastore::{ImageRow, RegistryId};
+
+    use super::*;
+
+    fn registry(name: &str) -> Registry {
+        Registry {
+            id: RegistryId(1),
+            subscription: Uuid::nil(),
+            resource_group: "g".to_owned(),
+            name: name.to_owned(),
+            location: "here".to_owned(),
+            created_ms: 1,
+            sku: "Premium".to_owned(),
+            tags: "{}".to_owned(),
+            deleted_ms: None,
+            quarantine: false,
+            is_admin_enabled: false,
+            admin_passwords: [0, 0],
+            is_public: false,
+            created_by: String::new(),
+            changed_ms: 1,
+            changed_by: String::new(),
+            untagged_days: None,
+            untagged_changed_ms: None,
+        }
+    }
+
+    fn image(repository: &str, media_type: &str, pushed_ms: i64) -> ImageRow {
+        ImageRow {
+            repository_id: 1,
+            registry: RegistryId(1),
+            repository: repository.parse().unwrap(),
+            digest: oci::Digest::sha256(repository.as_bytes()),
+            media_type: media_type.to_owned(),
+            pushed_ms,
+            tags: vec![repository.parse().unwrap()],
+            plan_is_on: true,
+            verdict: None,
+            ruled: None,
+            failure: None,
+        }
+    }
+
+    fn finding(id: &str, exemption: Option<Exemption>) -> RuledFinding {
+        let finding = Finding {
+            id: id.to_owned(),
+            aliases: vec![],
+            title: format!("{id}: a flaw"),
+            description: String::new(),
+            severity: advisory::Severity::High,
+            severity_source: "debian urgency".to_owned(),
+            package: FindingPackage {
+                name: "zlib1g".to_owned(),
+                version: "1".to_owned(),
+                ecosystem: "deb".to_owned(),
+                architecture: "amd64".to_owned(),
+                path: "var/lib/dpkg/status".to_owned(),
+                layer: oci::Digest::sha256(id.as_bytes()),
+                layer_command: None,
+            },
+            source: "zlib".to_owned(),
+            source_version: "1".to_owned(),
+            fixed_version: Some("2".to_owned()),
+            fix_state: FixState::Fixed,
+            remediation: "Upgrade".to_owned(),
+            reason: "1 is below 2".to_owned(),
+            feed: "debian".to_owned(),
+            references: vec![],
+        };
+        RuledFinding { finding, exemption }
+    }
+
+    /// [`Version::row_like`] rests on this: what a row says of its finding does not depend on the image, and what
+    /// it says of its image does not depend on the finding.
+    #[test]
+    fn a_row_is_what_its_finding_says_and_what_its_image_says() {
+        let exemption = Exemption {
+            rule: "/rule".to_owned(),
+            name: "r".to_owned(),
+            reason: "known".to_owned(),
+            expires_ms: None,
+        };
+        let findings = [finding("CVE-1", None), finding("CVE-2", Some(exemption))];
+        let (first, other) = (registry("first"), registry("other"));
+        let (one, two) =
+            (image("one", "application/vnd.oci.image.manifest.v1+json", 1), image("two", "x/y", 2));
+        let places = [(&first, "host:1", &one), (&other, "host:2", &two)];
+        for form in Form::ALL {
+            let rows = places.map(|(registry, host, image)| {
+                let at = At { registry, host, image, form };
+                findings.each_ref().map(|finding| {
+                    let mut version = Version::default();
+                    let document = graph::sub_assessment(at.finding_row(finding), registry);
+                    let place = Place {
+                        kind: SUB_ASSESSMENTS,
+                        tenant: Uuid::nil(),
+                        group: "g".into(),
+                        subscription: Uuid::nil(),
+                    };
+                    let row = version.row(NewRow { document, place });
+                    assert_eq!(row.tail, at.finding_name(&finding.finding));
+                    version.texts_of(&row)
+                })
+            });
+            let [[(own, shared), (own_2, shared_2)], [(other_own, other_shared), (other_own_2, _)]] = &rows;
+            assert_eq!((own, own_2), (other_own, other_own_2), "{form:?}: whatever the image");
+            assert_eq!(shared, shared_2, "{form:?}: whatever the finding");
+            assert!(own != own_2 && shared != other_shared, "{form:?}");
+        }
+    }
+}

@@ -294,6 +294,7 @@ async fn what_there_is_besides_images_has_rows_too() {
         &["registry", "create", "third", "--resource-group", "empty"],
         &["registry", "delete", "third"],
         &["query", "resources | count", "--save", "everything"],
+        &["webhook", "create", "tell", "--url=https://example.invalid/hook", "--actions=push"],
     ] {
         let output = house.server.command(arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -303,7 +304,8 @@ async fn what_there_is_besides_images_has_rows_too() {
     let host = |row: &Value| row["host"].as_str().unwrap_or_default().split(':').next().map(str::to_owned);
     let named: Vec<&str> =
         rows.as_array().expect("rows").iter().filter_map(|row| row["name"].as_str()).collect();
-    assert_eq!(named, ["everything", "lazaret", "other"]);
+    assert_eq!(named, ["everything", "lazaret", "other", "tell"]);
+    assert_eq!(rows[3]["type"], "microsoft.containerregistry/registries/webhooks");
     assert_eq!(
         (rows[0]["type"].as_str(), host(&rows[2])),
         (Some("microsoft.resourcegraph/queries"), Some("other.lazaret.localhost".into()))
@@ -320,7 +322,7 @@ async fn what_there_is_besides_images_has_rows_too() {
     let saved = format!(
         "{{{{{scope}/resourceGroups/default/providers/Microsoft.ResourceGraph/queries/everything}}}}"
     );
-    assert_eq!(house.rows(&saved).await[0]["Count"], json!(3));
+    assert_eq!(house.rows(&saved).await[0]["Count"], json!(4));
 }
 
 /// Whoever waits for nothing more is no reason to go on; and what is too much is refused as Azure refuses.
