@@ -23,18 +23,21 @@ pub struct Home {
     pub audience: Arc<str>,
     /// Whether everybody may pull from it.
     pub is_public: bool,
+    /// Whether nothing in it can be changed: its subscription is disabled.
+    pub is_read_only: bool,
     registry: Arc<Registry>,
 }
 
 impl Home {
-    /// The registry as it is now.
+    /// The registry as it is now, in its subscription.
     #[must_use]
-    pub fn of(registry: Registry) -> Self {
+    pub fn of(registry: Registry, is_read_only: bool) -> Self {
         Self {
             id: registry.id,
             resource: registry.resource_id().into(),
             audience: format!("lazaret/{}/{}", registry.id.0, registry.created_ms).into(),
             is_public: registry.is_public,
+            is_read_only,
             registry: Arc::new(registry),
         }
     }

@@ -34,7 +34,7 @@ async fn house() -> House {
             RoleAssignment::new(Uuid::from_u128(100 + id), principal.id, roles::READER, "/".to_owned());
         assert!(metastore.create_principal(principal, role, 0).await.unwrap());
     }
-    let first = Subscription { id: TENANT, display_name: "s".to_owned() };
+    let first = Subscription { id: TENANT, display_name: "s".to_owned(), is_disabled: false };
     let group =
         ResourceGroup { subscription: TENANT, name: "default".to_owned(), location: "local".to_owned() };
     metastore.create_tenancy(TENANT, first, Tier::Standard, group, "lazaret", 0).await.unwrap();
@@ -56,7 +56,7 @@ impl House {
 
     /// The one registry, as it is now.
     async fn home(&self) -> Home {
-        Home::of(self.metastore.registries().await.unwrap().remove(0))
+        Home::of(self.metastore.registries().await.unwrap().remove(0), false)
     }
 
     async fn ann(&self) -> Caller {

@@ -20,7 +20,11 @@ pub(crate) enum Target {
     ResourceGroups(Uuid),
     ResourceGroup(Scope),
     Resources(Uuid),
-    Provider(Uuid, String),
+    Locations(Uuid),
+    /// At the tenant, or at a subscription.
+    Providers(Option<Uuid>),
+    Provider(Option<Uuid>, String),
+    RegisterProvider(Uuid, String),
     Registries(Scope),
     Registry(Scope),
     /// Whether a registry's name is free.
@@ -91,6 +95,7 @@ impl Target {
     pub(crate) fn methods(&self) -> &'static [Method] {
         match self {
             Self::Token(..)
+            | Self::RegisterProvider(..)
             | Self::RegistryName(_)
             | Self::RegistryCredentials(_)
             | Self::WebhookVerb(..)
@@ -116,12 +121,30 @@ impl Target {
     /// True if the method changes something of it, or shows a secret.
     pub(crate) fn is_change(&self, method: &Method) -> bool {
         match self {
-            Self::Token(..) | Self::RegistryName(_) | Self::WebhookVerb(_, _, WebhookVerb::ListEvents) => {
-                false
-            }
+            Self::Token(..)
+            | Self::RegistryName(_)
+            | Self::RegisterProvider(..)
+            | Self::WebhookVerb(_, _, WebhookVerb::ListEvents) => false,
             _ => ![Method::GET, Method::HEAD].contains(method),
         }
     }
+
+    /// True if the method changes something: a secret that is shown stays what it is.
+    pub(crate) fn is_write(&self, method: &Method) -> bool {
+        let only_shows = matches!(
+            self,
+            Self::RegistryCredentials(_) | Self::WebhookVerb(_, _, WebhookVerb::GetCallbackConfig)
+        );
+        self.is_change(method) && !only_shows
+    }
+}
+
+/// The subscription that a path is beneath.
+pub(crate) fn subscription_of(path: &str) -> Option<Uuid> {
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let is_it = segments.next()?.eq_ignore_ascii_case("subscriptions");
+    let id = percent_decode_str(segments.next()?).decode_utf8().ok()?;
+    Uuid::parse_str(&id).ok().filter(|_| is_it)
 }
 
 /// Reads a raw path.
@@ -139,6 +162,8 @@ fn target(path: &str) -> Option<Target> {
         ["metadata", "endpoints"] => return Some(Target::Metadata),
         ["tenants"] => return Some(Target::Tenants),
         ["providers", "microsoft.containerregistry", "operations"] => return Some(Target::Operations),
+        ["providers"] => return Some(Target::Providers(None)),
+        ["providers", _] => return Some(Target::Provider(None, (*segments.get(1)?).to_owned())),
         ["subscriptions"] => return Some(Target::Subscriptions),
         ["subscriptions", id] => return Some(Target::Subscription(guid(id)?)),
         [tenant, "v2.0", ".well-known", "openid-configuration"]
@@ -163,8 +188,13 @@ fn target(path: &str) -> Option<Target> {
         (["providers", "microsoft.consumption", "usagedetails"], None, None) => {
             return Some(Target::UsageDetails(scope.subscription));
         }
-        (["providers", namespace], None, None) => {
-            return Some(Target::Provider(scope.subscription, (*namespace).to_owned()));
+        (["locations"], None, None) => return Some(Target::Locations(scope.subscription)),
+        (["providers"], None, None) => return Some(Target::Providers(Some(scope.subscription))),
+        (["providers", _], None, None) => {
+            return Some(Target::Provider(Some(scope.subscription), (*named.get(1)?).to_owned()));
+        }
+        (["providers", _, "register"], None, None) => {
+            return Some(Target::RegisterProvider(scope.subscription, (*named.get(1)?).to_owned()));
         }
         (["providers", "microsoft.containerregistry", "registries"], _, None) => {
             return Some(Target::Registries(scope));

@@ -1,12 +1,13 @@
 //! What clients ask before they ask for anything: endpoints, tenants, subscriptions.
 
 use auth::{Action, Caller};
+use axum::http::StatusCode;
 use metastore::Subscription;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::error::ArmError;
-use crate::{Api, Call};
+use crate::{Api, Call, arm};
 
 impl Api {
     /// `az cloud register` reads this; older versions of it a list of one.
@@ -44,7 +45,16 @@ impl Api {
 
     pub(crate) fn tenants(&self) -> Value {
         let id = format!("/tenants/{}", self.tenant);
-        json!({ "value": [{ "id": id, "tenantId": self.tenant, "displayName": "Lazaret" }] })
+        let domain = &self.domain.name;
+        json!({ "value": [{
+            "id": id,
+            "tenantId": self.tenant,
+            "displayName": "Lazaret",
+            "defaultDomain": domain,
+            "domains": [domain],
+            "tenantCategory": "Home",
+            "tenantType": "AAD",
+        }] })
     }
 
     /// Those that the caller has any business in.
@@ -61,13 +71,29 @@ impl Api {
         found.map(|subscription| self.row(subscription)).ok_or_else(|| ArmError::no_such_subscription(id))
     }
 
+    /// Lets a change through unless the subscription that the path begins with is disabled. Who does not know of
+    /// it learns nothing of it here.
+    pub(crate) async fn check_enabled(&self, caller: &Caller, path: &str) -> Result<(), ArmError> {
+        let Some(id) = arm::subscription_of(path) else { return Ok(()) };
+        let all = self.metastore.subscriptions().await?;
+        let is_disabled = all.iter().any(|found| found.id == id && found.is_disabled);
+        if !is_disabled || !is_known(caller, id) {
+            return Ok(());
+        }
+        let message = format!(
+            "The subscription '{id}' is disabled and therefore marked as read only. You cannot perform any write actions \
+             on this subscription until it is re-enabled."
+        );
+        Err(ArmError::new(StatusCode::CONFLICT, "ReadOnlyDisabledSubscription", message))
+    }
+
     fn row(&self, subscription: &Subscription) -> Value {
         json!({
             "id": format!("/subscriptions/{}", subscription.id),
             "subscriptionId": subscription.id,
             "tenantId": self.tenant,
             "displayName": subscription.display_name,
-            "state": "Enabled",
+            "state": if subscription.is_disabled { "Disabled" } else { "Enabled" },
             "subscriptionPolicies": { "locationPlacementId": "Public_2014-09-01", "quotaId": "Lazaret", "spendingLimit": "Off" },
             "authorizationSource": "RoleBased",
             "managedByTenants": [],

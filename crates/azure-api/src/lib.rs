@@ -13,6 +13,7 @@ mod identity;
 mod operation;
 mod paging;
 mod pricings;
+mod providers;
 mod reach;
 mod registries;
 mod resources;
@@ -154,6 +155,9 @@ impl Api {
         let caller = self.authenticate(&call, request.headers().get(AUTHORIZATION).cloned()).await?;
         witness.is_from(&caller);
         call.query.check_api_version()?;
+        if target.is_write(&method) {
+            self.check_enabled(&caller, &call.path).await?;
+        }
         match target {
             Target::Tenants => Ok(json(self.tenants())),
             Target::Subscriptions => self.subscriptions(&caller).await.map(json),
@@ -164,11 +168,18 @@ impl Api {
             Target::ResourceGroup(scope) => match method {
                 Method::PUT => self.put_resource_group(&caller, &scope, request.into_body()).await,
                 Method::DELETE => self.delete_resource_group(&caller, &scope).await,
+                // Clients ask so whether there is one.
+                Method::HEAD => {
+                    self.resource_group(&caller, &scope).await.map(|_| StatusCode::NO_CONTENT.into_response())
+                }
                 _ => self.resource_group(&caller, &scope).await.map(json),
             },
             Target::Resources(subscription) => self.resources(&caller, subscription, &call).await.map(json),
-            Target::Provider(subscription, name) => {
-                self.provider(&caller, subscription, &name).await.map(json)
+            Target::Locations(subscription) => self.locations(&caller, subscription).await.map(json),
+            Target::Providers(at) => self.providers(&caller, at).await.map(json),
+            Target::Provider(at, name) => self.provider(&caller, at, &name).await.map(json),
+            Target::RegisterProvider(subscription, name) => {
+                self.provider(&caller, Some(subscription), &name).await.map(json)
             }
             Target::Registries(scope) => self.registries(&caller, &scope, &call).await.map(json),
             Target::Registry(scope) => match method {

@@ -5,7 +5,7 @@ use auth::{Action, Caller};
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use azure_documents::{REGISTRIES, UNTAGGED_DAYS, resource_group as group};
+use azure_documents::{GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, resource_group as group};
 use metastore::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -425,13 +425,7 @@ fn check_registry_name(name: &str) -> Result<(), ArmError> {
 
 /// Azure's rule: 1 to 90 letters, digits and `-_().`, and no full stop at the end.
 fn check_group_name(name: &str) -> Result<(), ArmError> {
-    let is_allowed = |character: char| character.is_alphanumeric() || "-_().".contains(character);
-    if (1..=90).contains(&name.chars().count()) && name.chars().all(is_allowed) && !name.ends_with('.') {
-        return Ok(());
-    }
-    let message =
-        "A resource group's name has up to 90 letters, digits and -_(). and ends with none of the dots.";
-    Err(ArmError::bad("InvalidResourceGroupName", message))
+    if is_group_name(name) { Ok(()) } else { Err(ArmError::bad("InvalidResourceGroupName", GROUP_NAME_RULE)) }
 }
 
 const ADMIN_PASSWORDS: [&str; 2] = ["password", "password2"];

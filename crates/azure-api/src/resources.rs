@@ -76,38 +76,6 @@ impl Api {
         Ok(json!({ "value": rows }))
     }
 
-    pub(crate) async fn provider(
-        &self,
-        caller: &Caller,
-        subscription: Uuid,
-        namespace: &str,
-    ) -> Result<Value, ArmError> {
-        self.visible(caller, &Scope { subscription, group: None, registry: None }).await?;
-        let known = [
-            (
-                "Microsoft.ContainerRegistry",
-                &["registries", "registries/scopeMaps", "registries/tokens"] as &[&str],
-            ),
-            ("Microsoft.Security", &["assessments", "subAssessments", "pricings"]),
-            ("Microsoft.Authorization", &["roleAssignments", "roleDefinitions"]),
-        ];
-        let found = known.iter().find(|(name, _)| name.eq_ignore_ascii_case(namespace));
-        let (name, types) = found.ok_or_else(|| {
-            let message = format!("The resource namespace '{namespace}' is invalid.");
-            ArmError::not_found("InvalidResourceNamespace", message)
-        })?;
-        let types: Vec<Value> = types
-            .iter()
-            .map(|kind| json!({ "resourceType": kind, "locations": [], "apiVersions": [] }))
-            .collect();
-        Ok(json!({
-            "id": format!("/subscriptions/{subscription}/providers/{name}"),
-            "namespace": name,
-            "registrationState": "Registered",
-            "resourceTypes": types,
-        }))
-    }
-
     pub(crate) async fn registries(
         &self,
         caller: &Caller,

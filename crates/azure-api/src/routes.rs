@@ -53,7 +53,7 @@ macro_rules! image {
     };
 }
 
-pub(crate) const PATHS: [&str; 93] = [
+pub(crate) const PATHS: [&str; 98] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -65,7 +65,12 @@ pub(crate) const PATHS: [&str; 93] = [
     subscription!("/resourceGroups"),
     group!(""),
     subscription!("/resources"),
+    "/providers",
+    "/providers/{namespace}",
+    subscription!("/locations"),
+    subscription!("/providers"),
     subscription!("/providers/{namespace}"),
+    subscription!("/providers/{namespace}/register"),
     subscription!("/providers/Microsoft.ContainerRegistry/registries"),
     group!("/providers/Microsoft.ContainerRegistry/registries"),
     registry!(""),
@@ -185,7 +190,10 @@ mod tests {
         Target::ResourceGroups(..) => "groups",
         Target::ResourceGroup(..) => "group",
         Target::Resources(..) => "resources",
+        Target::Locations(..) => "locations",
+        Target::Providers(..) => "providers",
         Target::Provider(..) => "provider",
+        Target::RegisterProvider(..) => "register provider",
         Target::Registries(..) => "registries",
         Target::Registry(..) => "registry",
         Target::RegistryName(..) => "registry name",

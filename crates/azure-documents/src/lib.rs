@@ -20,7 +20,9 @@ pub use assessment::{assessment, image_assessment, metadata, metadata_document};
 pub use event::{cloud_event, webhook_payload};
 pub use form::{Form, Names};
 pub use pricing::{pricing, pricing_of_version};
-pub use resource::{REGISTRIES, UNTAGGED_DAYS, registry, resource_group, sku, tags};
+pub use resource::{
+    GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, registry, resource_group, sku, tags,
+};
 pub use role::{assignment, definition};
 pub use rule::finding_rule;
 pub use software_update::{SoftwareUpdate, software_updates};

@@ -17,6 +17,17 @@ pub fn resource_group(group: &ResourceGroup) -> Value {
     })
 }
 
+/// True for what a resource group can be called.
+#[must_use]
+pub fn is_group_name(name: &str) -> bool {
+    let is_allowed = |character: char| character.is_alphanumeric() || "-_().".contains(character);
+    (1..=90).contains(&name.chars().count()) && name.chars().all(is_allowed) && !name.ends_with('.')
+}
+
+/// What to say of another.
+pub const GROUP_NAME_RULE: &str =
+    "A resource group's name has up to 90 letters, digits and -_(). and ends with none of the dots.";
+
 /// The SKU that its owner gave it; it changes nothing here.
 #[must_use]
 pub fn sku(registry: &Registry) -> Value {

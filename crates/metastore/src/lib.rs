@@ -33,6 +33,7 @@ mod ruled;
 mod saved_query;
 mod scope_map;
 mod sqlite;
+mod subscription;
 mod tenancy;
 mod upload;
 mod usage;

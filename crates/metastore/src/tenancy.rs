@@ -17,6 +17,8 @@ pub struct Subscription {
     pub id: Uuid,
     /// For people.
     pub display_name: String,
+    /// Whether nothing in it can be changed.
+    pub is_disabled: bool,
 }
 
 /// A resource group.
@@ -137,25 +139,6 @@ impl Metastore {
     pub async fn tenant(&self) -> Result<Option<Uuid>, Error> {
         let text = self.setting(TENANT).await?;
         text.map(|text| parse_uuid(&text)).transpose()
-    }
-
-    /// Every subscription, by id.
-    ///
-    /// # Errors
-    /// [`Error`] if the store fails.
-    pub async fn subscriptions(&self) -> Result<Vec<Subscription>, Error> {
-        self.read(|rows| {
-            let mut statement =
-                rows.prepare_cached("SELECT id, display_name FROM subscription ORDER BY id")?;
-            let found = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-            found
-                .map(|row| {
-                    let (id, display_name) = row?;
-                    Ok(Subscription { id: parse_uuid(&id)?, display_name })
-                })
-                .collect()
-        })
-        .await
     }
 }
 

@@ -24,7 +24,8 @@ impl House {
         let folder = tempfile::tempdir().expect("works");
         let store =
             Metastore::open(&folder.path().join("rows.sqlite"), Durability::Unflushed).expect("works");
-        let subscription = Subscription { id: SUBSCRIPTION, display_name: "default".to_owned() };
+        let subscription =
+            Subscription { id: SUBSCRIPTION, display_name: "default".to_owned(), is_disabled: false };
         let group =
             ResourceGroup { subscription: SUBSCRIPTION, name: "g".to_owned(), location: "local".to_owned() };
         store

@@ -13,7 +13,7 @@ const SUB: Uuid = Uuid::from_u128(7);
 async fn store() -> (Metastore, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
-    let subscription = Subscription { id: SUB, display_name: "s".to_owned() };
+    let subscription = Subscription { id: SUB, display_name: "s".to_owned(), is_disabled: false };
     let group = ResourceGroup { subscription: SUB, name: "Group".to_owned(), location: "here".to_owned() };
     let made =
         store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Standard, group, "first", 1).await;

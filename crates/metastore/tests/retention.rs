@@ -22,7 +22,7 @@ async fn rows() -> Rows {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
     let id = Uuid::from_u128(7);
-    let subscription = Subscription { id, display_name: "s".to_owned() };
+    let subscription = Subscription { id, display_name: "s".to_owned(), is_disabled: false };
     let group = ResourceGroup { subscription: id, name: "g".to_owned(), location: "here".to_owned() };
     store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Free, group, "r", 1).await.expect("creates");
     let registry = store.registries().await.expect("lists")[0].id;

@@ -21,7 +21,8 @@ struct Rows {
 async fn rows() -> Rows {
     let folder = tempfile::tempdir().expect("works");
     let store = Metastore::open(&folder.path().join("rows.sqlite"), Durability::Unflushed).expect("works");
-    let subscription = Subscription { id: SUBSCRIPTION, display_name: "default".to_owned() };
+    let subscription =
+        Subscription { id: SUBSCRIPTION, display_name: "default".to_owned(), is_disabled: false };
     let group =
         ResourceGroup { subscription: SUBSCRIPTION, name: "group".to_owned(), location: "local".to_owned() };
     store

@@ -16,7 +16,7 @@ const DAY_MS: i64 = 86_400_000;
 
 async fn store(folder: &tempfile::TempDir) -> Metastore {
     let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
-    let subscription = Subscription { id: SUBSCRIPTION, display_name: "s".to_owned() };
+    let subscription = Subscription { id: SUBSCRIPTION, display_name: "s".to_owned(), is_disabled: false };
     let group =
         ResourceGroup { subscription: SUBSCRIPTION, name: "g".to_owned(), location: "here".to_owned() };
     let made = store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Standard, group, "registry", 1);

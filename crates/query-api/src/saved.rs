@@ -57,6 +57,16 @@ pub(crate) async fn serve(
         );
         Err(GraphError::new(StatusCode::FORBIDDEN, "AuthorizationFailed", message))
     };
+    if ![Method::GET, Method::HEAD].contains(&method) {
+        let all = metastore.subscriptions().await?;
+        if all.iter().any(|found| found.id == subscription && found.is_disabled) {
+            let message = format!(
+                "The subscription '{subscription}' is disabled and therefore marked as read only. You cannot perform any \
+                 write actions on this subscription until it is re-enabled."
+            );
+            return Err(GraphError::new(StatusCode::CONFLICT, "ReadOnlyDisabledSubscription", message));
+        }
+    }
     let all = metastore.saved_queries(Some(subscription)).await?;
     let is_in = |saved: &&SavedQuery| {
         group.as_ref().is_none_or(|group| saved.resource_group.eq_ignore_ascii_case(group))

@@ -398,7 +398,7 @@ impl View {
                 &json!({
                     "id": id, "name": subscription.display_name, "type": "microsoft.resources/subscriptions",
                     "properties": {
-                        "state": "Enabled",
+                        "state": if subscription.is_disabled { "Disabled" } else { "Enabled" },
                         "subscriptionPolicies": { "spendingLimit": "Off" },
                         "managementGroupAncestorsChain": [root],
                     },

@@ -50,10 +50,15 @@ impl Directory {
             return Ok(found);
         }
         let registries = self.metastore.registries().await?;
+        let disabled = self.metastore.subscriptions().await?.into_iter().filter(|found| found.is_disabled);
+        let disabled: Vec<_> = disabled.map(|found| found.id).collect();
         let mut fresh = Known { read: Some(Instant::now()), ..Known::default() };
         for registry in registries {
             let name = registry.name.to_ascii_lowercase();
-            let home = Arc::new(Home::of(registry));
+            let home = {
+                let is_read_only = disabled.contains(&registry.subscription);
+                Arc::new(Home::of(registry, is_read_only))
+            };
             fresh.default.get_or_insert_with(|| Arc::clone(&home));
             fresh.by_name.insert(name, home);
         }

@@ -167,6 +167,11 @@ impl Api {
         {
             return Err(refusal);
         }
+        if self.home.is_read_only && ![Method::GET, Method::HEAD].contains(&parts.method) {
+            let message = "the subscription of this registry is disabled: nothing in it can be changed until it is enabled \
+                           again";
+            return Err(ApiError::new(StatusCode::FORBIDDEN, "DENIED", message));
+        }
         Ok(Admitted { target, caller, parameters, namespace, host: challenger.host })
     }
 

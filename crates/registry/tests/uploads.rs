@@ -63,7 +63,7 @@ async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let now_ms = Arc::new(AtomicI64::new(1_000_000));
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
-    let subscription = Subscription { id: Uuid::nil(), display_name: "s".to_owned() };
+    let subscription = Subscription { id: Uuid::nil(), display_name: "s".to_owned(), is_disabled: false };
     let group = ResourceGroup { subscription: Uuid::nil(), name: "g".to_owned(), location: "l".to_owned() };
     metastore.create_tenancy(Uuid::nil(), subscription, Tier::Standard, group, "lazaret", 0).await.unwrap();
     let id = metastore.registries().await.unwrap()[0].id;

@@ -57,6 +57,12 @@ pub(crate) enum Command {
     /// Give and take roles.
     #[command(subcommand)]
     Role(RoleCommand),
+    /// Make, list, rename, disable and enable subscriptions, which hold resource groups.
+    #[command(subcommand)]
+    Subscription(crate::subscription_command::SubscriptionCommand),
+    /// Make, list and delete resource groups, which hold registries.
+    #[command(subcommand)]
+    Group(crate::subscription_command::GroupCommand),
     /// Make, list, delete and restore registries.
     #[command(subcommand)]
     Registry(RegistryCommand),

@@ -36,7 +36,11 @@ pub(crate) async fn first_start(
     metastore: &Metastore,
     now_ms: i64,
 ) -> Result<Tenancy, FirstStartError> {
-    let subscription = Subscription { id: Uuid::new_v4(), display_name: "Default subscription".to_owned() };
+    let subscription = Subscription {
+        id: Uuid::new_v4(),
+        display_name: "Default subscription".to_owned(),
+        is_disabled: false,
+    };
     let group = ResourceGroup {
         subscription: subscription.id,
         name: "default".to_owned(),

@@ -28,6 +28,7 @@ mod rule_command;
 mod scan_command;
 mod serve;
 mod settings;
+mod subscription_command;
 mod table;
 mod target;
 mod tls;
@@ -98,6 +99,10 @@ fn main() -> ExitCode {
             Command::Rule(command) => rule_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Webhook(command) => webhook_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Audit(arguments) => audit_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Subscription(command) => {
+                subscription_command::subscription(command).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Group(command) => subscription_command::group(command).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
         }?;
         if let Some(changing) = changing {

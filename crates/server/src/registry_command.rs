@@ -95,7 +95,10 @@ async fn create(
     };
     let group = ResourceGroup { subscription, name: resource_group.clone(), location: "local".to_owned() };
     if metastore.put_resource_group(group).await?.is_none() {
-        return Err(format!("there is no subscription {subscription}: `lazaret plan show` lists them").into());
+        return Err(format!(
+            "there is no subscription {subscription}: `lazaret subscription list` shows them"
+        )
+        .into());
     }
     let wanted = NewRegistry::new(subscription, resource_group, name.clone());
     match metastore.put_registry(wanted, now_ms()).await? {

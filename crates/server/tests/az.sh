@@ -33,7 +33,14 @@ says '"state": "Enabled"' login --service-principal -u "$client" -p "$secret" --
 says "$tenant" account list
 subscription=$("$az" account show --query id -o tsv)
 
+says '"local"' account list-locations
+says '"Registered"' provider show -n Microsoft.ContainerRegistry
+says '' provider register -n Microsoft.Security
 says '"default"' group list
+says 'false' group exists -n made
+says '"Succeeded"' group create -n made -l local
+says 'true' group exists -n made
+says '' group delete -n made --yes
 says '"nameAvailable": true' acr check-name -n second
 says '"provisioningState": "Succeeded"' acr create -g default -n second --sku Basic
 says '"second"' acr list

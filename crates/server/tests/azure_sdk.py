@@ -11,6 +11,8 @@ from azure.containerregistry import ArtifactTagOrder, ContainerRegistryClient
 from azure.identity import ClientSecretCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
+from azure.mgmt.resource.resources import ResourceManagementClient
+from azure.mgmt.resource.subscriptions import SubscriptionClient
 from azure.mgmt.security import SecurityCenter
 
 BASE, TENANT, CLIENT, SECRET = sys.argv[1:5]
@@ -41,6 +43,27 @@ registries = ContainerRegistryManagementClient(credential, SUB, base_url=BASE, c
 registry = next(iter(registries.registries.list()))
 equal(registries.registries.get("default", "lazaret").id, registry.id)
 assert BASE.endswith(registry.login_server)
+
+subscriptions = SubscriptionClient(credential, base_url=BASE, credential_scopes=SCOPES)
+mine = next(iter(subscriptions.subscriptions.list()))
+equal((mine.subscription_id, mine.display_name, mine.state), (SUB, "Default subscription", "Enabled"))
+equal(subscriptions.subscriptions.get(SUB).tenant_id, TENANT)
+equal([tenant.tenant_id for tenant in subscriptions.tenants.list()], [TENANT])
+equal([found.name for found in subscriptions.subscriptions.list_locations(SUB)], ["local"])
+
+resources = ResourceManagementClient(credential, SUB, base_url=BASE, credential_scopes=SCOPES)
+for provider in resources.providers.list():
+    equal(provider.registration_state, "Registered")
+    equal(resources.providers.register(provider.namespace).id, provider.id)
+equal(resources.providers.get("microsoft.containerregistry").resource_types[0].resource_type, "registries")
+assert "Microsoft.Security" in [provider.namespace for provider in resources.providers.list_at_tenant_scope()]
+equal(resources.providers.get_at_tenant_scope("Microsoft.Security").registration_state, None)
+equal(resources.resource_groups.check_existence("made"), False)
+equal(resources.resource_groups.create_or_update("made", {"location": "north"}).location, "north")
+equal(resources.resource_groups.check_existence("MADE"), True)
+equal([found.name for found in subscriptions.subscriptions.list_locations(SUB)], ["local", "north"])
+resources.resource_groups.begin_delete("made").result()
+equal([found.name for found in resources.resource_groups.list()], ["default"])
 
 check = registries.registries.check_name_availability
 free = {"name": "second", "type": "Microsoft.ContainerRegistry/registries"}

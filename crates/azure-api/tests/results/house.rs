@@ -37,7 +37,7 @@ pub(crate) struct House {
 pub(crate) async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
-    let first = Subscription { id: SUB, display_name: "s".to_owned() };
+    let first = Subscription { id: SUB, display_name: "s".to_owned(), is_disabled: false };
     let group = ResourceGroup { subscription: SUB, name: "default".to_owned(), location: "local".to_owned() };
     metastore.create_tenancy(TENANT, first, Tier::Standard, group, "lazaret", 0).await.unwrap();
     let served = metastore.registries().await.unwrap().remove(0);

@@ -37,7 +37,8 @@ impl House {
         let folder = tempfile::tempdir().expect("a folder");
         let store =
             Metastore::open(&folder.path().join("rows.sqlite"), Durability::Unflushed).expect("opens");
-        let subscription = Subscription { id: Uuid::from_u128(7), display_name: "default".to_owned() };
+        let subscription =
+            Subscription { id: Uuid::from_u128(7), display_name: "default".to_owned(), is_disabled: false };
         let group = ResourceGroup {
             subscription: Uuid::from_u128(7),
             name: "g".to_owned(),

@@ -1,0 +1,139 @@
+//! Subscriptions by command, beside a running server: there at once, and read only when disabled.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use testkit::{Client, Server, ServerOptions, image};
+
+const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
+const ID: &str = "5f2f4f8e-4d5c-4f0e-9a43-0a8d6a6b7c11";
+
+struct Station {
+    server: Server,
+    client: Client,
+    token: String,
+    _folder: tempfile::TempDir,
+}
+
+impl Station {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+        let client = server.client();
+        let token = client.arm_token().await;
+        Self { server, client, token, _folder: folder }
+    }
+
+    /// What a command says; its failure is what it says of it.
+    fn command(&self, arguments: &[&str]) -> Result<String, String> {
+        let output = self.server.command(arguments);
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text").trim().to_owned();
+        if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        self.command(arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"))
+    }
+
+    async fn azure(&self, method: Method, path: &str, body: Option<Value>) -> (StatusCode, Value) {
+        let url = format!("http://{}{path}?api-version=2022-12-01", self.server.address);
+        let request = reqwest::Client::new().request(method, url).bearer_auth(&self.token);
+        let request = body.into_iter().fold(request, |request, body| request.json(&body));
+        let answer = request.send().await.expect("answers");
+        let status = answer.status();
+        (status, serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default())
+    }
+}
+
+#[tokio::test]
+async fn a_subscription_is_made_named_and_found_while_the_server_runs() {
+    let station = Station::start().await;
+    station.ok(&["subscription", "create", "Team blue", "--id", ID]);
+    assert!(
+        station.command(&["subscription", "create", "team BLUE"]).expect_err("taken").contains("already")
+    );
+    assert!(
+        station
+            .command(&["subscription", "rename", "nobody", "x"])
+            .expect_err("unknown")
+            .contains("`lazaret subscription list`")
+    );
+    station.ok(&["subscription", "rename", "team blue", "Team red"]);
+    let (_, found) = station.azure(Method::GET, &format!("/subscriptions/{ID}"), None).await;
+    assert_eq!((&found["displayName"], &found["state"]), (&json!("Team red"), &json!("Enabled")));
+    let (_, plan) = station
+        .azure(
+            Method::GET,
+            &format!("/subscriptions/{ID}/providers/Microsoft.Security/pricings/ContainerRegistry"),
+            None,
+        )
+        .await;
+    assert_eq!(plan["properties"]["pricingTier"], "Standard");
+    station.ok(&["group", "create", "web", "--subscription", "Team red", "--location", "north"]);
+    let (_, groups) = station.azure(Method::GET, &format!("/subscriptions/{ID}/resourceGroups"), None).await;
+    assert_eq!(groups["value"][0]["name"], "web");
+    assert!(station.command(&["group", "delete", "web"]).expect_err("of which?").contains("--subscription"));
+    station.ok(&["group", "delete", "web", "--subscription", ID]);
+    let listed: Value =
+        serde_json::from_str(&station.ok(&["subscription", "list", "--format=json"])).expect("a list");
+    let names: Vec<_> = listed.as_array().expect("a list").iter().map(|row| row["name"].clone()).collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    let log: Value = serde_json::from_str(&station.ok(&["audit", "--format=json"])).expect("a list");
+    let actions: Vec<_> =
+        log.as_array().expect("a list").iter().map(|entry| entry["action"].clone()).collect();
+    assert!(actions.contains(&json!("lazaret subscription create")), "{actions:?}");
+}
+
+#[tokio::test]
+async fn in_a_disabled_subscription_reads_go_on_and_nothing_changes() {
+    let station = Station::start().await;
+    let registry = station.client.registry_id(&station.token).await;
+    let subscription = registry.split('/').nth(2).expect("an id").to_owned();
+    let group = format!("/subscriptions/{subscription}/resourceGroups/made");
+    station.client.push("app", "1", &image().layer(&[("a", "b")])).await.expect("pushes");
+    station.ok(&["subscription", "disable", &subscription]);
+
+    let (status, refused) = station.azure(Method::PUT, &group, Some(json!({ "location": "local" }))).await;
+    assert_eq!(
+        (status, &refused["error"]["code"]),
+        (StatusCode::CONFLICT, &json!("ReadOnlyDisabledSubscription"))
+    );
+    assert_eq!(
+        refused["error"]["message"],
+        format!(
+            "The subscription '{subscription}' is disabled and therefore marked as read only. You cannot perform any \
+             write actions on this subscription until it is re-enabled."
+        )
+    );
+    for (method, path) in [
+        (Method::DELETE, registry.clone()),
+        (Method::PUT, format!("{registry}/providers/Microsoft.Authorization/roleAssignments/{ID}")),
+        (Method::POST, format!("{registry}/regenerateCredential")),
+        (
+            Method::PUT,
+            format!(
+                "/subscriptions/{subscription}/resourceGroups/default/providers/Microsoft.ResourceGraph/queries/q"
+            ),
+        ),
+    ] {
+        let (status, refused) = station.azure(method.clone(), &path, Some(json!({}))).await;
+        assert_eq!(status, StatusCode::CONFLICT, "{method} {path}: {refused}");
+    }
+    let (status, found) = station.azure(Method::GET, &registry, None).await;
+    assert_eq!((status, &found["name"]), (StatusCode::OK, &json!("lazaret")));
+    let (_, found) = station.azure(Method::GET, &format!("/subscriptions/{subscription}"), None).await;
+    assert_eq!(found["state"], "Disabled");
+
+    // The registry learns of it within a second.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let upload = || station.client.request(Method::POST, "/v2/app/blobs/uploads/").send();
+    while upload().await.expect("answers").status() != StatusCode::FORBIDDEN {
+        assert!(std::time::Instant::now() < deadline, "pushes go on");
+    }
+    let refused = upload().await.expect("answers").text().await.expect("text");
+    assert!(refused.contains("DENIED") && refused.contains("disabled"), "{refused}");
+    assert_eq!(station.client.get("/v2/app/manifests/1").await.expect("answers").status(), 200);
+
+    station.ok(&["subscription", "enable", &subscription]);
+    let (status, _) = station.azure(Method::PUT, &group, Some(json!({ "location": "local" }))).await;
+    assert_eq!(status, StatusCode::CREATED);
+}
