@@ -19,7 +19,8 @@ pub(crate) enum Target {
     Subscription(Uuid),
     ResourceGroups(Uuid),
     ResourceGroup(Scope),
-    Resources(Uuid),
+    /// In a subscription, or in a group.
+    Resources(Scope),
     Locations(Uuid),
     /// At the tenant, or at a subscription.
     Providers(Option<Uuid>),
@@ -184,7 +185,7 @@ fn target(path: &str) -> Option<Target> {
     let (rest, named) = (&folded[length..], &segments[length..]);
     match (rest, &scope.group, &scope.registry) {
         (["resourcegroups"], None, None) => return Some(Target::ResourceGroups(scope.subscription)),
-        (["resources"], None, None) => return Some(Target::Resources(scope.subscription)),
+        (["resources"], _, None) => return Some(Target::Resources(scope)),
         (["providers", "microsoft.consumption", "usagedetails"], None, None) => {
             return Some(Target::UsageDetails(scope.subscription));
         }

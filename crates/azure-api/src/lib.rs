@@ -9,6 +9,7 @@ mod authorization;
 mod consumption;
 mod discovery;
 mod error;
+mod filter;
 mod identity;
 mod operation;
 mod paging;
@@ -163,7 +164,7 @@ impl Api {
             Target::Subscriptions => self.subscriptions(&caller).await.map(json),
             Target::Subscription(id) => self.subscription(&caller, id).await.map(json),
             Target::ResourceGroups(subscription) => {
-                self.resource_groups(&caller, subscription).await.map(json)
+                self.resource_groups(&caller, subscription, &call).await.map(json)
             }
             Target::ResourceGroup(scope) => match method {
                 Method::PUT => self.put_resource_group(&caller, &scope, request.into_body()).await,
@@ -174,7 +175,7 @@ impl Api {
                 }
                 _ => self.resource_group(&caller, &scope).await.map(json),
             },
-            Target::Resources(subscription) => self.resources(&caller, subscription, &call).await.map(json),
+            Target::Resources(scope) => self.resources(&caller, &scope, &call).await.map(json),
             Target::Locations(subscription) => self.locations(&caller, subscription).await.map(json),
             Target::Providers(at) => self.providers(&caller, at).await.map(json),
             Target::Provider(at, name) => self.provider(&caller, at, &name).await.map(json),

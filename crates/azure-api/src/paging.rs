@@ -79,6 +79,13 @@ pub(crate) fn page<T>(
     key: impl Fn(&T) -> String,
 ) -> Result<(Vec<T>, Option<String>), ArmError> {
     rows.sort_by_cached_key(&key);
+    let limit = match call.query.get("$top").map(str::parse) {
+        None => PAGE_ROWS,
+        Some(Ok(0)) | Some(Err(_)) => {
+            return Err(ArmError::bad("InvalidTopInQueryString", "$top is a number from 1 on."));
+        }
+        Some(Ok(top)) => PAGE_ROWS.min(top),
+    };
     if let Some(token) = call.query.get("$skipToken") {
         let after = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let after = after.ok_or_else(|| {
@@ -86,13 +93,15 @@ pub(crate) fn page<T>(
         })?;
         rows.retain(|row| key(row) > after);
     }
-    let has_more = rows.len() > PAGE_ROWS;
-    rows.truncate(PAGE_ROWS);
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
     let next = rows.last().filter(|_| has_more).map(|last| {
         let version = call.query.get("api-version").unwrap_or_default();
         let mut link = format!("{}{}?api-version={version}", call.base, call.path);
-        if let Some(filter) = call.query.get("$filter") {
-            link.push_str(&format!("&$filter={}", utf8_percent_encode(filter, NON_ALPHANUMERIC)));
+        for name in ["$filter", "$expand", "$top"] {
+            if let Some(value) = call.query.get(name) {
+                link.push_str(&format!("&{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
+            }
         }
         format!("{link}&$skipToken={}", URL_SAFE_NO_PAD.encode(key(last)))
     });

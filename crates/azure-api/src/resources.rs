@@ -1,13 +1,14 @@
 //! What there is: resource groups, registries, and lists of resources.
 
 use auth::{Action, Caller};
-use azure_documents::{REGISTRIES, resource_group as group, sku, tags};
+use azure_documents::{REGISTRIES, resource_group as group};
 use metastore::{Registry, ResourceGroup};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::arm::Scope;
 use crate::error::ArmError;
+use crate::filter::{Filter, Filtered};
 use crate::registries::{no_such_group, no_such_registry};
 use crate::{Api, Call, Domain, paging};
 
@@ -16,10 +17,14 @@ impl Api {
         &self,
         caller: &Caller,
         subscription: Uuid,
+        call: &Call,
     ) -> Result<Value, ArmError> {
+        let filter = call.query.get("$filter").map(Filter::parse).transpose()?;
         let scope = Scope { subscription, group: None, registry: None };
-        let groups = self.visible_groups(caller, &scope).await?;
-        Ok(json!({ "value": groups.iter().map(group).collect::<Vec<_>>() }))
+        let mut groups = self.visible_groups(caller, &scope).await?;
+        groups.retain(|found| filter.as_ref().is_none_or(|filter| filter.allows(&of_group(found))));
+        let (page, next) = paging::page(groups, call, |found| found.name.to_lowercase())?;
+        Ok(paging::listed(page.iter().map(group).collect(), next))
     }
 
     pub(crate) async fn resource_group(&self, caller: &Caller, scope: &Scope) -> Result<Value, ArmError> {
@@ -43,37 +48,49 @@ impl Api {
         Ok(groups)
     }
 
-    /// `az acr` looks for a registry's group here.
+    /// What there is in a subscription or a group: registries and their webhooks.
     pub(crate) async fn resources(
         &self,
         caller: &Caller,
-        subscription: Uuid,
+        scope: &Scope,
         call: &Call,
     ) -> Result<Value, ArmError> {
-        let scope = Scope { subscription, group: None, registry: None };
-        let registries = self.visible(caller, &scope).await?;
-        let filter = call.query.get("$filter").unwrap_or_default().to_ascii_lowercase();
-        let is_of_type = !filter.contains("resourcetype eq")
-            || filter.contains(&format!("'{}'", REGISTRIES.to_ascii_lowercase()));
-        let is_named = |registry: &&Registry| {
-            let name = format!("name eq '{}'", registry.name.to_ascii_lowercase());
-            is_of_type && (!filter.contains("name eq '") || filter.contains(&name))
-        };
-        let rows: Vec<Value> = registries
-            .iter()
-            .filter(is_named)
-            .map(|registry| {
-                json!({
-                    "id": registry.resource_id(),
-                    "name": registry.name,
-                    "type": REGISTRIES,
-                    "location": registry.location,
-                    "sku": sku(registry),
-                    "tags": tags(registry),
-                })
-            })
-            .collect();
-        Ok(json!({ "value": rows }))
+        let filter = call.query.get("$filter").map(Filter::parse).transpose()?;
+        let expanded = expanded(call)?;
+        if scope.group.is_some() {
+            self.resource_group(caller, scope).await?;
+        }
+        let mut found = Vec::new();
+        for registry in self.visible(caller, scope).await? {
+            let own = azure_documents::registry_listed(&registry);
+            let webhooks = if caller.may(Action::ReadWebhooks, &registry.resource_id()) {
+                self.metastore.webhooks(registry.id).await?
+            } else {
+                Vec::new()
+            };
+            let webhooks = webhooks.iter().map(|webhook| azure_documents::webhook_listed(webhook, &registry));
+            found.extend(std::iter::once(own).chain(webhooks).map(|document| (registry.clone(), document)));
+        }
+        found.retain(|(registry, document)| {
+            filter.as_ref().is_none_or(|filter| filter.allows(&of_resource(registry, document)))
+        });
+        let key =
+            |(_, document): &(Registry, Value)| document["id"].as_str().unwrap_or_default().to_lowercase();
+        let (page, next) = paging::page(found, call, key)?;
+        let rows = page.into_iter().map(|(registry, mut document)| {
+            let is_registry = document["type"] == REGISTRIES;
+            for name in &expanded {
+                document[*name] = match *name {
+                    "provisioningState" => "Succeeded".into(),
+                    "changedTime" if is_registry => azure_documents::time(registry.changed_ms).into(),
+                    "createdTime" if is_registry => azure_documents::time(registry.created_ms).into(),
+                    // Of webhooks nobody writes down when.
+                    _ => continue,
+                };
+            }
+            document
+        });
+        Ok(paging::listed(rows.collect(), next))
     }
 
     pub(crate) async fn registries(
@@ -109,6 +126,43 @@ impl Api {
             scope.holds(registry) && caller.may(Action::ReadRegistry, &registry.resource_id())
         });
         Ok(registries)
+    }
+}
+
+/// What of `$expand` can be told of each resource.
+fn expanded(call: &Call) -> Result<Vec<&'static str>, ArmError> {
+    let asked = call.query.get("$expand").unwrap_or_default();
+    let known = ["createdTime", "changedTime", "provisioningState"];
+    let named = |asked: &str| {
+        known.into_iter().find(|name| name.eq_ignore_ascii_case(asked)).ok_or_else(|| {
+            let message = format!("There is no '{asked}' to expand: {} can be.", known.join(", "));
+            ArmError::bad("InvalidExpandInQueryString", message)
+        })
+    };
+    asked.split(',').map(str::trim).filter(|name| !name.is_empty()).map(named).collect()
+}
+
+fn of_group(found: &ResourceGroup) -> Filtered {
+    Filtered {
+        kind: "Microsoft.Resources/resourceGroups".to_owned(),
+        name: found.name.clone(),
+        group: found.name.clone(),
+        location: found.location.clone(),
+        subscription: found.subscription.to_string(),
+        tags: Vec::new(),
+    }
+}
+
+fn of_resource(registry: &Registry, document: &Value) -> Filtered {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let tags = document["tags"].as_object().into_iter().flatten();
+    Filtered {
+        kind: text(&document["type"]),
+        name: text(&document["name"]),
+        group: registry.resource_group.clone(),
+        location: text(&document["location"]),
+        subscription: registry.subscription.to_string(),
+        tags: tags.map(|(name, value)| (name.clone(), text(value))).collect(),
     }
 }
 

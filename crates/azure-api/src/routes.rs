@@ -53,7 +53,7 @@ macro_rules! image {
     };
 }
 
-pub(crate) const PATHS: [&str; 98] = [
+pub(crate) const PATHS: [&str; 99] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -65,6 +65,7 @@ pub(crate) const PATHS: [&str; 98] = [
     subscription!("/resourceGroups"),
     group!(""),
     subscription!("/resources"),
+    group!("/resources"),
     "/providers",
     "/providers/{namespace}",
     subscription!("/locations"),

@@ -21,14 +21,15 @@ pub use event::{cloud_event, webhook_payload};
 pub use form::{Form, Names};
 pub use pricing::{pricing, pricing_of_version};
 pub use resource::{
-    GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, registry, resource_group, sku, tags,
+    GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, registry, registry_listed, resource_group,
+    sku, tags,
 };
 pub use role::{assignment, definition};
 pub use rule::finding_rule;
 pub use software_update::{SoftwareUpdate, software_updates};
 pub use sub_assessment::Place;
 pub use token::{new_passwords, registry_token, scope_map, system_scope_map};
-pub use webhook::{WEBHOOKS, webhook, webhook_event};
+pub use webhook::{WEBHOOKS, webhook, webhook_event, webhook_listed};
 
 /// RFC 3339 with seven digits of a second, as Azure writes it.
 #[must_use]

@@ -40,6 +40,19 @@ pub fn tags(registry: &Registry) -> Value {
     serde_json::from_str(&registry.tags).unwrap_or_else(|_| json!({}))
 }
 
+/// A registry, as lists of all resources have it.
+#[must_use]
+pub fn registry_listed(registry: &Registry) -> Value {
+    json!({
+        "id": registry.resource_id(),
+        "name": registry.name,
+        "type": REGISTRIES,
+        "location": registry.location,
+        "sku": sku(registry),
+        "tags": tags(registry),
+    })
+}
+
 /// A registry, at this login server.
 #[must_use]
 pub fn registry(registry: &Registry, login_server: &str) -> Value {

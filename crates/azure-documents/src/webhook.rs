@@ -29,6 +29,19 @@ pub fn webhook(webhook: &Webhook, registry: &Registry) -> Value {
     document
 }
 
+/// A webhook, as lists of all resources have it.
+#[must_use]
+pub fn webhook_listed(webhook: &Webhook, registry: &Registry) -> Value {
+    let tags: Value = serde_json::from_str(&webhook.tags).unwrap_or_else(|_| json!({}));
+    json!({
+        "id": format!("{}/webhooks/{}", registry.resource_id(), webhook.name),
+        "name": format!("{}/{}", registry.name, webhook.name),
+        "type": WEBHOOKS,
+        "location": webhook.location,
+        "tags": tags,
+    })
+}
+
 /// A delivery with the document that was sent, as `listEvents` has it.
 #[must_use]
 pub fn webhook_event(delivery: &Delivery, payload: &Value) -> Value {

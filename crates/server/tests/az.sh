@@ -44,6 +44,8 @@ says '' group delete -n made --yes
 says '"nameAvailable": true' acr check-name -n second
 says '"provisioningState": "Succeeded"' acr create -g default -n second --sku Basic
 says '"second"' acr list
+says '"second"' resource list -g default --resource-type Microsoft.ContainerRegistry/registries -n second
+says '[]' resource list --tag nobody=x
 says '"resourceGroup": "default"' acr show -n lazaret
 says '"accessToken"' acr login -n lazaret --expose-token
 says "\"$repository\"" acr repository list -n lazaret

@@ -81,6 +81,20 @@ except HttpResponseError as error:
     equal(error.error.code, "UnsupportedProperty")
 equal([usage.current_value for usage in registries.registries.list_usages("default", "second").value], [0, 0, 0])
 equal(sorted(found.name for found in registries.registries.list_by_resource_group("DEFAULT")), ["lazaret", "second"])
+ids = lambda **asked: [found.name for found in resources.resources.list(**asked)]
+equal(ids(), ["lazaret", "second"])
+equal(ids(top=1), ["lazaret", "second"])
+equal(ids(filter="resourceType eq 'microsoft.containerregistry/registries' and (name eq 'SECOND' or name eq 'third')"), ["second"])
+equal(ids(filter="tagName eq 'c' and tagValue eq 'd'"), ["second"])
+equal(ids(filter="tagName eq 'c' and tagValue eq 'D'"), [])
+equal(ids(filter="substringof('aza', name) and startswith(location, 'lo')"), ["lazaret"])
+equal(next(iter(resources.resources.list(expand="createdTime,provisioningState"))).provisioning_state, "Succeeded")
+equal([found.name for found in resources.resources.list_by_resource_group("default", filter="name ne 'lazaret'")], ["second"])
+try:
+    ids(filter="colour eq 'red'")
+    raise AssertionError("there is no such property")
+except HttpResponseError as error:
+    equal(error.error.code, "InvalidFilterInQueryString")
 registries.registries.begin_delete("default", "second").result()
 equal([found.name for found in registries.registries.list()], ["lazaret"])
 try:
