@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::error::ArmError;
 use crate::paging::Cursor;
 use crate::reach::Reach;
+use crate::resources::login_server;
 use crate::sub_assessments::{PAGE_ROWS, form_named, named_image};
 use crate::{Api, Call};
 
@@ -180,7 +181,8 @@ impl Api {
         if image.state().0 == ImageState::Pending {
             return Vec::new();
         }
-        let place = Place { registry, host: &call.host, image, form: Form::Of2024 };
+        let host = login_server(registry, call, &self.domain);
+        let place = Place { registry, host: &host, image, form: Form::Of2024 };
         let worst = RuledFinding::open(findings).iter().map(|finding| finding.severity).max();
         let mut own = image_assessment(&place, self.names);
         let mut updates: Vec<(Value, Value)> = software_updates(findings)

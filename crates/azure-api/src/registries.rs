@@ -6,7 +6,9 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use azure_documents::{GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, resource_group as group};
-use metastore::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup};
+use metastore::{
+    DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup, WEBHOOKS_MAX,
+};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
@@ -155,12 +157,14 @@ impl Api {
         let bytes = self.metastore.registry_bytes(registry.id).await?;
         let maps = self.metastore.scope_maps(registry.id).await?.len();
         let tokens = self.metastore.registry_tokens(registry.id).await?.len();
+        let webhooks = self.metastore.webhooks(registry.id).await?.len();
+        let usage = |name: &str, limit: i64, value: Value, unit: &str| json!({ "name": name, "limit": limit, "currentValue": value, "unit": unit });
         // Azure writes -1 for what has no limit.
-        let usage = |name: &str, value: Value, unit: &str| json!({ "name": name, "limit": -1, "currentValue": value, "unit": unit });
         Ok(json!({ "value": [
-            usage("Size", bytes.into(), "Bytes"),
-            usage("ScopeMaps", maps.into(), "Count"),
-            usage("Tokens", tokens.into(), "Count"),
+            usage("Size", -1, bytes.into(), "Bytes"),
+            usage("Webhooks", i64::try_from(WEBHOOKS_MAX).unwrap_or(-1), webhooks.into(), "Count"),
+            usage("ScopeMaps", -1, maps.into(), "Count"),
+            usage("Tokens", -1, tokens.into(), "Count"),
         ] }))
     }
 

@@ -199,7 +199,7 @@ pub(crate) fn operations() -> Value {
 }
 
 /// Where clients find the registry: at `NAME.DOMAIN` and the port by which they reached us.
-fn login_server(registry: &Registry, call: &Call, domain: &Domain) -> String {
+pub(crate) fn login_server(registry: &Registry, call: &Call, domain: &Domain) -> String {
     if registry.id == domain.default && !call.is_beneath(&domain.name) {
         // It answers to whatever host names no other.
         return call.host.clone();

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::error::ArmError;
 use crate::paging::Cursor;
 use crate::reach::Reach;
+use crate::resources::login_server;
 use crate::{Api, Call};
 
 impl Api {
@@ -44,10 +45,11 @@ impl Api {
                 .filter(|cursor| cursor.registry == registry.id.0)
                 .and_then(|cursor| cursor.within);
             let page = self.metastore.results(registry.id, within, left).await?;
+            let host = login_server(registry, call, &self.domain);
             for (image, findings) in &page.images {
                 let mut of_image = Vec::new();
                 for form in forms {
-                    of_image.extend(Place { registry, host: &call.host, image, form: *form }.rows(findings));
+                    of_image.extend(Place { registry, host: &host, image, form: *form }.rows(findings));
                 }
                 self.say_where_it_runs(image, &mut of_image).await?;
                 rows.extend(of_image);
@@ -87,7 +89,9 @@ impl Api {
             return rows.into_iter().find(|row| row["name"] == name.as_str()).ok_or_else(unknown);
         }
         for registry in &registries {
-            if let Some(row) = self.find(registry, wanted, form, &call.host).await? {
+            if let Some(row) =
+                self.find(registry, wanted, form, &login_server(registry, call, &self.domain)).await?
+            {
                 return Ok(row);
             }
         }
@@ -108,11 +112,12 @@ impl Api {
         }
         let mut rows = Vec::new();
         for registry in registries {
+            let host = login_server(registry, call, &self.domain);
             for (image, findings) in self.images_named(registry, name).await? {
                 if image.state().0 == assessment::ImageState::Pending {
                     continue;
                 }
-                let place = Place { registry, host: &call.host, image: &image, form: Form::Of2024 };
+                let place = Place { registry, host: &host, image: &image, form: Form::Of2024 };
                 let mut of_image = place.rows(&findings);
                 self.say_where_it_runs(&image, &mut of_image).await?;
                 rows.extend(of_image);

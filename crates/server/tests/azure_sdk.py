@@ -79,17 +79,20 @@ try:
     raise AssertionError("that is for a firewall")
 except HttpResponseError as error:
     equal(error.error.code, "UnsupportedProperty")
-equal([usage.current_value for usage in registries.registries.list_usages("default", "second").value], [0, 0, 0])
+hook = {"location": "local", "properties": {"serviceUri": "https://hooks.example/x", "actions": ["push"]}}
+registries.webhooks.begin_create("default", "second", "hooked", hook).result()
+usages = {usage.name: usage.current_value for usage in registries.registries.list_usages("default", "second").value}
+equal(usages, {"Size": 0, "Webhooks": 1, "ScopeMaps": 0, "Tokens": 0})
 equal(sorted(found.name for found in registries.registries.list_by_resource_group("DEFAULT")), ["lazaret", "second"])
 ids = lambda **asked: [found.name for found in resources.resources.list(**asked)]
-equal(ids(), ["lazaret", "second"])
-equal(ids(top=1), ["lazaret", "second"])
+equal(ids(), ["lazaret", "second", "second/hooked"])
+equal(ids(top=1), ["lazaret", "second", "second/hooked"])
 equal(ids(filter="resourceType eq 'microsoft.containerregistry/registries' and (name eq 'SECOND' or name eq 'third')"), ["second"])
 equal(ids(filter="tagName eq 'c' and tagValue eq 'd'"), ["second"])
 equal(ids(filter="tagName eq 'c' and tagValue eq 'D'"), [])
 equal(ids(filter="substringof('aza', name) and startswith(location, 'lo')"), ["lazaret"])
 equal(next(iter(resources.resources.list(expand="createdTime,provisioningState"))).provisioning_state, "Succeeded")
-equal([found.name for found in resources.resources.list_by_resource_group("default", filter="name ne 'lazaret'")], ["second"])
+equal([found.name for found in resources.resources.list_by_resource_group("default", filter="name ne 'lazaret'")], ["second", "second/hooked"])
 try:
     ids(filter="colour eq 'red'")
     raise AssertionError("there is no such property")
@@ -114,6 +117,7 @@ equal(sorted(row.id for row in security.sub_assessments.list_all(scope)), sorted
 details = next(row for row in modern if row.status.code == "Unhealthy").additional_data.additional_properties
 equal(details["assessedResourceType"] if "assessedResourceType" in details else None, None)
 equal(details["artifactDetails"]["repositoryName"] != "", True)
+equal(details["artifactDetails"]["registryHost"], registry.login_server)
 bad = next(row for row in rows if row.status.code == "Unhealthy")
 equal((bad.id_properties_id, bad.status.severity, bad.impact), ("CVE-2024-1", "High", "3"))
 equal(type(bad.additional_data).__name__, "ContainerRegistryVulnerabilityProperties")
