@@ -14,10 +14,10 @@ mod workload;
 
 use std::sync::Arc;
 
-use auth::{Action, Auth, Caller};
+use auth::{Action, Auth, Caller, Witness};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Path, State};
+use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
@@ -89,10 +89,12 @@ async fn validate_by_path(
 async fn report_running(
     State(api): State<Api>,
     Path(name): Path<String>,
+    witness: Option<Extension<Witness>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ClusterError> {
-    let cluster = api.reporting_cluster(&name, bearer(&headers)).await?;
+    let witness = witness.map(|Extension(witness)| witness).unwrap_or_default();
+    let cluster = api.reporting_cluster(&name, bearer(&headers), &witness).await?;
     let Ok(_turn) = api.reports.acquire().await else { return Err(ClusterError::Stopping) };
     let bytes = read(body, report::BYTES_MAX).await?;
     let report = report::parse(&bytes)?;
@@ -112,7 +114,12 @@ impl Api {
     }
 
     /// The cluster, for itself or for a principal whose role allows it to speak for clusters.
-    async fn reporting_cluster(&self, name: &str, token: Option<&str>) -> Result<Cluster, ClusterError> {
+    async fn reporting_cluster(
+        &self,
+        name: &str,
+        token: Option<&str>,
+        witness: &Witness,
+    ) -> Result<Cluster, ClusterError> {
         let given = token.ok_or(ClusterError::Unauthorized)?;
         let cluster = self.metastore.cluster(name).await?;
         if let Some(cluster) = cluster.clone().filter(|cluster| cluster.token_hash == token_hash(given)) {
@@ -122,11 +129,14 @@ impl Api {
             auth::TokenError::Store(error) => error.into(),
             _ => ClusterError::Unauthorized,
         })?;
+        witness.is_from(&caller);
         let cluster = cluster.ok_or_else(|| ClusterError::NoSuchCluster(name.to_owned()))?;
         let scope = format!("/subscriptions/{}", cluster.subscription);
         if caller.may(Action::ReportRunning, &scope) {
             return Ok(cluster);
         }
+        // Reports come every minute and are no changes by anybody; who may not report is written down.
+        witness.asks_for(Action::ReportRunning.name().to_owned(), scope.clone(), false);
         Err(if is_known(&caller, &scope) {
             ClusterError::Forbidden { caller: caller.name, action: Action::ReportRunning, scope }
         } else {

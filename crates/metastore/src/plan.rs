@@ -3,7 +3,8 @@
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use crate::{Error, Metastore};
+use crate::watched::Watched;
+use crate::{Error, EventAction, Metastore};
 
 /// A plan that covers container registries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,8 +99,8 @@ impl Metastore {
     }
 
     /// Sets a plan of a subscription. If that turns scanning on, every image of the subscription is
-    /// queued in the same transaction: an image that is there is an image that will be scanned.
-    /// `false`: there is no such subscription.
+    /// queued in the same transaction: an image that is there is an image that will be scanned. What the switch
+    /// makes of images that have no verdict is told to webhooks. `false`: there is no such subscription.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -110,13 +111,19 @@ impl Metastore {
         tier: Tier,
         now_ms: i64,
     ) -> Result<bool, Error> {
+        let origin = self.origin.clone();
         self.write(move |rows| {
             let id = subscription.to_string();
             if !rows.prepare_cached("SELECT 1 FROM subscription WHERE id = ?1")?.exists([&id])? {
                 return Ok(false);
             }
             let was_on = is_on(rows, &id)?;
+            let changes = was_on != (tier == Tier::Standard);
+            let watched = if changes { unjudged(rows, &id)? } else { Vec::new() };
             put_plan(rows, subscription, plan, tier, now_ms)?;
+            for image in watched {
+                image.end(rows, &origin, now_ms)?;
+            }
             if !was_on && is_on(rows, &id)? {
                 rows.prepare_cached(
                     "INSERT INTO job (kind, key, state, due_ms)
@@ -132,6 +139,22 @@ impl Metastore {
         })
         .await
     }
+}
+
+/// The images of a subscription without a verdict, which a plan makes pending or not applicable, as they are
+/// thought of now, where webhooks want to know.
+fn unjudged(rows: &Connection, subscription: &str) -> Result<Vec<Watched>, Error> {
+    let sql = "SELECT DISTINCT manifest.digest FROM manifest
+               JOIN repository ON repository.id = manifest.repository_id
+               JOIN registry ON registry.id = repository.registry_id AND registry.deleted_ms IS NULL
+               WHERE registry.subscription_id = ?1 AND manifest.kind <> 'index'
+                 AND NOT EXISTS (SELECT 1 FROM image WHERE image.digest = manifest.digest)
+                 AND EXISTS (SELECT 1 FROM webhook WHERE webhook.registry_id = registry.id AND is_enabled
+                             AND actions & ?2 <> 0)";
+    let mut statement = rows.prepare_cached(sql)?;
+    let images = statement.query_map(params![subscription, EventAction::Verdict.bit()], |row| row.get(0))?;
+    let images: Vec<String> = images.collect::<Result<_, _>>()?;
+    images.iter().map(|image| Watched::begin(rows, image)).collect()
 }
 
 /// Writes a plan's tier; the time changes only with the tier.

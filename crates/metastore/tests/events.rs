@@ -4,8 +4,8 @@ use assessment::{Criteria, Finding, ImageState, Verdict};
 use inventory::ImageInventory;
 use metastore::{
     Attempt, AttemptOutcome, Delivery, DeliveryLimits, DeliveryState, Durability, EventAction, JobKind,
-    ManifestKind, Metastore, Origin, PutManifest, PutWebhook, Registry, ResourceGroup, RetentionRule, Rule,
-    RuleScope, Subscription, Tier, VerdictWrite, WEBHOOKS_MAX, Webhook, WebhookChange,
+    ManifestKind, Metastore, Origin, Plan, PutManifest, PutWebhook, Registry, ResourceGroup, RetentionRule,
+    Rule, RuleScope, Subscription, Tier, VerdictWrite, WEBHOOKS_MAX, Webhook, WebhookChange,
 };
 use oci::{Digest, MediaType};
 use serde_json::json;
@@ -219,6 +219,23 @@ async fn a_verdict_is_told_when_it_changes() {
     house.store.retry_job(job.id, "broken".to_owned(), 500, 400).await.expect("works");
     house.store.retry_job(job.id, "broken".to_owned(), 600, 500).await.expect("works");
     assert_eq!(house.waiting(&hook).await[2..], ["verdict team/app Pending {} -> Unverified {}"]);
+}
+
+#[tokio::test]
+async fn what_a_plan_makes_of_an_image_that_nobody_judged_is_told() {
+    let house = House::new().await;
+    let judged = house.push("m", &["v1"]).await;
+    house.judge(&judged, ImageState::Healthy, &[]).await;
+    house.push("n", &["v2"]).await;
+    let hook = house.webhook("verdicts", "", &[EventAction::Verdict]).await;
+    let set = |plan, tier| house.store.set_plan(SUBSCRIPTION, plan, tier, 30);
+    assert!(set(Plan::Containers, Tier::Standard).await.expect("works"));
+    assert!(set(Plan::ContainerRegistry, Tier::Free).await.expect("works"));
+    assert_eq!(house.waiting(&hook).await, [""; 0], "the other plan is on still");
+    assert!(set(Plan::Containers, Tier::Free).await.expect("works"));
+    assert!(set(Plan::Containers, Tier::Standard).await.expect("works"));
+    let (off, on) = ("Pending {} -> NotApplicable {}", "NotApplicable {} -> Pending {}");
+    assert_eq!(house.waiting(&hook).await, [off, on].map(|change| format!("verdict team/app {change}")));
 }
 
 #[tokio::test]

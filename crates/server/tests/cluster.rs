@@ -156,6 +156,32 @@ async fn only_a_clusters_own_token_asks_and_hostile_reviews_are_refused() {
 }
 
 #[tokio::test]
+async fn who_may_not_speak_for_a_cluster_is_written_down() {
+    let house = house(&[]).await;
+    let made = house.server.command(&["principal", "create", "curious", "--role=Reader", "--scope=/"]);
+    let made = String::from_utf8(made.stdout).expect("text");
+    let secret = made.lines().find(|line| line.starts_with("secret")).expect("a secret");
+    let secret = secret.split_whitespace().nth(1).expect("a secret");
+    let token = Client::new(&house.server.address, "curious", secret).arm_token().await;
+    let url = format!("http://{}/clusters/v1/prod/running", house.server.address);
+    let request = reqwest::Client::new().put(url).bearer_auth(token).body(r#"{"kind":"PodList","items":[]}"#);
+    assert_eq!(request.send().await.expect("answers").status(), StatusCode::FORBIDDEN);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    // Refusals are written every few seconds.
+    let entry = loop {
+        let log = house.server.command(&["audit", "--format=json"]);
+        let log: Vec<Value> = serde_json::from_slice(&log.stdout).expect("a list");
+        if let Some(entry) =
+            log.into_iter().find(|entry| entry["action"] == "Microsoft.Security/clusters/running/write")
+        {
+            break entry;
+        }
+        assert!(std::time::Instant::now() < deadline, "nobody wrote it down");
+    };
+    assert_eq!((&entry["status"], &entry["principalName"]), (&json!(403), &json!("curious")), "{entry}");
+}
+
+#[tokio::test]
 async fn findings_say_where_their_image_runs() {
     let house = house(&[]).await;
     let token = house.path.rsplit('/').next().expect("a token").to_owned();
