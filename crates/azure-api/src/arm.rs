@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 use uuid::Uuid;
 
 use crate::error::ArmError;
+use crate::providers::{self, LOCAL};
 use crate::reach::{Reach, security};
 
 /// What a path names.
@@ -150,7 +151,19 @@ pub(crate) fn subscription_of(path: &str) -> Option<Uuid> {
 
 /// Reads a raw path.
 pub(crate) fn parse(path: &str) -> Result<Target, ArmError> {
-    target(path).ok_or_else(ArmError::no_such_path)
+    target(path).ok_or_else(|| {
+        let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+        match (segments.next(), segments.next()) {
+            (Some(first), Some(id))
+                if first.eq_ignore_ascii_case("subscriptions") && Uuid::parse_str(id).is_err() =>
+            {
+                let id = percent_decode_str(id).decode_utf8_lossy();
+                let message = format!("The provided subscription identifier '{id}' is malformed or invalid.");
+                ArmError::bad("InvalidSubscriptionId", message)
+            }
+            _ => ArmError::no_such_path(),
+        }
+    })
 }
 
 fn target(path: &str) -> Option<Target> {
@@ -313,8 +326,9 @@ impl Query {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Clients of many years send many versions; what they read of our answers is the same.
-    pub(crate) fn check_api_version(&self) -> Result<(), ArmError> {
+    /// Clients of many years send many versions; what they read of our answers is the same. What never was one of
+    /// the path's provider, or is older than its first, is refused as Azure does.
+    pub(crate) fn check_api_version(&self, path: &str) -> Result<(), ArmError> {
         let Some(version) = self.get("api-version") else {
             let message = "The api-version query parameter (?api-version=) is required for all requests.";
             return Err(ArmError::bad("MissingApiVersionParameter", message));
@@ -322,12 +336,25 @@ impl Query {
         let (date, stage) = version.split_at_checked(10).unwrap_or((version, ""));
         let is_version = date.parse::<jiff::civil::Date>().is_ok()
             && (stage.is_empty() || stage.eq_ignore_ascii_case("-preview"));
-        if is_version {
+        let (provider, kind) = providers::of_path(path);
+        let first = provider.versions.last().map_or("", |first| first.split_at(10).0);
+        if is_version && date >= first {
             return Ok(());
         }
-        let message =
-            format!("The api-version '{version}' is invalid: write YYYY-MM-DD or YYYY-MM-DD-preview.");
-        Err(ArmError::bad("InvalidApiVersionParameter", message))
+        let known = provider.versions.join(", ");
+        Err(match kind {
+            Some(kind) => ArmError::bad(
+                "NoRegisteredProviderFound",
+                format!(
+                    "No registered resource provider found for location '{LOCAL}' and API version '{version}' for type \
+                     '{kind}'. The supported api-versions are '{known}'. The supported locations are '{LOCAL}'."
+                ),
+            ),
+            None => ArmError::bad(
+                "InvalidApiVersionParameter",
+                format!("The api-version '{version}' is invalid. The supported versions are '{known}'."),
+            ),
+        })
     }
 }
 
@@ -336,6 +363,47 @@ mod tests {
     use super::*;
 
     const SUB: &str = "00000000-0000-0000-0000-000000000002";
+
+    #[test]
+    fn an_api_version_that_never_was_is_refused_with_those_there_are() {
+        let refusal = |path: &str, version: &str| {
+            let uri: Uri = format!("{path}?api-version={version}").parse().expect("a URI");
+            let checked = Query::of(&uri).expect("a query").check_api_version(path);
+            checked.err().map(|error| format!("{error:?}"))
+        };
+        let registries = format!("/subscriptions/{SUB}/providers/Microsoft.ContainerRegistry/registries");
+        for (path, version) in [
+            (registries.as_str(), "2017-03-01"),
+            (&registries, "2031-01-01-preview"),
+            ("/subscriptions", "2016-06-01"),
+            ("/subscriptions/x/resourceGroups/g/providers/Microsoft.Unknown/y", "2016-06-01"),
+        ] {
+            assert_eq!(refusal(path, version), None, "{path} {version}");
+        }
+        let error = refusal(&registries, "2015-01-01").expect("older than the first");
+        assert!(error.contains("NoRegisteredProviderFound"), "{error}");
+        assert!(error.contains(
+            "'2015-01-01' for type 'registries'. The supported api-versions are '2026-09-01-preview, "
+        ));
+        for version in ["x", "2021-13-01", "2021-01-01-beta", "2013-01-01"] {
+            let error = refusal("/subscriptions", version).expect("none");
+            assert!(error.contains("InvalidApiVersionParameter"), "{error}");
+            assert!(error.contains(&format!(
+                "The api-version '{version}' is invalid. The supported versions are '2025"
+            )));
+        }
+        let none = refusal("/subscriptions", "").expect("none");
+        assert!(none.contains("MissingApiVersionParameter"), "{none}");
+    }
+
+    #[test]
+    fn a_subscription_is_named_by_a_guid() {
+        let error = format!("{:?}", parse("/subscriptions/mine/resourceGroups").expect_err("no GUID"));
+        assert!(
+            error.contains("The provided subscription identifier 'mine' is malformed or invalid."),
+            "{error}"
+        );
+    }
 
     #[test]
     fn case_and_duplicate_slashes_do_not_matter() {
@@ -412,7 +480,7 @@ mod tests {
         let check = |query: &str| {
             Query::of(&format!("/x?{query}").parse().expect("a path"))
                 .expect("parses")
-                .check_api_version()
+                .check_api_version("/subscriptions")
                 .is_ok()
         };
         assert!(check("api-version=2019-01-01-preview"));

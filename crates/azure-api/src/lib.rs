@@ -155,7 +155,7 @@ impl Api {
         witness.asks_for(action, scope, target.is_change(&method));
         let caller = self.authenticate(&call, request.headers().get(AUTHORIZATION).cloned()).await?;
         witness.is_from(&caller);
-        call.query.check_api_version()?;
+        call.query.check_api_version(&call.path)?;
         if target.is_write(&method) {
             self.check_enabled(&caller, &call.path).await?;
         }
@@ -300,7 +300,7 @@ impl Api {
         let (_, token) = token.ok_or_else(|| {
             challenge(
                 "AuthenticationFailedInvalidHeader",
-                "The 'Authorization' header must be 'Bearer TOKEN'.",
+                "Authentication failed. The 'Authorization' header is provided in an invalid format.",
             )
         })?;
         self.auth.verify_management_token(token.trim()).await.map_err(|error| match error {

@@ -9,10 +9,24 @@ use crate::error::ArmError;
 
 /// A provider of resources.
 pub(crate) struct Provider {
-    pub(crate) namespace: &'static str,
+    namespace: &'static str,
     types: &'static [&'static str],
     /// Those that Azure's clients send, from the newest; what is older than the last never was.
     pub(crate) versions: &'static [&'static str],
+}
+
+/// The provider that a path is of, and the kind of resource it names there, if it names a provider.
+pub(crate) fn of_path(path: &str) -> (&'static Provider, Option<String>) {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let at = segments.iter().rposition(|segment| segment.eq_ignore_ascii_case("providers"));
+    let named = at.and_then(|at| Some((Provider::named(segments.get(at + 1)?)?, segments.get(at + 2..)?)));
+    match named {
+        Some((provider, rest)) if !rest.is_empty() => {
+            (provider, Some(rest.iter().step_by(2).copied().collect::<Vec<_>>().join("/")))
+        }
+        // Of the manager itself.
+        _ => (&PROVIDERS[PROVIDERS.len() - 1], None),
+    }
 }
 
 impl Provider {
@@ -106,8 +120,9 @@ impl Api {
 }
 
 /// Where things are of which nobody says where they are.
-const LOCAL: &str = "local";
+pub(crate) const LOCAL: &str = "local";
 
+/// The last is the manager itself.
 const PROVIDERS: [Provider; 6] = [
     Provider {
         namespace: "Microsoft.ContainerRegistry",

@@ -15,12 +15,21 @@ pub(crate) struct GraphError {
     /// `None`: the sentence that asks for a time and an id.
     message: Option<String>,
     details: Vec<Json>,
+    /// Where tokens are to be had, of a 401.
+    authority: Option<String>,
     pub(crate) retry_after_s: Option<i64>,
 }
 
 impl GraphError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: Some(message.into()), details: Vec::new(), retry_after_s: None }
+        Self {
+            status,
+            code,
+            message: Some(message.into()),
+            details: Vec::new(),
+            authority: None,
+            retry_after_s: None,
+        }
     }
 
     /// A request that is refused for this reason.
@@ -31,12 +40,25 @@ impl GraphError {
             code: "BadRequest",
             message: None,
             details,
+            authority: None,
             retry_after_s: None,
         }
     }
 
-    pub(crate) fn unauthorized(code: &'static str, message: &str) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, code, message)
+    /// Known to the caller, but not theirs to do.
+    pub(crate) fn forbidden(caller: &auth::Caller, action: &str, scope: &str) -> Self {
+        let message = format!(
+            "The client '{}' with object id '{}' does not have authorization to perform action '{action}' over scope \
+             '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials.",
+            caller.name, caller.id
+        );
+        Self::new(StatusCode::FORBIDDEN, "AuthorizationFailed", message)
+    }
+
+    /// Tokens are to be had at `authority`.
+    pub(crate) fn unauthorized(code: &'static str, message: &str, authority: &str) -> Self {
+        let authority = Some(authority.to_owned());
+        Self { authority, ..Self::new(StatusCode::UNAUTHORIZED, code, message) }
     }
 
     pub(crate) fn too_many(retry_after_s: i64) -> Self {
@@ -44,7 +66,14 @@ impl GraphError {
                        of time has elapsed.";
         let details = vec![json!({ "code": "RateLimiting", "message": message })];
         let status = StatusCode::TOO_MANY_REQUESTS;
-        Self { status, code: "RateLimiting", message: None, details, retry_after_s: Some(retry_after_s) }
+        Self {
+            status,
+            code: "RateLimiting",
+            message: None,
+            details,
+            authority: None,
+            retry_after_s: Some(retry_after_s),
+        }
     }
 
     pub(crate) fn failed() -> Self {
@@ -56,6 +85,10 @@ impl GraphError {
     }
 
     pub(crate) fn into_response(self, now_ms: i64) -> Response {
+        let challenge = self.authority.map(|authority| {
+            let said = self.message.as_deref().unwrap_or_default();
+            format!("Bearer authorization_uri=\"{authority}\", error=\"invalid_token\", error_description=\"{said}\"")
+        });
         let message = self.message.unwrap_or_else(|| {
             let time = azure_documents::time(now_ms);
             let id = Uuid::new_v4();
@@ -69,8 +102,10 @@ impl GraphError {
         }
         let typed = [(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))];
         let mut response = (self.status, typed, json!({ "error": error }).to_string()).into_response();
-        if self.status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        if let Some(challenge) = challenge {
+            // A host that no header can name is none that a client came by.
+            let challenge = HeaderValue::from_str(&challenge).unwrap_or(HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
@@ -89,7 +124,7 @@ impl From<QueryError> for GraphError {
         } else {
             (StatusCode::BAD_REQUEST, "BadRequest")
         };
-        Self { status, code, message: None, details, retry_after_s: None }
+        Self { status, code, message: None, details, authority: None, retry_after_s: None }
     }
 }
 

@@ -23,7 +23,7 @@ use auth::{Action, Auth, Caller};
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::Request;
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use kql::{Answer, Code, QueryError, Settings};
@@ -120,7 +120,7 @@ impl Graph {
             request.uri().path().to_owned(),
             target.is_change(request.method()),
         );
-        let caller = self.caller(authorization.as_ref()).await?;
+        let caller = self.caller(authorization.as_ref(), &self.authority(&request)).await?;
         witness.is_from(&caller);
         let version = request::api_version(request.uri())?;
         match target {
@@ -152,7 +152,19 @@ impl Graph {
         }
     }
 
-    async fn caller(&self, header: Option<&HeaderValue>) -> Result<Caller, GraphError> {
+    /// Where tokens are to be had, as the client knows us.
+    fn authority(&self, request: &Request) -> String {
+        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+        let host = host.or(request.uri().authority().map(axum::http::uri::Authority::as_str));
+        // It goes into a challenge.
+        let is_plain =
+            |host: &&str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte));
+        let host = host.filter(is_plain).unwrap_or("localhost");
+        let base = request.extensions().get::<auth::Entrance>().cloned().unwrap_or_default().base(host);
+        format!("{base}/{}", self.inner.tables.tenant())
+    }
+
+    async fn caller(&self, header: Option<&HeaderValue>, authority: &str) -> Result<Caller, GraphError> {
         let header = header.and_then(|header| header.to_str().ok());
         let token = header.and_then(|header| header.split_once(' '));
         let token =
@@ -160,17 +172,22 @@ impl Graph {
         let Some(token) = token else {
             return Err(GraphError::unauthorized(
                 "AuthenticationFailed",
-                "The 'Authorization' header is missing.",
+                "Authentication failed. The 'Authorization' header is missing.",
+                authority,
             ));
         };
         self.inner.auth.verify_management_token(token).await.map_err(|error| match error {
             auth::TokenError::Store(error) => error.into(),
-            auth::TokenError::Expired => {
-                GraphError::unauthorized("ExpiredAuthenticationToken", "The access token has expired.")
-            }
-            auth::TokenError::Invalid | auth::TokenError::UnknownPrincipal => {
-                GraphError::unauthorized("InvalidAuthenticationToken", "The access token is invalid.")
-            }
+            auth::TokenError::Expired => GraphError::unauthorized(
+                "ExpiredAuthenticationToken",
+                "The access token has expired.",
+                authority,
+            ),
+            auth::TokenError::Invalid | auth::TokenError::UnknownPrincipal => GraphError::unauthorized(
+                "InvalidAuthenticationToken",
+                "The access token is invalid.",
+                authority,
+            ),
         })
     }
 

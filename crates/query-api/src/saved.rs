@@ -49,13 +49,7 @@ pub(crate) async fn serve(
         if caller.may(action, &scope) {
             return Ok(());
         }
-        let message = format!(
-            "The client '{}' with object id '{}' does not have authorization to perform action '{}' over scope '{scope}'.",
-            caller.name,
-            caller.id,
-            action.name()
-        );
-        Err(GraphError::new(StatusCode::FORBIDDEN, "AuthorizationFailed", message))
+        Err(GraphError::forbidden(caller, action.name(), &scope))
     };
     if ![Method::GET, Method::HEAD].contains(&method) {
         let all = metastore.subscriptions().await?;
