@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
+use crate::blocks::Blocks;
 use crate::document::Document;
 use crate::stem::Stemmed;
 use crate::value::Value;
@@ -18,28 +19,27 @@ pub type Codes = Arc<Vec<u32>>;
 /// Distinct values that codes point into, each known or still to be computed.
 #[derive(Debug)]
 pub struct Dictionary {
-    values: Vec<OnceLock<Value>>,
+    values: Blocks<OnceLock<Value>>,
 }
 
 impl Dictionary {
     /// A dictionary of known values.
     #[must_use]
     pub fn of(values: impl IntoIterator<Item = Value>) -> Self {
-        Self { values: values.into_iter().map(OnceLock::from).collect() }
+        Self { values: Blocks::of(values.into_iter().map(OnceLock::from)) }
     }
 
     /// One of as many values, none of them known yet.
     #[must_use]
     pub fn unknown(len: usize) -> Self {
-        Self { values: std::iter::repeat_with(OnceLock::new).take(len).collect() }
+        Self { values: Blocks::of(std::iter::repeat_with(OnceLock::new).take(len)) }
     }
 
     /// The same values with room for more codes, up to `len`.
     #[must_use]
     pub(crate) fn grown(&self, len: usize) -> Self {
-        let mut values = self.values.clone();
-        values.resize_with(len, OnceLock::new);
-        Self { values }
+        let more = len.saturating_sub(self.values.len());
+        Self { values: self.values.with(std::iter::repeat_with(OnceLock::new).take(more)) }
     }
 
     /// How many codes it has.

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use crate::blocks::Blocks;
 use crate::column::{Codes, Column, Dictionary, Gathered};
 use crate::json;
 use crate::value::{Bag, Value};
@@ -15,7 +16,7 @@ use crate::value::{Bag, Value};
 /// Distinct JSON texts, and where the paths that were asked for are in them.
 #[derive(Debug, Default)]
 pub struct Texts {
-    texts: Vec<Arc<str>>,
+    texts: Blocks<Arc<str>>,
     paths: Mutex<HashMap<Vec<Arc<str>>, Arc<Found>>>,
 }
 
@@ -23,22 +24,20 @@ impl Texts {
     /// These texts, each a JSON document as `serde_json` writes it. What is not JSON reads as null.
     #[must_use]
     pub fn new(texts: Vec<Arc<str>>) -> Self {
-        Self { texts, paths: Mutex::default() }
+        Self { texts: Blocks::of(texts), paths: Mutex::default() }
     }
 
     /// These texts and more behind them. What was looked up in these is not looked up again.
     #[must_use]
     pub fn with(&self, more: impl IntoIterator<Item = Arc<str>>) -> Self {
-        let mut texts = self.texts.clone();
-        texts.extend(more);
-        let new = texts.get(self.texts.len()..).unwrap_or_default();
+        let new: Vec<Arc<str>> = more.into_iter().collect();
+        let texts = self.texts.with(new.iter().cloned());
         let known = self.lock();
         let grown = known.iter().map(|(path, found)| {
             let span = |text: &Arc<str>| {
                 path.iter().fold(json::whole(text), |within, name| json::member(text, within, name))
             };
-            let spans = found.spans.iter().copied().chain(new.iter().map(span)).collect();
-            let grown = Found::new(spans, &texts);
+            let grown = found.with(new.iter().map(|text| (span(text), text)));
             if let Some(known) = found.values.get() {
                 // A fresh cell is empty: setting it cannot fail.
                 let _ = grown.values.set(Arc::new(known.grown(texts.len())));
@@ -62,12 +61,6 @@ impl Texts {
         self.texts.is_empty()
     }
 
-    /// The texts, by code.
-    #[must_use]
-    pub fn texts(&self) -> &[Arc<str>] {
-        &self.texts
-    }
-
     /// About how many bytes of memory the texts take; what was looked up comes on top.
     #[must_use]
     pub fn size(&self) -> usize {
@@ -80,12 +73,11 @@ impl Texts {
             return Arc::clone(found);
         }
         let found = Arc::new(match path.split_last() {
-            None => Found::new(self.texts.iter().map(|text| json::whole(text)).collect(), &self.texts),
+            None => Found::default().with(self.texts.iter().map(|text| (json::whole(text), text))),
             Some((name, parent)) => {
                 let parent = self.find(parent);
-                let spans = self.texts.iter().zip(&parent.spans);
-                let spans = spans.map(|(text, span)| json::member(text, *span, name)).collect();
-                Found::new(spans, &self.texts)
+                let spans = self.texts.iter().zip(parent.spans.iter());
+                Found::default().with(spans.map(|(text, span)| (json::member(text, *span, name), text)))
             }
         });
         let mut paths = self.lock();
@@ -106,23 +98,32 @@ impl Texts {
 #[derive(Debug)]
 pub(crate) struct Found {
     /// Where it is: empty where it is not.
-    spans: Vec<json::Span>,
+    spans: Blocks<json::Span>,
     is_anywhere: bool,
     /// Wherever there is something, it is a bag.
     is_bags: bool,
     values: OnceLock<Arc<Dictionary>>,
 }
 
+impl Default for Found {
+    /// In no text.
+    fn default() -> Self {
+        Self { spans: Blocks::default(), is_anywhere: false, is_bags: true, values: OnceLock::new() }
+    }
+}
+
 impl Found {
-    fn new(spans: Vec<json::Span>, texts: &[Arc<str>]) -> Self {
-        let (mut is_anywhere, mut is_bags) = (false, true);
-        for (span, text) in spans.iter().zip(texts) {
+    /// The same with more texts, and where it is in them.
+    fn with<'a>(&self, more: impl Iterator<Item = (json::Span, &'a Arc<str>)>) -> Self {
+        let (mut is_anywhere, mut is_bags) = (self.is_anywhere, self.is_bags);
+        let spans = self.spans.with(more.map(|(span, text)| {
             let found = span.of(text);
             if !found.is_empty() && found != "null" {
                 is_anywhere = true;
                 is_bags &= found.starts_with('{');
             }
-        }
+            span
+        }));
         Self { spans, is_anywhere, is_bags, values: OnceLock::new() }
     }
 

@@ -5,6 +5,7 @@
 
 mod aggregate;
 mod bind;
+mod blocks;
 mod column;
 mod compute;
 mod document;

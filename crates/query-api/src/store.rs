@@ -135,25 +135,33 @@ impl Interned {
 /// How ids and names begin, each once, with what was decided of them.
 #[derive(Clone, Debug, Default)]
 struct InternedStems {
-    codes: HashMap<Stem, u32>,
-    all: Vec<Stem>,
+    words: Arc<Mutex<StemWords>>,
     stems: Arc<Stems>,
 }
 
+#[derive(Debug, Default)]
+struct StemWords {
+    codes: HashMap<Stem, u32>,
+    all: Vec<Stem>,
+    bytes: usize,
+}
+
 impl InternedStems {
-    fn code(&mut self, text: &str, has_tail: bool) -> u32 {
+    fn code(&self, text: &str, has_tail: bool) -> u32 {
         let stem = Stem { text: Arc::from(text), has_tail };
-        if let Some(code) = self.codes.get(&stem) {
+        let words = &mut *self.words.lock();
+        if let Some(code) = words.codes.get(&stem) {
             return *code;
         }
-        let code = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
-        self.codes.insert(stem.clone(), code);
-        self.all.push(stem);
+        let code = u32::try_from(words.all.len()).unwrap_or(u32::MAX);
+        words.bytes += stem.text.len() + 96;
+        words.codes.insert(stem.clone(), code);
+        words.all.push(stem);
         code
     }
 
     fn settle(&mut self) {
-        if let Some(new) = self.all.get(self.stems.len()..)
+        if let Some(new) = self.words.lock().all.get(self.stems.len()..)
             && !new.is_empty()
         {
             self.stems = Arc::new(self.stems.with(new.iter().cloned()));
@@ -268,6 +276,7 @@ impl Version {
 
     /// Makes what was put in readable, and gives back texts that no row has any more.
     pub(crate) fn settle(&mut self) {
+        self.stems.settle();
         self.compact();
         self.own.settle();
         self.shared.settle();
@@ -293,9 +302,9 @@ impl Version {
         }
         let mut fresh = Self { upto: self.upto, places: self.places.clone(), ..Self::default() };
         let mut moved = |row: &Row| {
-            let mut stem = |code: u32| {
-                let stem = &self.stems.all[code as usize];
-                fresh.stems.code(&stem.text, stem.has_tail)
+            let stem = |code: u32| {
+                // Every row's stems are settled.
+                self.stems.stems.get(code).map_or(0, |stem| fresh.stems.code(&stem.text, stem.has_tail))
             };
             Row {
                 id: stem(row.id),
@@ -325,7 +334,7 @@ impl Version {
     #[must_use]
     pub fn size(&self) -> usize {
         self.images.size()
-            + self.stems.all.iter().map(|stem| stem.text.len() + 96).sum::<usize>()
+            + self.stems.words.lock().bytes
             + self.own.words.lock().bytes
             + self.shared.words.lock().bytes
     }

@@ -294,7 +294,7 @@ async fn what_there_is_besides_images_has_rows_too() {
         &["registry", "create", "third", "--resource-group", "empty"],
         &["registry", "delete", "third"],
         &["query", "resources | count", "--save", "everything"],
-        &["webhook", "create", "tell", "--url=https://example.invalid/hook", "--actions=push"],
+        &["webhook", "create", "teller", "--url=https://example.invalid/hook", "--actions=push"],
     ] {
         let output = house.server.command(arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -304,7 +304,7 @@ async fn what_there_is_besides_images_has_rows_too() {
     let host = |row: &Value| row["host"].as_str().unwrap_or_default().split(':').next().map(str::to_owned);
     let named: Vec<&str> =
         rows.as_array().expect("rows").iter().filter_map(|row| row["name"].as_str()).collect();
-    assert_eq!(named, ["everything", "lazaret", "other", "tell"]);
+    assert_eq!(named, ["everything", "lazaret", "other", "teller"]);
     assert_eq!(rows[3]["type"], "microsoft.containerregistry/registries/webhooks");
     assert_eq!(
         (rows[0]["type"].as_str(), host(&rows[2])),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use uuid::Uuid;
 
+use crate::blocks::Blocks;
 use crate::column::{Codes, Column, Gathered};
 use crate::value::Value;
 
@@ -29,7 +30,7 @@ pub struct Stem {
 /// Distinct stems, with what was decided of them.
 #[derive(Debug, Default)]
 pub struct Stems {
-    stems: Vec<Stem>,
+    stems: Blocks<Stem>,
     /// What regular expressions come to: a group of a pattern, by stem.
     foreseen: Mutex<HashMap<Asked, Arc<Foreseen>>>,
     lowered: OnceLock<Option<Arc<Stems>>>,
@@ -58,6 +59,10 @@ impl Stems {
     /// These stems.
     #[must_use]
     pub fn new(stems: Vec<Stem>) -> Self {
+        Self::of(Blocks::of(stems))
+    }
+
+    fn of(stems: Blocks<Stem>) -> Self {
         Self { stems, foreseen: Mutex::default(), lowered: OnceLock::new() }
     }
 
@@ -82,7 +87,7 @@ impl Stems {
     /// These stems and more behind them.
     #[must_use]
     pub fn with(&self, more: impl IntoIterator<Item = Stem>) -> Self {
-        Self::new(self.stems.iter().cloned().chain(more).collect())
+        Self::of(self.stems.with(more))
     }
 
     /// The same stems in lower case; `None` if there is more to that than single letters.
