@@ -112,6 +112,8 @@ pub enum Action {
     DeletePricings,
     /// Read what a subscription is charged for.
     ReadUsage,
+    /// Read who changed what, and who was refused what.
+    ReadActivityLog,
     /// Say for a cluster what it runs.
     ReportRunning,
     /// Read saved queries.
@@ -191,6 +193,7 @@ impl Action {
             Self::WritePricings => "Microsoft.Security/pricings/write",
             Self::DeletePricings => "Microsoft.Security/pricings/delete",
             Self::ReadUsage => "Microsoft.Consumption/usageDetails/read",
+            Self::ReadActivityLog => "Microsoft.Insights/eventtypes/values/read",
             Self::ReportRunning => "Microsoft.Security/clusters/running/write",
             Self::ReadQueries => "Microsoft.ResourceGraph/queries/read",
             Self::WriteQueries => "Microsoft.ResourceGraph/queries/write",
@@ -336,6 +339,7 @@ mod tests {
             WritePricings,
             DeletePricings,
             ReadUsage,
+            ReadActivityLog,
             ReportRunning,
             ReadQueries,
             WriteQueries,
@@ -381,6 +385,7 @@ mod tests {
                     ReadRules,
                     ReadPricings,
                     ReadUsage,
+                    ReadActivityLog,
                     ReadQueries,
                     ReadScopeMaps,
                     ReadTokens,

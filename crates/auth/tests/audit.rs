@@ -42,3 +42,32 @@ async fn a_flood_of_refusals_is_a_few_rows_and_hides_nothing_that_was_done() {
     store.tidy_audit(limits, DAY_MS + 9_000).await.unwrap();
     assert!(store.audit(AuditFilter::default(), 1_000).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn the_log_of_a_scope_is_read_page_by_page_and_holds_nothing_of_its_neighbours() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Metastore::open(&folder.path().join("rows.sqlite"), Durability::Unflushed).unwrap();
+    let at = |scope: &str, at_ms| AuditEntry { scope: scope.to_owned(), ..entry("ann", "write", at_ms) };
+    let inside = [at("/subscriptions/A/x", 3), at("/Subscriptions/a", 3), at("/subscriptions/a/y", 5)];
+    let outside =
+        [at("/subscriptions/ab", 4), at("/", 4), at("app/web:1", 4), at("/subscriptions/a/late", 9)];
+    store
+        .add_audit([inside, [outside[0].clone(), outside[1].clone(), outside[2].clone()]].concat())
+        .await
+        .unwrap();
+    store.add_audit(vec![outside[3].clone()]).await.unwrap();
+    let mut before = None;
+    let mut found = Vec::new();
+    loop {
+        let filter = AuditFilter {
+            until_ms: Some(8),
+            beneath: Some("/subscriptions/a".to_owned()),
+            before,
+            ..AuditFilter::default()
+        };
+        let Some(next) = store.audit(filter, 1).await.unwrap().pop() else { break };
+        before = Some((next.last_ms, next.id));
+        found.push(next.scope);
+    }
+    assert_eq!(found, ["/subscriptions/a/y", "/Subscriptions/a", "/subscriptions/A/x"]);
+}

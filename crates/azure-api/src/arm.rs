@@ -53,6 +53,7 @@ pub(crate) enum Target {
     Pricings(Scope),
     Pricing(Scope, String),
     UsageDetails(Uuid),
+    ActivityLog(Uuid),
     RoleDefinitions(String),
     RoleDefinition(String, String),
     RoleAssignments(String),
@@ -199,6 +200,9 @@ fn target(path: &str) -> Option<Target> {
     match (rest, &scope.group, &scope.registry) {
         (["resourcegroups"], None, None) => return Some(Target::ResourceGroups(scope.subscription)),
         (["resources"], _, None) => return Some(Target::Resources(scope)),
+        (["providers", "microsoft.insights", "eventtypes", "management", "values"], None, None) => {
+            return Some(Target::ActivityLog(scope.subscription));
+        }
         (["providers", "microsoft.consumption", "usagedetails"], None, None) => {
             return Some(Target::UsageDetails(scope.subscription));
         }

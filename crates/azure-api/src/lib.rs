@@ -3,6 +3,7 @@
 //! Only this room knows Azure's JSON. It shows results to those who may read them, switches plans and
 //! gives roles.
 
+mod activity;
 mod arm;
 mod assessments;
 mod authorization;
@@ -249,6 +250,9 @@ impl Api {
             },
             Target::UsageDetails(subscription) => {
                 self.usage_details(&caller, subscription, &call).await.map(json)
+            }
+            Target::ActivityLog(subscription) => {
+                self.activity_log(&caller, subscription, &call).await.map(json)
             }
             Target::RoleDefinitions(scope) => self.role_definitions(&caller, &scope, &call).map(json),
             Target::RoleDefinition(scope, id) => self.role_definition(&caller, &scope, &id).map(json),

@@ -123,7 +123,7 @@ impl Api {
 pub(crate) const LOCAL: &str = "local";
 
 /// The last is the manager itself.
-const PROVIDERS: [Provider; 6] = [
+const PROVIDERS: [Provider; 7] = [
     Provider {
         namespace: "Microsoft.ContainerRegistry",
         types: &[
@@ -209,6 +209,11 @@ const PROVIDERS: [Provider; 6] = [
             "2018-03-31",
             "2017-04-24-preview",
         ],
+    },
+    Provider {
+        namespace: "Microsoft.Insights",
+        types: &["eventtypes"],
+        versions: &["2015-04-01", "2014-04-01"],
     },
     Provider {
         namespace: "Microsoft.Resources",

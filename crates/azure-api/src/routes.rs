@@ -53,7 +53,7 @@ macro_rules! image {
     };
 }
 
-pub(crate) const PATHS: [&str; 99] = [
+pub(crate) const PATHS: [&str; 100] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -103,6 +103,7 @@ pub(crate) const PATHS: [&str; 99] = [
     registry!("/providers/Microsoft.Security/pricings"),
     registry!("/providers/Microsoft.Security/pricings/{pricingName}"),
     subscription!("/providers/Microsoft.Consumption/usageDetails"),
+    subscription!("/providers/Microsoft.Insights/eventtypes/management/values"),
     "/providers/Microsoft.Security/assessmentMetadata",
     "/providers/Microsoft.Security/assessmentMetadata/{assessmentMetadataName}",
     subscription!("/providers/Microsoft.Security/assessmentMetadata"),
@@ -215,6 +216,7 @@ mod tests {
         Target::Pricings(..) => "pricings",
         Target::Pricing(..) => "pricing",
         Target::UsageDetails(..) => "usage details",
+        Target::ActivityLog(..) => "activity log",
         Target::RoleDefinitions(..) => "role definitions",
         Target::RoleDefinition(..) => "role definition",
         Target::RoleAssignments(..) => "role assignments",

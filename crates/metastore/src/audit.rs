@@ -7,6 +7,8 @@ use crate::{Error, Metastore};
 /// One change, or refusals that are alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditEntry {
+    /// Its row number; 0 before it is written.
+    pub id: i64,
     /// When; of several, the first.
     pub at_ms: i64,
     /// When; of several, the last.
@@ -38,8 +40,14 @@ pub struct AuditEntry {
 pub struct AuditFilter {
     /// Not what ended before.
     pub since_ms: Option<i64>,
+    /// Not what ended after.
+    pub until_ms: Option<i64>,
     /// A principal's name or id.
     pub who: Option<String>,
+    /// An ARM id: what was done or wanted there, or beneath it.
+    pub beneath: Option<String>,
+    /// Only what comes after the entry that ended then, and has this row number.
+    pub before: Option<(i64, i64)>,
 }
 
 /// How much of the log is kept. What is refused never takes the place of what was done.
@@ -96,14 +104,22 @@ impl Metastore {
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
                 "SELECT at_ms, last_ms, count, principal_id, principal_name, action, scope, is_refused, status,
-                        request, request_id, address
+                        request, request_id, address, id
                  FROM audit WHERE last_ms >= ?1
                    AND (?2 IS NULL OR principal_name = ?2 COLLATE NOCASE OR principal_id = lower(?2))
+                   AND (?4 IS NULL OR last_ms <= ?4)
+                   AND (?5 IS NULL OR scope = ?5 COLLATE NOCASE
+                        OR substr(scope, 1, length(?5) + 1) = ?5 || '/' COLLATE NOCASE)
+                   AND (?6 IS NULL OR last_ms < ?6 OR last_ms = ?6 AND id < ?7)
                  ORDER BY last_ms DESC, id DESC LIMIT ?3",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let since_ms = filter.since_ms.unwrap_or(i64::MIN);
-            let found = statement.query_map(params![since_ms, filter.who, limit], entry)?;
+            let (time, id) = filter.before.unzip();
+            let found = statement.query_map(
+                params![since_ms, filter.who, limit, filter.until_ms, filter.beneath, time, id],
+                entry,
+            )?;
             Ok(found.collect::<Result<_, _>>()?)
         })
         .await
@@ -143,5 +159,6 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
         request: row.get(9)?,
         request_id: row.get(10)?,
         address: row.get(11)?,
+        id: row.get(12)?,
     })
 }

@@ -35,6 +35,7 @@ pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, nex
     }
     let now_ms = now_ms();
     let entry = AuditEntry {
+        id: 0,
         at_ms: now_ms,
         last_ms: now_ms,
         count: 1,

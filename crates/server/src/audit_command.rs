@@ -38,7 +38,7 @@ fn instant(text: &str) -> Result<i64, String> {
 
 pub(crate) async fn run(arguments: AuditArgs) -> Result<(), Failure> {
     let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
-    let filter = AuditFilter { since_ms: arguments.since, who: arguments.who };
+    let filter = AuditFilter { since_ms: arguments.since, who: arguments.who, ..AuditFilter::default() };
     let log = metastore.audit(filter, arguments.limit).await?;
     if arguments.format == Format::Json {
         let documents: Vec<Value> = log.iter().map(document).collect();

@@ -71,3 +71,4 @@ says 'AcrPull' rest --method get --url "$registry/providers/Microsoft.Authorizat
 says '"totalRecords"' rest --method post --url '/providers/Microsoft.ResourceGraph/resources?api-version=2021-03-01' \
   --body '{"query": "securityresources | summarize count() by type"}'
 says '' acr delete -n second --yes
+says 'Microsoft.ContainerRegistry/registries/delete' monitor activity-log list -g default --offset 1h

@@ -200,7 +200,10 @@ impl House {
     }
 
     fn azure(&self, method: Method, path: &str, token: Option<&str>) -> RequestBuilder {
-        let url = format!("http://{}{path}?api-version=2022-12-01", self.server.address);
+        let mut url = format!("http://{}{path}?api-version=2022-12-01", self.server.address);
+        if path.ends_with("/eventtypes/management/values") {
+            url.push_str("&$filter=eventTimestamp%20ge%20'2020-01-01T00:00:00Z'");
+        }
         let request = self.http.request(method, url);
         token.into_iter().fold(request, |request, token| request.bearer_auth(token))
     }
