@@ -347,14 +347,15 @@ impl Query {
         }
         let known = provider.versions.join(", ");
         Err(match kind {
-            Some(kind) => ArmError::bad(
+            // What is no version at all is refused as the manager does, before any provider is asked.
+            Some(kind) if is_version => ArmError::bad(
                 "NoRegisteredProviderFound",
                 format!(
                     "No registered resource provider found for location '{LOCAL}' and API version '{version}' for type \
                      '{kind}'. The supported api-versions are '{known}'. The supported locations are '{LOCAL}'."
                 ),
             ),
-            None => ArmError::bad(
+            _ => ArmError::bad(
                 "InvalidApiVersionParameter",
                 format!("The api-version '{version}' is invalid. The supported versions are '{known}'."),
             ),
