@@ -40,6 +40,16 @@ fn sides_are_joined() {
 #[test]
 fn values_are_taken_apart() {
     assert_eq!(ask("T | mv-expand e = l | project name, e"), "name,e\na,1\na,2\nc,null");
+    for (expand, rows) in [
+        ("mv-expand x", 128),
+        ("mvexpand x", 128),
+        ("mv-expand x limit 130", 130),
+        ("mv-expand x limit 2", 2),
+        ("mv-apply x on (where true)", 200),
+    ] {
+        let query = format!("print x = range(1, 200, 1) | {expand} | count");
+        assert_eq!(ask(&query), format!("Count\n{rows}"), "{expand}");
+    }
     assert_eq!(
         ask("T | mv-apply e = l to typeof(long) on (summarize s = sum(e)) | project name, s"),
         "name,s\na,3\nc,0"

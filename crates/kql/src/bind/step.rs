@@ -76,8 +76,11 @@ impl Binder<'_, '_> {
             Step::Join(join) => self.join(input, join, scope),
             Step::Union(union) => self.union(Some(input), union, scope),
             Step::MvExpand(expand) => {
-                let (fields, expand) = self.expansion(&input, expand, scope)?;
-                Ok(Plan { fields, op: Op::Expand { input: Box::new(input), expand } })
+                let (fields, mut made) = self.expansion(&input, expand, scope)?;
+                if expand.limit.is_none() {
+                    made.limit = EXPAND_ROWS;
+                }
+                Ok(Plan { fields, op: Op::Expand { input: Box::new(input), expand: made } })
             }
             Step::MvApply(expand, steps) => self.apply(input, expand, steps, scope),
             Step::Parse(parse) => self.parse(input, parse, scope),
@@ -490,3 +493,6 @@ fn schema(input: &Plan) -> Plan {
     let fields = fields.map(|(name, kind)| Field::new(name, kind)).to_vec();
     Plan { fields, op: Op::Rows(Arc::new(rows)) }
 }
+
+/// What `mv-expand` makes of one row at most, unless it says otherwise: Resource Graph's default.
+const EXPAND_ROWS: usize = 128;

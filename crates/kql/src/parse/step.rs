@@ -67,12 +67,9 @@ impl Parser<'_> {
             "join" => self.join(false)?,
             "lookup" => self.join(true)?,
             "union" => Step::Union(self.union()?),
-            "mv-expand" | "mvexpand" => {
-                let default = (word == "mvexpand").then_some(LEGACY_EXPAND_ROWS);
-                Step::MvExpand(self.expand(default)?)
-            }
+            "mv-expand" | "mvexpand" => Step::MvExpand(self.expand()?),
             "mv-apply" | "mvapply" => {
-                let expand = self.expand(None)?;
+                let expand = self.expand()?;
                 self.expect_word("on")?;
                 self.expect_mark("(")?;
                 let mut inner = Vec::new();
@@ -261,7 +258,7 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn expand(&mut self, default_limit: Option<i64>) -> Result<Expand, QueryError> {
+    fn expand(&mut self) -> Result<Expand, QueryError> {
         let (mut as_pairs, mut index) = (false, None);
         while let Some((name, value)) = self.option()? {
             match (name.as_str(), value) {
@@ -289,8 +286,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        let literal = |rows| Expr::Literal(Type::Long, Value::Long(rows));
-        let limit = if self.takes_word("limit") { Some(self.expr()?) } else { default_limit.map(literal) };
+        let limit = if self.takes_word("limit") { Some(self.expr()?) } else { None };
         Ok(Expand { as_pairs, index, items, limit })
     }
 
@@ -355,9 +351,6 @@ impl From<Source> for Pipeline {
 }
 
 const ON: &str = "join: write 'on column' or 'on $left.column == $right.column'.";
-
-/// What `mvexpand` without a dash makes of one row at most.
-const LEGACY_EXPAND_ROWS: i64 = 128;
 
 pub(crate) const STEPS: [&str; 46] = [
     "where",
