@@ -184,9 +184,9 @@ impl Bound {
             Node::Column(position) => {
                 batch.columns.get(*position).cloned().unwrap_or(Column::Const(Value::Null))
             }
-            Node::Member(of, name) => match of.eval(batch, context) {
+            Node::Member(of, name, memo) => match of.eval(batch, context) {
                 Column::Document(document) => Column::Document(document.member(name)),
-                other => apply(context, &[other], batch.rows, &Memo::default(), |it| {
+                other => apply(context, &[other], batch.rows, memo, |it| {
                     it[0].member(name).cloned().unwrap_or(Value::Null)
                 }),
             },
@@ -226,8 +226,8 @@ impl Bound {
                 let columns = [of.eval(batch, context)];
                 apply(context, &columns, batch.rows, memo, |it| convert(&it[0], self.kind))
             }
-            Node::And(terms) => logic(terms, batch, context, false),
-            Node::Or(terms) => logic(terms, batch, context, true),
+            Node::And(terms, memo) => logic(terms, batch, context, memo, false),
+            Node::Or(terms, memo) => logic(terms, batch, context, memo, true),
             Node::Arithmetic(operator, left, right, memo) => {
                 let columns = [left.eval(batch, context), right.eval(batch, context)];
                 apply(context, &columns, batch.rows, memo, |it| {
@@ -475,9 +475,9 @@ impl Memo {
 }
 
 /// `and` (`or`): false (true) if one term is, else null if one term is, else true (false).
-fn logic(terms: &[Bound], batch: &Batch, context: &Context<'_>, decisive: bool) -> Column {
+fn logic(terms: &[Bound], batch: &Batch, context: &Context<'_>, memo: &Memo, decisive: bool) -> Column {
     let columns: Vec<Column> = terms.iter().map(|term| term.eval(batch, context)).collect();
-    apply(context, &columns, batch.rows, &Memo::default(), |it| {
+    apply(context, &columns, batch.rows, memo, |it| {
         if it.iter().any(|value| value.as_bool() == Some(decisive)) {
             Value::Bool(decisive)
         } else if it.iter().any(Value::is_null) {

@@ -48,7 +48,7 @@ fn rewritten(plan: Plan) -> Plan {
 fn split(input: Plan, predicate: Bound) -> Plan {
     let Bound { kind, node } = predicate;
     match node {
-        crate::plan::Node::And(terms) => terms.into_iter().fold(input, split),
+        crate::plan::Node::And(terms, _) => terms.into_iter().fold(input, split),
         node => {
             let predicate = Bound { kind, node };
             Plan { fields: input.fields.clone(), op: Op::Filter(Box::new(input), predicate) }

@@ -140,13 +140,13 @@ pub(crate) struct Bound {
 pub(crate) enum Node {
     Const(Value),
     Column(usize),
-    Member(Box<Bound>, Arc<str>),
+    Member(Box<Bound>, Arc<str>, Memo),
     Index(Box<Bound>, Box<Bound>, Memo),
     Call(Call, Vec<Bound>, Memo),
     /// A conversion that the types asked for.
     Convert(Box<Bound>, Memo),
-    And(Vec<Bound>),
-    Or(Vec<Bound>),
+    And(Vec<Bound>, Memo),
+    Or(Vec<Bound>, Memo),
     Arithmetic(Operator, Box<Bound>, Box<Bound>, Memo),
     /// One of the six comparisons; the flag: of texts in any case.
     Compare(Operator, bool, Box<Bound>, Box<Bound>, Memo),
@@ -219,7 +219,7 @@ impl Bound {
     pub(crate) fn children(&self) -> Vec<&Self> {
         match &self.node {
             Node::Const(_) | Node::Column(_) => Vec::new(),
-            Node::Member(of, _)
+            Node::Member(of, _, _)
             | Node::Convert(of, _)
             | Node::Matches(_, _, of, _)
             | Node::Parsed(_, of, _) => vec![of],
@@ -227,7 +227,7 @@ impl Bound {
             | Node::Arithmetic(_, one, other, _)
             | Node::Compare(_, _, one, other, _)
             | Node::Test(_, one, other, _) => vec![one, other],
-            Node::Call(_, many, _) | Node::And(many) | Node::Or(many) => many.iter().collect(),
+            Node::Call(_, many, _) | Node::And(many, _) | Node::Or(many, _) => many.iter().collect(),
             Node::Among(_, one, many, _) => std::iter::once(&**one).chain(many).collect(),
         }
     }

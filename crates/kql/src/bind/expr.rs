@@ -100,7 +100,8 @@ impl Binder<'_, '_> {
             Expr::Member(of, name) => {
                 let of = self.expr(of, row)?;
                 let of = if has_members(of.kind) { of } else { self.parsed(of, name)? };
-                Ok(Bound { kind: Type::Dynamic, node: Node::Member(Box::new(of), Arc::from(name.as_str())) })
+                let node = Node::Member(Box::new(of), Arc::from(name.as_str()), Memo::default());
+                Ok(Bound { kind: Type::Dynamic, node })
             }
             Expr::Index(of, at) => {
                 let (of, at) = (self.expr(of, row)?, self.expr(at, row)?);
@@ -121,8 +122,12 @@ impl Binder<'_, '_> {
                 };
                 self.arithmetic(Operator::Subtract, zero, of)
             }
-            Expr::And(terms) => self.terms(terms, row, "and").map(|terms| truth(Node::And(terms))),
-            Expr::Or(terms) => self.terms(terms, row, "or").map(|terms| truth(Node::Or(terms))),
+            Expr::And(terms) => {
+                self.terms(terms, row, "and").map(|terms| truth(Node::And(terms, Memo::default())))
+            }
+            Expr::Or(terms) => {
+                self.terms(terms, row, "or").map(|terms| truth(Node::Or(terms, Memo::default())))
+            }
             Expr::Binary(Operator::Text(test), left, right) => self.test(*test, left, right, row),
             Expr::Binary(operator, left, right) => {
                 if let (Expr::Star, Operator::Equal) = (&**left, operator) {
@@ -155,7 +160,7 @@ impl Binder<'_, '_> {
                 }
                 let least = self.compare(Operator::GreaterOrEqual, value.clone(), from)?;
                 let most = self.compare(Operator::LessOrEqual, value, to)?;
-                let within = truth(Node::And(vec![least, most]));
+                let within = truth(Node::And(vec![least, most], Memo::default()));
                 if *is_negated { self.call_function("not", vec![within]) } else { Ok(within) }
             }
             Expr::ToScalar(rows) => self.to_scalar(rows, row.scope),
@@ -327,7 +332,7 @@ impl Binder<'_, '_> {
     ) -> Result<Bound, QueryError> {
         let columns =
             row.fields.iter().enumerate().map(|(position, field)| is_so(Bound::column(position, field)));
-        Ok(truth(Node::Or(columns.collect::<Result<_, _>>()?)))
+        Ok(truth(Node::Or(columns.collect::<Result<_, _>>()?, Memo::default())))
     }
 
     fn among(

@@ -67,8 +67,9 @@ impl Rows for Summarize<'_> {
         }
         let rows = groups.len();
         let mut columns = groups.columns();
-        columns.resize_with(self.width, || Vec::with_capacity(rows));
-        let mut at = self.keys.len();
+        let mut made: Vec<Vec<Value>> = Vec::new();
+        made.resize_with(self.width.saturating_sub(columns.len()), || Vec::with_capacity(rows));
+        let mut at = 0;
         for (call, states) in self.calls.iter().zip(states) {
             let types = call.types();
             let constants = constants(call);
@@ -76,14 +77,15 @@ impl Rows for Summarize<'_> {
                 for (offset, value) in
                     call.aggregate.finish(state, &types, &constants).into_iter().enumerate()
                 {
-                    if let Some(column) = columns.get_mut(at + offset) {
+                    if let Some(column) = made.get_mut(at + offset) {
                         column.push(value);
                     }
                 }
             }
             at += types.len();
         }
-        Ok(Some(Batch { rows, columns: columns.into_iter().map(column).collect() }))
+        columns.extend(made.into_iter().map(column));
+        Ok(Some(Batch { rows, columns }))
     }
 }
 
