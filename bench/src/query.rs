@@ -178,8 +178,9 @@ async fn beside_pushes(server: &Server, asker: &Asker) {
         times.extend(client.await.unwrap());
     }
     #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
-    let rate = times.len() as f64 / LOAD.as_secs_f64();
-    println!("{CLIENTS} clients beside pushes: {rate:.0} queries/s, {}", spread(times));
+    let rate = |times: &[Duration], time: Duration| times.len() as f64 / time.as_secs_f64();
+    println!("{CLIENTS} clients beside pushes: {:.0} queries/s, {}", rate(&times, LOAD), spread(times));
+    println!("pushes: {:.1}/s alone, {:.1}/s beside them", rate(&alone, LOAD / 3), rate(&beside, LOAD));
     let p50 = |mut times: Vec<Duration>| {
         times.sort_unstable();
         quantile(&times, 0.5).as_secs_f64()
