@@ -5,11 +5,11 @@ mod house;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use house::{House, descriptor, digest_of, house, image};
+use house::{House, basic, descriptor, digest_of, house, image};
 use oci::Digest;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// Runs a property over one house: cases are kept apart by their repositories.
 fn holds<S: Strategy>(
@@ -103,6 +103,96 @@ fn any_sequence_of_page_sizes_shows_every_referrer_once_and_a_filter_stays_throu
     });
 }
 
+/// What is listed, and in which order it goes while it is.
+fn going(max: usize) -> impl Strategy<Value = (usize, Vec<usize>, usize)> {
+    (1..max, prop::collection::vec(any::<prop::sample::Index>(), 0..12), 1..5_usize).prop_map(
+        |(count, going, size)| {
+            let mut seen = BTreeSet::new();
+            let going = going.iter().map(|index| index.index(count)).filter(|index| seen.insert(*index));
+            (count, going.collect(), size)
+        },
+    )
+}
+
+#[test]
+fn what_stays_is_listed_once_whatever_is_deleted_between_pages() {
+    let case = std::cell::Cell::new(0);
+    holds(15, &(going(25), going(10), going(10)), |house, runtime, (tags, referrers, repositories)| {
+        case.set(case.get() + 1);
+        let parent = format!("going/c{}", case.get());
+        runtime.block_on(async {
+            let repository = format!("{parent}/tags");
+            house.push_blob(&repository, b"config").await;
+            let manifest = image(b"config", &[]);
+            house.push_manifest(&repository, &digest_of(&manifest).to_string(), &manifest).await.is(201);
+            let all: Vec<String> = (0..tags.0).map(|number| format!("t{number:02}")).collect();
+            house.tag(&repository, &manifest, all.iter().map(|tag| tag.parse().unwrap()).collect()).await;
+            let list = format!("/v2/{repository}/tags/list?n={}", tags.2);
+            let delete = |tag: &str| format!("/v2/{repository}/manifests/{tag}");
+            shows_what_stays(house, list, |page| texts(&page["tags"]), &all, &tags.1, delete).await;
+
+            let subject = Digest::sha256(b"what they are about");
+            let mut all = Vec::new();
+            for number in 0..referrers.0 {
+                let mut referrer = image(b"config", &[]);
+                referrer["subject"] = descriptor(b"what they are about", oci::MediaType::OCI_MANIFEST);
+                referrer["annotations"] = json!({ "number": number.to_string() });
+                all.push(digest_of(&referrer).to_string());
+                house.push_manifest(&repository, all.last().unwrap(), &referrer).await.is(201);
+            }
+            all.sort();
+            let list = format!("/v2/{repository}/referrers/{subject}?n={}", referrers.2);
+            let read = |page: &Value| {
+                let listed = page["manifests"].as_array().unwrap();
+                listed.iter().map(|entry| entry["digest"].as_str().unwrap().to_owned()).collect()
+            };
+            shows_what_stays(house, list, read, &all, &referrers.1, delete).await;
+
+            let all: Vec<String> = (0..repositories.0).map(|number| format!("{parent}/r{number}")).collect();
+            for repository in &all {
+                house.push_blob(repository, b"config").await;
+                house.push_manifest(repository, "tag", &manifest).await.is(201);
+            }
+            let list = format!("/v2/_catalog?n={}&last={parent}/r", repositories.2);
+            let read = |page: &Value| {
+                let listed = texts(&page["repositories"]);
+                listed.into_iter().filter(|name| name.starts_with(&format!("{parent}/r"))).collect()
+            };
+            let delete = |repository: &str| format!("/acr/v1/{repository}");
+            shows_what_stays(house, list, read, &all, &repositories.1, delete).await;
+        });
+    });
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    serde_json::from_value(list.clone()).unwrap()
+}
+
+/// Reads page by page, and after each deletes the next of what goes.
+async fn shows_what_stays(
+    house: &House,
+    mut path: String,
+    read: impl Fn(&Value) -> Vec<String>,
+    all: &[String],
+    going: &[usize],
+    delete: impl Fn(&str) -> String,
+) {
+    let (mut seen, mut going, mut gone) = (Vec::new(), going.iter(), BTreeSet::new());
+    while !path.is_empty() {
+        let page = house.get(&path).await.is(200);
+        seen.extend(read(&page.json()));
+        path = page.header("link").split(['<', '>']).nth(1).unwrap_or_default().to_owned();
+        if let Some(index) = going.next() {
+            house.ask("DELETE", &delete(&all[*index]), &[], b"").await.is(202);
+            gone.insert(&all[*index]);
+        }
+    }
+    assert!(seen.is_sorted_by(|first, second| first < second), "each once, in order: {seen:?}");
+    assert!(seen.iter().all(|item| all.contains(item)), "{seen:?} was never all there");
+    let missed: Vec<_> = all.iter().filter(|item| !gone.contains(item) && !seen.contains(item)).collect();
+    assert!(missed.is_empty(), "{missed:?} stayed, and was not among {seen:?}");
+}
+
 /// Everything, in pages of these sizes in turn.
 async fn paged(house: &House, path: &str, key: &str, sizes: &[usize]) -> Vec<String> {
     let (mut seen, mut last) = (Vec::new(), String::new());
@@ -134,6 +224,12 @@ enum Step {
     Mount(bool),
     /// Eleven minutes pass: the session is kept by its row alone.
     Idle,
+    /// Another, who may push here too, comes upon the session.
+    Another(&'static str),
+    /// A day passes, after which an idle session is none.
+    Expire,
+    /// A new process finds what was stored.
+    Restart,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -147,6 +243,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::Delete),
         1 => any::<bool>().prop_map(Step::Mount),
         1 => Just(Step::Idle),
+        2 => prop::sample::select(vec!["GET", "PATCH", "PUT", "DELETE"]).prop_map(Step::Another),
+        1 => Just(Step::Expire),
+        1 => Just(Step::Restart),
     ];
     prop::collection::vec(step, 1..30)
 }
@@ -165,12 +264,16 @@ fn uploads_do_what_the_model_does() {
     let case = std::cell::Cell::new(0);
     holds(40, &steps(), |house, runtime, steps| {
         case.set(case.get() + 1);
-        let repository = format!("model/r{}", case.get());
+        let repository = format!("team/r{}", case.get());
         runtime.block_on(async {
+            let mut house = house.again().await;
             let mut model =
                 Model { location: format!("/v2/{repository}/blobs/uploads/none"), ..Model::default() };
             for step in steps {
-                model.take(house, &repository, step).await;
+                match step {
+                    Step::Restart => house = house.restart().await,
+                    step => model.take(&house, &repository, step).await,
+                }
             }
             for (digest, bytes) in &model.blobs {
                 assert_eq!(&house.get(&format!("/v2/{repository}/blobs/{digest}")).await.is(200).body, bytes);
@@ -226,6 +329,19 @@ impl Model {
                 house.turn_clock(700_000);
                 house.registry.expire_uploads().await.unwrap();
             }
+            Step::Another(method) => {
+                let authorization = basic("pusher", "secret");
+                let path = format!("{}?digest={}", self.location, Digest::sha256(b"theirs"));
+                let headers = [("authorization", authorization.as_str()), ("content-length", "6")];
+                let answer = house.send(method, &path, &headers, "theirs").await.is(404);
+                assert_eq!(answer.code(), "BLOB_UPLOAD_UNKNOWN");
+            }
+            Step::Expire => {
+                house.turn_clock(25 * 3600 * 1000);
+                house.registry.expire_uploads().await.unwrap();
+                self.session = None;
+            }
+            Step::Restart => unreachable!("who holds the house restarts it"),
         }
     }
 

@@ -105,7 +105,12 @@ impl House {
 
     /// What a new process finds: the stores, and nothing that was in memory.
     pub(crate) async fn restart(self) -> Self {
-        Self::over(self.folder, self.metastore, self.now_ms).await
+        self.again().await
+    }
+
+    /// The same, for a house that others hold too; they must ask it no more.
+    pub(crate) async fn again(&self) -> Self {
+        Self::over(Arc::clone(&self.folder), self.metastore.clone(), Arc::clone(&self.now_ms)).await
     }
 
     /// With so many requests a minute for each principal.
