@@ -2,11 +2,12 @@
 //! return, and what it returns must hold.
 
 use axum::extract::Query;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, IF_NONE_MATCH};
 use axum::http::{HeaderMap, HeaderValue, Uri};
+use oci::Digest;
 
 use crate::range::{Part, chunk, part};
-use crate::{access, query, route, token};
+use crate::{access, blobs, query, route, token};
 
 /// A request's path.
 pub fn path(path: &str) {
@@ -56,4 +57,23 @@ pub fn token_request(text: &str, bytes: &[u8]) {
     if let Ok(value) = HeaderValue::from_bytes(bytes) {
         drop(access::basic(&HeaderMap::from_iter([(AUTHORIZATION, value)])));
     }
+}
+
+/// One line or several of `If-None-Match`, asked of what has the digest of `content`.
+///
+/// # Panics
+/// If a client is told that it has what no line names.
+pub fn if_none_match(lines: &[&[u8]], content: &[u8]) {
+    let digest = Digest::sha256(content);
+    let values = lines.iter().filter_map(|line| HeaderValue::from_bytes(line).ok());
+    let headers = HeaderMap::from_iter(values.map(|value| (IF_NONE_MATCH, value)));
+    let name = digest.to_string();
+    let is_named =
+        |line: &&[u8]| line.contains(&b'*') || line.windows(name.len()).any(|part| part == name.as_bytes());
+    if blobs::is_fresh(&headers, &digest) {
+        assert!(lines.iter().any(is_named), "{headers:?} does not name {digest}");
+    }
+    let mut headers = headers;
+    headers.append(IF_NONE_MATCH, HeaderValue::from_str(&format!("\"{name}\"")).expect("a digest is text"));
+    assert!(blobs::is_fresh(&headers, &digest), "{headers:?} names {digest}");
 }
