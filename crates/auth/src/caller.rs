@@ -82,6 +82,10 @@ pub enum Action {
     ReadQuarantined,
     /// Say that what is in quarantine may be pulled, or may not.
     WriteQuarantined,
+    /// See what was deleted from a registry and can be restored.
+    ReadDeleted,
+    /// Restore it.
+    RestoreDeleted,
     /// Read what is said of repositories, manifests and tags.
     ReadArtifactMetadata,
     /// Lock and unlock repositories, manifests and tags.
@@ -182,6 +186,8 @@ impl Action {
             Self::Delete => "Microsoft.ContainerRegistry/registries/artifacts/delete",
             Self::ReadQuarantined => "Microsoft.ContainerRegistry/registries/quarantinedArtifacts/read",
             Self::WriteQuarantined => "Microsoft.ContainerRegistry/registries/quarantinedArtifacts/write",
+            Self::ReadDeleted => "Microsoft.ContainerRegistry/registries/deleted/read",
+            Self::RestoreDeleted => "Microsoft.ContainerRegistry/registries/deleted/restore/action",
             Self::ReadRegistry => "Microsoft.ContainerRegistry/registries/read",
             Self::ReadSubscription => "Microsoft.Resources/subscriptions/read",
             Self::ReadAssessments => "Microsoft.Security/assessments/read",

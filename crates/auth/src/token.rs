@@ -109,6 +109,12 @@ pub enum Access {
     /// Lock and unlock.
     #[serde(rename = "metadata_write")]
     MetadataWrite,
+    /// See what was deleted and can be restored.
+    #[serde(rename = "deleted_read")]
+    DeletedRead,
+    /// Restore it.
+    #[serde(rename = "deleted_restore")]
+    DeletedRestore,
     /// List the catalogue.
     #[serde(rename = "*")]
     Catalog,

@@ -7,7 +7,7 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use azure_documents::{GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, resource_group as group};
 use metastore::{
-    DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup, WEBHOOKS_MAX,
+    DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup, SoftDelete, WEBHOOKS_MAX,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -83,7 +83,8 @@ impl Api {
             is_admin_enabled: flag("adminUserEnabled"),
             is_public: flag("anonymousPullEnabled"),
             quarantine: quarantine_of(&properties)?,
-            untagged_days: untagged_days(&properties, found.and_then(|found| found.untagged_days))?,
+            untagged_days: untagged_days(&properties, found.as_ref().and_then(|found| found.untagged_days))?,
+            soft_delete: soft_delete_of(&properties, found.map(|found| found.soft_delete))?,
             by: caller.id.to_string(),
             ..NewRegistry::new(scope.subscription, group, name)
         };
@@ -399,6 +400,34 @@ fn quarantine_of(properties: &Value) -> Result<Option<bool>, ArmError> {
     }
 }
 
+/// Whether what is deleted can be restored, if the properties say. What they leave out stays.
+fn soft_delete_of(properties: &Value, now: Option<SoftDelete>) -> Result<Option<SoftDelete>, ArmError> {
+    let bad = |message: &str| Err(ArmError::bad("InvalidSoftDeletePolicy", message));
+    let Some(policy) = properties.pointer("/policies/softDeletePolicy").filter(|policy| !policy.is_null())
+    else {
+        return Ok(None);
+    };
+    let now = now.unwrap_or(SoftDelete { is_on: false, days: SOFT_DELETE_DAYS });
+    let is_on = match policy.get("status") {
+        None | Some(Value::Null) => now.is_on,
+        Some(Value::String(status)) if status.eq_ignore_ascii_case("enabled") => true,
+        Some(Value::String(status)) if status.eq_ignore_ascii_case("disabled") => false,
+        Some(_) => return bad("properties.policies.softDeletePolicy.status is enabled or disabled."),
+    };
+    let days = match policy.get("retentionDays") {
+        None | Some(Value::Null) => now.days,
+        Some(days) => match days.as_u64().and_then(|days| u32::try_from(days).ok()) {
+            Some(days) if (1..=SOFT_DELETE_DAYS_MAX).contains(&days) => days,
+            _ => {
+                return bad(
+                    "properties.policies.softDeletePolicy.retentionDays is a whole number from 1 to 90.",
+                );
+            }
+        },
+    };
+    Ok(Some(SoftDelete { is_on, days }).filter(|wanted| *wanted != now))
+}
+
 fn sku_named(name: &str) -> Result<String, ArmError> {
     let known = ["Basic", "Standard", "Premium"].into_iter().find(|known| known.eq_ignore_ascii_case(name));
     known.map(str::to_owned).ok_or_else(|| {
@@ -434,15 +463,18 @@ fn check_group_name(name: &str) -> Result<(), ArmError> {
 
 const ADMIN_PASSWORDS: [&str; 2] = ["password", "password2"];
 
+/// Azure's, before anybody has said otherwise, and at most.
+const SOFT_DELETE_DAYS: u32 = 7;
+const SOFT_DELETE_DAYS_MAX: u32 = 90;
+
 /// Azure's limit.
 const UNTAGGED_DAYS_MAX: u32 = 365;
 
 const NAME_RULE: &str = "A registry's name has 5 to 50 letters and digits.";
 
 /// Where, the one value that is possible, and what to do instead.
-const FIXED: [(&str, &str, &str); 10] = [
+const FIXED: [(&str, &str, &str); 9] = [
     ("/policies/trustPolicy/status", "disabled", "there is no Notary; sign with referrers"),
-    ("/policies/softDeletePolicy/status", "disabled", "this server sets it for all registries"),
     ("/policies/exportPolicy/status", "enabled", "whoever may pull may export"),
     (
         "/policies/azureADAuthenticationAsArmPolicy/status",

@@ -88,7 +88,11 @@ pub fn registry(registry: &Registry, login_server: &str) -> Value {
                 },
                 "exportPolicy": { "status": "enabled" },
                 "azureADAuthenticationAsArmPolicy": { "status": "enabled" },
-                "softDeletePolicy": { "retentionDays": 7, "status": "disabled" },
+                "softDeletePolicy": {
+                    "retentionDays": registry.soft_delete.days,
+                    "lastUpdatedTime": time(registry.soft_delete_changed_ms.unwrap_or(registry.created_ms)),
+                    "status": if registry.soft_delete.is_on { "enabled" } else { "disabled" },
+                },
             },
             "encryption": off,
             "dataEndpointEnabled": false,

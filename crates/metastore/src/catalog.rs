@@ -6,6 +6,7 @@ use oci::{Digest, MediaType, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::attributes::check_repository_deletable;
+use crate::deleted::keep_manifest;
 use crate::event::Outbox;
 use crate::image::tags_of;
 use crate::manifest::parse_manifest;
@@ -304,6 +305,9 @@ impl Metastore {
                 for digest in &deleted.manifests {
                     outbox.deleted(id, &repository, digest)?;
                 }
+            }
+            for digest in &deleted.manifests {
+                keep_manifest(rows, registry, id, digest, now_ms)?;
             }
             rows.execute("DELETE FROM manifest WHERE repository_id = ?1", [id])?;
             for digest in &deleted.manifests {

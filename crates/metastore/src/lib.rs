@@ -13,6 +13,7 @@ mod cache_rule;
 mod catalog;
 mod change;
 mod cluster;
+mod deleted;
 mod delivery;
 mod error;
 mod event;
@@ -47,6 +48,7 @@ pub use cache_rule::{ActiveRule, CacheRule, PutCacheRule, RemoveCredential, Upst
 pub use catalog::{DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
 pub use change::{Changes, ImageKey};
 pub use cluster::{Cluster, ReportedImage, RunningImage};
+pub use deleted::{DeletedManifest, DeletedTag, Restore, RestoreError, SoftDelete};
 pub use delivery::{Attempt, AttemptOutcome, Delivery, DeliveryLimits, DeliveryState};
 pub use error::Error;
 pub use event::{Event, EventAction, EventTarget, Judgement, VerdictChange};

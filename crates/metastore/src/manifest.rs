@@ -10,6 +10,7 @@ use crate::attributes::{
     check_manifest_deletable, check_repository_writable, check_tag_deletable, check_tag_movable,
 };
 use crate::change::newest_change;
+use crate::deleted::{forget_deleted, keep_manifest, keep_tag};
 use crate::event::Outbox;
 use crate::gate::stored;
 use crate::image::tags_of;
@@ -49,7 +50,7 @@ impl ManifestKind {
         }
     }
 
-    fn from_name(name: &str) -> Result<Self, Error> {
+    pub(crate) fn from_name(name: &str) -> Result<Self, Error> {
         match name {
             "image" => Ok(Self::Image),
             "artifact" => Ok(Self::Artifact),
@@ -168,72 +169,7 @@ impl Metastore {
     /// [`PutManifestError`].
     pub async fn put_manifest(&self, put: PutManifest) -> Result<(), PutManifestError> {
         let origin = Arc::clone(&self.origin);
-        self.write(move |rows| {
-            let since = newest_change(rows)?;
-            let repository_id = ensure_repository(rows, put.registry, &put.repository, put.now_ms)?;
-            check_repository_writable(rows, repository_id, &put.repository)??;
-            let missing = missing_content(rows, repository_id, &put)?;
-            if !missing.is_empty() {
-                return Err(PutManifestError::ContentUnknown { missing });
-            }
-            let digest = put.digest.to_string();
-            let annotations = put.annotations.as_ref().map(|map| serde_json::json!(map).to_string());
-            let is_new = rows
-                .prepare_cached(
-                    "INSERT INTO manifest (repository_id, digest, kind, media_type, artifact_type, subject,
-                                           annotations, bytes, pushed_ms, pushed_by, quarantine)
-                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
-                       (SELECT 'Quarantined' FROM registry WHERE id = ?11 AND quarantine))
-                     ON CONFLICT DO NOTHING",
-                )?
-                .execute(params![
-                    repository_id,
-                    digest,
-                    put.kind.name(),
-                    put.media_type.as_str(),
-                    put.artifact_type,
-                    put.subject.as_ref().map(ToString::to_string),
-                    annotations,
-                    put.bytes,
-                    put.now_ms,
-                    put.pushed_by,
-                    put.registry.0
-                ])?
-                == 1;
-            if is_new {
-                let mut reference = rows.prepare_cached(
-                    "INSERT INTO manifest_reference (repository_id, manifest, target) VALUES (?1, ?2, ?3)
-                     ON CONFLICT DO NOTHING",
-                )?;
-                for target in put.blobs.iter().chain(&put.children) {
-                    reference.execute(params![repository_id, digest, target.to_string()])?;
-                }
-            } else {
-                rows.prepare_cached(
-                    "UPDATE manifest SET pushed_ms = ?3, pushed_by = ?4 WHERE repository_id = ?1 AND digest = ?2",
-                )?
-                .execute(params![repository_id, digest, put.now_ms, put.pushed_by])?;
-            }
-            for tag in &put.tags {
-                if check_tag_movable(rows, repository_id, (put.registry, &put.repository, tag), &digest)?? {
-                    continue;
-                }
-                note_untagged(rows, repository_id, tag, &digest, put.now_ms)?;
-                rows.prepare_cached(
-                    "INSERT INTO tag (repository_id, name, digest, updated_ms) VALUES (?1, ?2, ?3, ?4)
-                     ON CONFLICT DO UPDATE SET digest = excluded.digest, updated_ms = excluded.updated_ms",
-                )?
-                .execute(params![repository_id, tag.as_str(), digest, put.now_ms])?;
-            }
-            note_push(rows, repository_id, &put, &origin)?;
-            if put.kind != ManifestKind::Index && plan_is_on(rows, put.registry)? {
-                enqueue(rows, JobKind::Scan, &digest, put.now_ms)?;
-            }
-            // It may be judged already, and what its tags pointed to before may be meant by other rules now.
-            rule_retagged(rows, since, &origin, put.now_ms)?;
-            Ok(())
-        })
-        .await
+        self.write(move |rows| store(rows, &put, &origin)).await
     }
 
     /// The manifest that the reference names in this repository.
@@ -317,6 +253,7 @@ impl Metastore {
             if let Some(outbox) = Outbox::open(rows, registry.0, &[EventAction::Delete], &origin, now_ms)? {
                 outbox.deleted(repository_id, &repository, &digest)?;
             }
+            keep_manifest(rows, registry, repository_id, &digest, now_ms)?;
             let digest = digest.to_string();
             let gone = rows
                 .prepare_cached("DELETE FROM manifest WHERE repository_id = ?1 AND digest = ?2")?
@@ -345,6 +282,7 @@ impl Metastore {
         self.write(move |rows| {
             let Some(repository_id) = repository_id(rows, registry, &repository)? else { return Ok(false) };
             check_tag_deletable(rows, repository_id, &repository, &tag)?;
+            keep_tag(rows, registry, repository_id, &tag, now_ms)?;
             Ok(remove_tag(rows, repository_id, &tag, &origin, now_ms)?)
         })
         .await
@@ -433,6 +371,73 @@ impl Metastore {
 const PAGE_BYTES_MAX: usize = 2 << 20;
 
 /// Tells the push to who wants to know: once for each tag, or once if there is none.
+/// As [`Metastore::put_manifest`], within a transaction.
+pub(crate) fn store(rows: &Connection, put: &PutManifest, origin: &Origin) -> Result<(), PutManifestError> {
+    let since = newest_change(rows)?;
+    let repository_id = ensure_repository(rows, put.registry, &put.repository, put.now_ms)?;
+    check_repository_writable(rows, repository_id, &put.repository)??;
+    let missing = missing_content(rows, repository_id, put)?;
+    if !missing.is_empty() {
+        return Err(PutManifestError::ContentUnknown { missing });
+    }
+    let digest = put.digest.to_string();
+    let annotations = put.annotations.as_ref().map(|map| serde_json::json!(map).to_string());
+    let is_new =
+        rows.prepare_cached(
+            "INSERT INTO manifest (repository_id, digest, kind, media_type, artifact_type, subject,
+                                   annotations, bytes, pushed_ms, pushed_by, quarantine)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10,
+               (SELECT 'Quarantined' FROM registry WHERE id = ?11 AND quarantine))
+             ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            repository_id,
+            digest,
+            put.kind.name(),
+            put.media_type.as_str(),
+            put.artifact_type,
+            put.subject.as_ref().map(ToString::to_string),
+            annotations,
+            put.bytes,
+            put.now_ms,
+            put.pushed_by,
+            put.registry.0
+        ])? == 1;
+    if is_new {
+        let mut reference = rows.prepare_cached(
+            "INSERT INTO manifest_reference (repository_id, manifest, target) VALUES (?1, ?2, ?3)
+             ON CONFLICT DO NOTHING",
+        )?;
+        for target in put.blobs.iter().chain(&put.children) {
+            reference.execute(params![repository_id, digest, target.to_string()])?;
+        }
+    } else {
+        rows.prepare_cached(
+            "UPDATE manifest SET pushed_ms = ?3, pushed_by = ?4 WHERE repository_id = ?1 AND digest = ?2",
+        )?
+        .execute(params![repository_id, digest, put.now_ms, put.pushed_by])?;
+    }
+    for tag in &put.tags {
+        if check_tag_movable(rows, repository_id, (put.registry, &put.repository, tag), &digest)?? {
+            continue;
+        }
+        note_untagged(rows, repository_id, tag, &digest, put.now_ms)?;
+        rows.prepare_cached(
+            "INSERT INTO tag (repository_id, name, digest, updated_ms) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT DO UPDATE SET digest = excluded.digest, updated_ms = excluded.updated_ms",
+        )?
+        .execute(params![repository_id, tag.as_str(), digest, put.now_ms])?;
+    }
+    note_push(rows, repository_id, put, origin)?;
+    if put.kind != ManifestKind::Index && plan_is_on(rows, put.registry)? {
+        enqueue(rows, JobKind::Scan, &digest, put.now_ms)?;
+    }
+    // It may be judged already, and what its tags pointed to before may be meant by other rules now.
+    rule_retagged(rows, since, origin, put.now_ms)?;
+    forget_deleted(rows, put.registry, &put.repository, &put.digest)?;
+    Ok(())
+}
+
 fn note_push(rows: &Connection, repository_id: i64, put: &PutManifest, origin: &Origin) -> Result<(), Error> {
     let actions = [EventAction::Push, EventAction::Quarantine];
     let Some(outbox) = Outbox::open(rows, put.registry.0, &actions, origin, put.now_ms)? else {

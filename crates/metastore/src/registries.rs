@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
+use crate::deleted::SoftDelete;
 use crate::plan::is_on;
 use crate::tenancy::{parse_uuid, set_setting, setting};
 use crate::{Error, Metastore, Registry, RegistryId, ResourceGroup};
@@ -30,6 +31,8 @@ pub struct NewRegistry {
     pub is_public: Option<bool>,
     /// After how many days manifests without a tag go by themselves (`Some(None)`: never). `None`: as it is.
     pub untagged_days: Option<Option<u32>>,
+    /// Whether what is deleted can be restored, and for how long. `None`: as it is, or no.
+    pub soft_delete: Option<SoftDelete>,
     /// The id of whoever wants it; empty if nobody knows.
     pub by: String,
 }
@@ -51,6 +54,7 @@ impl NewRegistry {
             is_admin_enabled,
             is_public,
             untagged_days,
+            soft_delete: None,
             by,
         }
     }
@@ -144,6 +148,7 @@ impl Metastore {
                     ],
                 )?;
                 retain_untagged(rows, found.id, wanted.untagged_days, now_ms)?;
+                delete_softly(rows, found.id, wanted.soft_delete, now_ms)?;
                 let changed = named(rows, &wanted.name)?.ok_or(Error::Damaged { what: "registry" })?;
                 return Ok(PutRegistry::Updated(changed));
             }
@@ -168,6 +173,7 @@ impl Metastore {
             )?;
             let made = named(rows, &wanted.name)?.ok_or(Error::Damaged { what: "registry" })?;
             retain_untagged(rows, made.id, wanted.untagged_days, now_ms)?;
+            delete_softly(rows, made.id, wanted.soft_delete, now_ms)?;
             let made = named(rows, &wanted.name)?.ok_or(Error::Damaged { what: "registry" })?;
             Ok(PutRegistry::Created(made))
         })
@@ -415,6 +421,8 @@ fn raw(row: &Row<'_>) -> rusqlite::Result<Raw> {
         untagged_days: row.get(16)?,
         untagged_changed_ms: row.get(17)?,
         quarantine: row.get(18)?,
+        soft_delete: SoftDelete { is_on: row.get(19)?, days: row.get(20)? },
+        soft_delete_changed_ms: row.get(21)?,
     };
     Ok((row.get(1)?, registry))
 }
@@ -446,11 +454,26 @@ fn retain_untagged(
     Ok(())
 }
 
+fn delete_softly(
+    rows: &Connection,
+    registry: RegistryId,
+    wanted: Option<SoftDelete>,
+    now_ms: i64,
+) -> Result<(), Error> {
+    if let Some(SoftDelete { is_on, days }) = wanted {
+        rows.execute(
+            "UPDATE registry SET soft_delete = ?2, soft_delete_days = ?3, soft_delete_changed_ms = ?4 WHERE id = ?1",
+            params![registry.0, is_on, days, now_ms],
+        )?;
+    }
+    Ok(())
+}
+
 const REGISTRIES: &str = "SELECT id, subscription_id, resource_group, name, location, created_ms, sku, tags,
         deleted_ms, admin_enabled, admin_password, admin_password2, anonymous_pull, created_by,
         coalesce(changed_ms, created_ms), changed_by,
         (SELECT untagged_days FROM retention_rule WHERE registry_id = registry.id AND name = 'retentionPolicy'),
-        retention_changed_ms, quarantine FROM registry";
+        retention_changed_ms, quarantine, soft_delete, soft_delete_days, soft_delete_changed_ms FROM registry";
 
 /// The retention rule that a registry's `retentionPolicy` is.
 const UNTAGGED_RULE: &str = "retentionPolicy";

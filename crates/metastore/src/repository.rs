@@ -125,7 +125,7 @@ impl Metastore {
         .await
     }
 
-    /// Blobs that no repository links, `limit` at most.
+    /// Blobs that no repository links and no deleted manifest needs that can be restored, `limit` at most.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -133,7 +133,8 @@ impl Metastore {
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
                 "SELECT digest FROM blob
-                 WHERE NOT EXISTS (SELECT 1 FROM repository_blob AS link WHERE link.digest = blob.digest) LIMIT ?1",
+                 WHERE NOT EXISTS (SELECT 1 FROM repository_blob AS link WHERE link.digest = blob.digest)
+                   AND NOT EXISTS (SELECT 1 FROM deleted_reference WHERE target = blob.digest) LIMIT ?1",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let found = statement.query_map([limit], |row| row.get::<_, String>(0))?;
@@ -285,6 +286,7 @@ impl Metastore {
         self.read(|rows| {
             let mut statement = rows.prepare_cached(
                 "SELECT digest, size, EXISTS (SELECT 1 FROM repository_blob AS link WHERE link.digest = blob.digest)
+                   OR EXISTS (SELECT 1 FROM deleted_reference WHERE target = blob.digest)
                  FROM blob ORDER BY digest",
             )?;
             let found = statement
@@ -309,7 +311,8 @@ impl Metastore {
             let gone = rows
                 .prepare_cached(
                     "DELETE FROM blob WHERE digest = ?1
-                     AND NOT EXISTS (SELECT 1 FROM repository_blob AS link WHERE link.digest = blob.digest)",
+                     AND NOT EXISTS (SELECT 1 FROM repository_blob AS link WHERE link.digest = blob.digest)
+                     AND NOT EXISTS (SELECT 1 FROM deleted_reference WHERE target = blob.digest)",
                 )?
                 .execute([&digest])?
                 == 1;
@@ -386,7 +389,7 @@ pub(crate) fn ensure_repository(
     Ok(rows.last_insert_rowid())
 }
 
-fn link(rows: &Connection, repository_id: i64, digest: &str, now_ms: i64) -> Result<(), Error> {
+pub(crate) fn link(rows: &Connection, repository_id: i64, digest: &str, now_ms: i64) -> Result<(), Error> {
     rows.prepare_cached(
         "INSERT INTO repository_blob (repository_id, digest, linked_ms) VALUES (?1, ?2, ?3)
          ON CONFLICT DO UPDATE SET linked_ms = excluded.linked_ms",

@@ -11,6 +11,7 @@ use oci::{Digest, Reference, Repository, Tag, matches};
 use rusqlite::{Connection, params};
 
 use crate::change::newest_change;
+use crate::deleted::{keep_manifest, keep_tag};
 use crate::event::Outbox;
 use crate::repository::{parse_digest, repository_id};
 use crate::ruled::rule_retagged;
@@ -161,11 +162,15 @@ impl Metastore {
             let outbox = Outbox::open(rows, registry.0, &[EventAction::Delete], &origin, now_ms)?;
             for removal in &removals {
                 match &removal.reference {
-                    Reference::Tag(tag) => drop(remove_tag(rows, id, tag, &origin, now_ms)?),
+                    Reference::Tag(tag) => {
+                        keep_tag(rows, registry, id, tag, now_ms)?;
+                        remove_tag(rows, id, tag, &origin, now_ms)?;
+                    }
                     Reference::Digest(digest) => {
                         if let Some(outbox) = &outbox {
                             outbox.deleted(id, &repository, digest)?;
                         }
+                        keep_manifest(rows, registry, id, digest, now_ms)?;
                         remove_manifest(rows, id, digest)?;
                     }
                 }

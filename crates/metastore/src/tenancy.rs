@@ -3,6 +3,7 @@
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use crate::deleted::SoftDelete;
 use crate::plan::put_plan;
 use crate::{Error, Metastore, Plan, Tier};
 
@@ -71,6 +72,10 @@ pub struct Registry {
     pub untagged_days: Option<u32>,
     /// When that policy was last changed, if it was.
     pub untagged_changed_ms: Option<i64>,
+    /// Whether what is deleted can be restored.
+    pub soft_delete: SoftDelete,
+    /// When that was last changed, if it was.
+    pub soft_delete_changed_ms: Option<i64>,
 }
 
 impl Registry {

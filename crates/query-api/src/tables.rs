@@ -606,6 +606,8 @@ mod tests {
             changed_by: String::new(),
             untagged_days: None,
             untagged_changed_ms: None,
+            soft_delete: metastore::SoftDelete { is_on: false, days: 7 },
+            soft_delete_changed_ms: None,
         }
     }
 

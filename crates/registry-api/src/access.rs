@@ -76,7 +76,7 @@ impl Needed {
                 .with(axum::http::header::ALLOW, allow));
         };
         Ok(match (target, name) {
-            (Target::Catalog | Target::AcrCatalog, _) => Self::Catalog,
+            (Target::Catalog | Target::AcrCatalog | Target::DeletedCatalog, _) => Self::Catalog,
             (_, Some(name)) => Self::Repository { name: name.clone(), access: *access },
             (_, None) => Self::Anything,
         })
@@ -85,7 +85,7 @@ impl Needed {
     /// What can be done with a target, and what it takes.
     pub(crate) fn methods(target: &Target) -> (Option<&Repository>, &'static [(&'static str, Access)]) {
         match target {
-            Target::Ping | Target::Catalog | Target::AcrCatalog => {
+            Target::Ping | Target::Catalog | Target::AcrCatalog | Target::DeletedCatalog => {
                 (None, &[("GET", Access::Catalog), ("HEAD", Access::Catalog)])
             }
             Target::AcrRepository(name) | Target::AcrManifest(name, _) | Target::AcrTag(name, _) => {
@@ -100,6 +100,10 @@ impl Needed {
             Target::Tags(name) | Target::AcrManifests(name) | Target::AcrTags(name) => {
                 (Some(name), &[("GET", Access::MetadataRead), ("HEAD", Access::MetadataRead)])
             }
+            Target::DeletedManifests(name) | Target::DeletedTags(name) => {
+                (Some(name), &[("GET", Access::DeletedRead), ("HEAD", Access::DeletedRead)])
+            }
+            Target::DeletedManifest(name, _) => (Some(name), &[("POST", Access::DeletedRestore)]),
             Target::Referrers(name, _) => (Some(name), &[("GET", Access::Pull), ("HEAD", Access::Pull)]),
             Target::Manifest(name, _) => (
                 Some(name),
@@ -135,6 +139,8 @@ impl Needed {
                 Access::Delete => Action::Delete,
                 Access::MetadataRead => Action::ReadArtifactMetadata,
                 Access::MetadataWrite => Action::WriteArtifactMetadata,
+                Access::DeletedRead => Action::ReadDeleted,
+                Access::DeletedRestore => Action::RestoreDeleted,
                 Access::Pull | Access::Catalog => Action::Pull,
             },
         };
@@ -161,6 +167,8 @@ impl Needed {
                     Access::Delete => "delete",
                     Access::MetadataRead => "metadata_read",
                     Access::MetadataWrite => "metadata_write",
+                    Access::DeletedRead => "deleted_read",
+                    Access::DeletedRestore => "deleted_read,deleted_restore",
                     Access::Catalog => "*",
                 };
                 format!("repository:{name}:{actions}")
@@ -328,6 +336,8 @@ impl Api {
             Access::Delete => Action::Delete,
             Access::MetadataRead => Action::ReadArtifactMetadata,
             Access::MetadataWrite => Action::WriteArtifactMetadata,
+            Access::DeletedRead => Action::ReadDeleted,
+            Access::DeletedRestore => Action::RestoreDeleted,
             Access::Catalog => return false,
         };
         caller.may(action, &repository_scope(&self.resource, repository))

@@ -281,7 +281,7 @@ fn order(parameters: &Parameters) -> Order {
 }
 
 /// A page costs a look at each manifest's configuration: fewer than elsewhere.
-fn acr_limit(parameters: &Parameters) -> Result<usize, ApiError> {
+pub(crate) fn acr_limit(parameters: &Parameters) -> Result<usize, ApiError> {
     Ok(limit(parameters)?.clamp(1, PAGE_MAX))
 }
 
@@ -289,7 +289,7 @@ fn unknown(repository: &Repository) -> ApiError {
     ApiError::not_found("NAME_UNKNOWN", format!("there is no repository {repository} here"))
 }
 
-fn paged(
+pub(crate) fn paged(
     document: &Value,
     path: &str,
     parameters: &Parameters,
@@ -309,7 +309,7 @@ fn paged(
 }
 
 /// RFC 3339 with seven digits of a second, as Azure writes it.
-fn time(ms: i64) -> String {
+pub(crate) fn time(ms: i64) -> String {
     let time = jiff::Timestamp::from_millisecond(ms).unwrap_or_default();
     time.strftime("%Y-%m-%dT%H:%M:%S.%3f0000Z").to_string()
 }

@@ -8,6 +8,7 @@ mod access;
 mod acr;
 mod blobs;
 mod body;
+mod deleted;
 mod directory;
 mod error;
 mod filled;
@@ -186,6 +187,12 @@ impl Api {
                 self.referrers(&repository, &subject, &parameters).await
             }
             Target::AcrCatalog => self.acr_catalog(&caller, &parameters).await,
+            Target::DeletedCatalog => self.deleted_catalog(&caller, &parameters).await,
+            Target::DeletedManifests(repository) => self.deleted_manifests(&repository, &parameters).await,
+            Target::DeletedTags(repository) => self.deleted_tags(&repository).await,
+            Target::DeletedManifest(repository, digest) => {
+                self.restore_manifest(&repository, &digest, &parameters, request).await
+            }
             Target::AcrManifests(repository) => self.acr_manifests(&host, &repository, &parameters).await,
             Target::AcrTags(repository) => self.acr_tags(&host, &repository, &parameters).await,
             Target::AcrRepository(repository) => match method {

@@ -28,6 +28,10 @@ pub(crate) enum Target {
     AcrManifest(Repository, String),
     AcrTags(Repository),
     AcrTag(Repository, String),
+    DeletedCatalog,
+    DeletedManifests(Repository),
+    DeletedManifest(Repository, String),
+    DeletedTags(Repository),
 }
 
 impl Target {
@@ -39,6 +43,7 @@ impl Target {
                 [Method::PATCH, Method::DELETE].contains(method)
             }
             Self::Blob(..) => method == Method::DELETE,
+            Self::DeletedManifest(..) => method == Method::POST,
             Self::Ping
             | Self::Catalog
             | Self::Tags(..)
@@ -47,7 +52,10 @@ impl Target {
             | Self::Referrers(..)
             | Self::AcrCatalog
             | Self::AcrManifests(..)
-            | Self::AcrTags(..) => false,
+            | Self::AcrTags(..)
+            | Self::DeletedCatalog
+            | Self::DeletedManifests(..)
+            | Self::DeletedTags(..) => false,
         }
     }
 }
@@ -93,6 +101,12 @@ fn acr(path: &str) -> Result<Target, ApiError> {
     }
     let segments: Vec<&str> = path.split('/').collect();
     match segments.as_slice() {
+        ["_deleted", "_catalog"] => Ok(Target::DeletedCatalog),
+        ["_deleted", name @ .., "_manifests"] => Ok(Target::DeletedManifests(repository(name)?)),
+        ["_deleted", name @ .., "_manifests", digest] => {
+            Ok(Target::DeletedManifest(repository(name)?, (*digest).to_owned()))
+        }
+        ["_deleted", name @ .., "_tags"] => Ok(Target::DeletedTags(repository(name)?)),
         [name @ .., "_manifests"] => Ok(Target::AcrManifests(repository(name)?)),
         [name @ .., "_manifests", digest] => Ok(Target::AcrManifest(repository(name)?, (*digest).to_owned())),
         [name @ .., "_tags"] => Ok(Target::AcrTags(repository(name)?)),
@@ -128,6 +142,10 @@ mod tests {
             Ok(Target::AcrManifest(name, digest)) => format!("acr {name} manifest {digest}"),
             Ok(Target::AcrTags(name)) => format!("acr {name} tags"),
             Ok(Target::AcrTag(name, tag)) => format!("acr {name} tag {tag}"),
+            Ok(Target::DeletedCatalog) => "deleted catalog".to_owned(),
+            Ok(Target::DeletedManifests(name)) => format!("deleted {name} manifests"),
+            Ok(Target::DeletedManifest(name, digest)) => format!("deleted {name} manifest {digest}"),
+            Ok(Target::DeletedTags(name)) => format!("deleted {name} tags"),
             Err(_) => "-".to_owned(),
         }
     }
@@ -156,6 +174,10 @@ mod tests {
             ("/acr/v1/a/_manifests/sha256%3Aff", "acr a manifest sha256:ff"),
             ("/acr/v1/a/_tags", "acr a tags"),
             ("/acr/v1/a/_tags/1", "acr a tag 1"),
+            ("/acr/v1/_deleted/_catalog", "deleted catalog"),
+            ("/acr/v1/_deleted/a/b/_manifests", "deleted a/b manifests"),
+            ("/acr/v1/_deleted/a/_manifests/sha256:ff", "deleted a manifest sha256:ff"),
+            ("/acr/v1/_deleted/a/_tags", "deleted a tags"),
         ] {
             assert_eq!(show(path), wanted, "{path}");
         }

@@ -22,7 +22,7 @@ fn sample(template: &str) -> String {
     template.replace("{name}", "name")
 }
 
-const PATHS: [&str; 14] = [
+const PATHS: [&str; 18] = [
     "/v2/",
     "/v2/_catalog",
     "/v2/{name}/tags/list",
@@ -37,6 +37,10 @@ const PATHS: [&str; 14] = [
     "/acr/v1/{name}/_manifests/{digest}",
     "/acr/v1/{name}/_tags",
     "/acr/v1/{name}/_tags/{tag}",
+    "/acr/v1/_deleted/_catalog",
+    "/acr/v1/_deleted/{name}/_manifests",
+    "/acr/v1/_deleted/{name}/_manifests/{digest}",
+    "/acr/v1/_deleted/{name}/_tags",
 ];
 
 const TOKENS: [(Method, &str); 5] = [
@@ -78,6 +82,10 @@ mod tests {
         Target::AcrManifest(..) => "acr manifest",
         Target::AcrTags(..) => "acr tags",
         Target::AcrTag(..) => "acr tag",
+        Target::DeletedCatalog => "deleted catalog",
+        Target::DeletedManifests(..) => "deleted manifests",
+        Target::DeletedManifest(..) => "deleted manifest",
+        Target::DeletedTags(..) => "deleted tags",
     }
 
     #[test]

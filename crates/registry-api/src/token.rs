@@ -148,6 +148,9 @@ impl Api {
     fn granted(&self, caller: &Caller, scopes: &[&str]) -> Vec<ResourceAccess> {
         let granted = scopes.iter().filter_map(|scope| {
             let (kind, name, actions) = self::scope(scope)?;
+            // az asks for the catalogue of what is deleted by a name of its own: whoever may see the one may ask for
+            // the other, and is shown what they may see.
+            let name = if (kind, name) == ("registry", "deleted_catalog") { "catalog" } else { name };
             let actions: Vec<Access> = match kind {
                 "repository" => {
                     let asked = |(_, word): &&(Access, &str)| {
@@ -203,12 +206,14 @@ impl From<TokenError> for ApiError {
 }
 
 /// What scopes call it. Clients that want to delete ask for `*`, which is all of it.
-const ACTIONS: [(Access, &str); 5] = [
+const ACTIONS: [(Access, &str); 7] = [
     (Access::Pull, "pull"),
     (Access::Push, "push"),
     (Access::Delete, "delete"),
     (Access::MetadataRead, "metadata_read"),
     (Access::MetadataWrite, "metadata_write"),
+    (Access::DeletedRead, "deleted_read"),
+    (Access::DeletedRestore, "deleted_restore"),
 ];
 
 /// Keeps a token within an 8 KiB header.

@@ -62,6 +62,7 @@ impl Registry {
     /// [`StoreError`] if the stores fail; what was given back stays so.
     pub async fn collect(&self) -> Result<Collected, StoreError> {
         let mut collected = Collected::default();
+        while self.metastore.forget_expired((self.clock)(), STEP).await? > 0 {}
         let before_ms = (self.clock)() - LEASE_MS;
         loop {
             let unlinked = self.metastore.unlink_unneeded(before_ms, STEP).await?;

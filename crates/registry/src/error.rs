@@ -115,3 +115,13 @@ pub enum PutManifestError {
     #[error(transparent)]
     Store(#[from] StoreError),
 }
+
+impl From<metastore::PutManifestError> for PutManifestError {
+    fn from(error: metastore::PutManifestError) -> Self {
+        match error {
+            metastore::PutManifestError::ContentUnknown { missing } => Self::ContentUnknown { missing },
+            metastore::PutManifestError::Locked(locked) => Self::Store(StoreError::Locked(locked)),
+            metastore::PutManifestError::Store(error) => Self::Store(StoreError::Metastore(error)),
+        }
+    }
+}

@@ -6,6 +6,7 @@
 mod cache;
 mod check;
 mod collect;
+mod deleted;
 mod error;
 mod gate;
 mod manifests;

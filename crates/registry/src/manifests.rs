@@ -3,7 +3,7 @@
 use metastore::{ManifestKind, PutManifest, RegistryId};
 use oci::{Digest, Manifest, MediaType, Reference, Repository, Tag};
 
-use crate::{PutManifestError, Registry, StoreError};
+use crate::{PutManifestError, Registry};
 
 /// What a push of a manifest came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,17 +65,7 @@ impl Registry {
         };
         let metastore = self.metastore.clone();
         let putting = async move { metastore.put_manifest(put).await };
-        self.change(registry, repository, putting).await.map_err(|error| match error {
-            metastore::PutManifestError::ContentUnknown { missing } => {
-                PutManifestError::ContentUnknown { missing }
-            }
-            metastore::PutManifestError::Locked(locked) => {
-                PutManifestError::Store(StoreError::Locked(locked))
-            }
-            metastore::PutManifestError::Store(error) => {
-                PutManifestError::Store(StoreError::Metastore(error))
-            }
-        })?;
+        self.change(registry, repository, putting).await?;
         (self.wake)();
         Ok(StoredPush { digest, subject })
     }

@@ -46,6 +46,9 @@ pub(crate) enum Command {
     /// Protect repositories, manifests and tags from deletion, overwriting, listing or pulling.
     #[command(subcommand)]
     Lock(LockCommand),
+    /// Show what was deleted, and restore it, where `registry set NAME --soft-delete true` keeps it.
+    #[command(subcommand)]
+    Deleted(crate::deleted_command::DeletedCommand),
     /// Say what is removed by itself: old tags, images that nobody pulls, manifests without a tag.
     #[command(subcommand)]
     Retention(RetentionCommand),
@@ -412,6 +415,12 @@ pub(crate) enum RegistryCommand {
         /// Whether everybody may pull from it.
         #[arg(long, value_name = "BOOL")]
         anonymous_pull: Option<bool>,
+        /// Whether what is deleted can be restored; `lazaret deleted` does it.
+        #[arg(long, value_name = "BOOL")]
+        soft_delete: Option<bool>,
+        /// For how many days.
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=90))]
+        soft_delete_days: Option<u32>,
         #[command(flatten)]
         data: DataArgs,
     },

@@ -7,6 +7,7 @@ mod cache_command;
 mod cli;
 mod cluster_command;
 mod data;
+mod deleted_command;
 mod feeds_command;
 mod first_start;
 mod fsck_command;
@@ -83,6 +84,7 @@ fn main() -> ExitCode {
             Command::Usage(arguments) => usage_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Fsck(arguments) => fsck_command::run(arguments).await,
             Command::Gate(command) => gate_command::run(command).await,
+            Command::Deleted(command) => deleted_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Lock(command) => lock_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Retention(command) => retention_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Purge(arguments) => {

@@ -1,6 +1,6 @@
 //! `lazaret registry`: the registries of the house.
 
-use metastore::{DeleteRegistry, Metastore, NewRegistry, PutRegistry, Registry, ResourceGroup};
+use metastore::{DeleteRegistry, Metastore, NewRegistry, PutRegistry, Registry, ResourceGroup, SoftDelete};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -16,8 +16,9 @@ pub(crate) async fn run(command: RegistryCommand) -> Result<(), Failure> {
             let metastore = DataFolder::existing(&data.path)?.metastore()?;
             create(&metastore, name, resource_group, subscription).await
         }
-        RegistryCommand::Set { name, admin_user, anonymous_pull, data } => {
-            set(&DataFolder::existing(&data.path)?.metastore()?, &name, admin_user, anonymous_pull).await
+        RegistryCommand::Set { name, admin_user, anonymous_pull, soft_delete, soft_delete_days, data } => {
+            let metastore = DataFolder::existing(&data.path)?.metastore()?;
+            set(&metastore, &name, (admin_user, anonymous_pull), (soft_delete, soft_delete_days)).await
         }
         RegistryCommand::Credentials { name, renew, data } => {
             credentials(&DataFolder::existing(&data.path)?, &name, renew.as_deref()).await
@@ -129,13 +130,17 @@ pub(crate) async fn named(metastore: &Metastore, name: Option<&str>) -> Result<R
 async fn set(
     metastore: &Metastore,
     name: &str,
-    admin_user: Option<bool>,
-    anonymous_pull: Option<bool>,
+    (admin_user, anonymous_pull): (Option<bool>, Option<bool>),
+    (soft_delete, soft_delete_days): (Option<bool>, Option<u32>),
 ) -> Result<(), Failure> {
     let found = named(metastore, Some(name)).await?;
     let wanted = NewRegistry {
         is_admin_enabled: admin_user,
         is_public: anonymous_pull,
+        soft_delete: (soft_delete.is_some() || soft_delete_days.is_some()).then(|| SoftDelete {
+            is_on: soft_delete.unwrap_or(found.soft_delete.is_on),
+            days: soft_delete_days.unwrap_or(found.soft_delete.days),
+        }),
         ..NewRegistry::new(found.subscription, found.resource_group, found.name)
     };
     let PutRegistry::Updated(changed) = metastore.put_registry(wanted, now_ms()).await? else {
@@ -143,10 +148,15 @@ async fn set(
     };
     let said = |is_on: bool, yes: &'static str, no: &'static str| if is_on { yes } else { no };
     say!(
-        "{}: the admin user {}, and {} may pull",
+        "{}: the admin user {}, {} may pull, and what is deleted {}",
         changed.name,
         said(changed.is_admin_enabled, "may log in", "may not log in"),
-        said(changed.is_public, "everybody", "only who is allowed to")
+        said(changed.is_public, "everybody", "only who is allowed to"),
+        if changed.soft_delete.is_on {
+            format!("can be restored for {} days", changed.soft_delete.days)
+        } else {
+            "is gone".to_owned()
+        }
     );
     Ok(())
 }

@@ -70,5 +70,13 @@ says '"AcrPull"' role assignment list --scope "$registry" --fill-principal-name 
 says 'AcrPull' rest --method get --url "$registry/providers/Microsoft.Authorization/roleDefinitions?api-version=2022-04-01"
 says '"totalRecords"' rest --method post --url '/providers/Microsoft.ResourceGraph/resources?api-version=2021-03-01' \
   --body '{"query": "securityresources | summarize count() by type"}'
+says '"enabled"' acr config soft-delete update -r lazaret --status enabled --days 5 --yes
+digest=$("$az" acr manifest list-metadata -r lazaret -n "$repository" --query '[0].digest' -o tsv --only-show-errors)
+says '' acr repository delete -n lazaret --image "$repository@$digest" --yes
+says "\"$repository\"" acr repository list-deleted -n lazaret
+says "$digest" acr manifest list-deleted -r lazaret -n "$repository"
+says '"1"' acr manifest list-deleted-tags -r lazaret -n "$repository"
+says "$digest" acr manifest restore -r lazaret -n "$repository:1" --yes
+says '"1"' acr repository show-tags -n lazaret --repository "$repository"
 says '' acr delete -n second --yes
 says 'Microsoft.ContainerRegistry/registries/delete' monitor activity-log list -g default --offset 1h

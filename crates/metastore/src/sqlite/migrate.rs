@@ -39,4 +39,5 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0014_identities.sql"),
     include_str!("../../migrations/0015_cache.sql"),
     include_str!("../../migrations/0016_subscription.sql"),
+    include_str!("../../migrations/0017_deleted.sql"),
 ];
