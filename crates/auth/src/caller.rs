@@ -13,7 +13,7 @@ pub struct Caller {
     /// The name it logs in by.
     pub name: String,
     pub(crate) grants: Vec<Grant>,
-    /// Which of its secrets it has now; tells nothing of the secret.
+    /// Which of its secrets it showed, of a principal by its key id; tells nothing of the secret.
     pub(crate) secret: String,
 }
 

@@ -74,9 +74,17 @@ impl Home {
 
 /// Somebody who may sign in, and by which secrets.
 pub(crate) struct Standing {
-    caller: Caller,
+    pub(crate) caller: Caller,
     /// What each secret that is good now is told by.
-    secrets: Vec<String>,
+    pub(crate) secrets: Vec<String>,
+}
+
+impl Standing {
+    /// Its caller, if this secret of theirs is good now.
+    pub(crate) fn with(&self, secret: &str) -> Option<Caller> {
+        let is_good = self.secrets.iter().any(|known| known == secret);
+        is_good.then(|| Caller { secret: secret.to_owned(), ..self.caller.clone() })
+    }
 }
 
 /// When that was looked up.
@@ -101,13 +109,14 @@ impl Auth {
         let principal = self.metastore.principal(name_or_id).await?;
         let token = self.metastore.registry_token(home.id, name_or_id).await?;
         let token = token.filter(|token| token.is_enabled);
-        let mut hashes: Vec<&str> = principal.iter().map(|found| found.secret_hash.as_str()).collect();
+        let secrets = self.secrets_of(principal.as_ref()).await?;
+        let mut hashes: Vec<&str> = secrets.iter().map(|secret| secret.hash.as_str()).collect();
         let of_principals = hashes.len();
         hashes.extend(token.iter().flat_map(|token| self.passwords_of(token)));
         let fitting = self.check_secret(name_or_id, secret, &hashes).await?;
         match (&principal, &token) {
             (Some(principal), _) if fitting < of_principals => {
-                self.load(&principal.id.to_string()).await?.ok_or(AuthError::BadCredentials)
+                self.caller_with(principal, &secrets[fitting]).await
             }
             (_, Some(token)) => Ok(home.token(token, secret::fingerprint(hashes[fitting]))),
             _ => Err(AuthError::BadCredentials),
@@ -152,8 +161,7 @@ impl Auth {
                 standing
             }
         };
-        let standing = standing.filter(|standing| standing.secrets.contains(&claims.secret));
-        Ok(standing.map(|standing| standing.caller.clone()))
+        Ok(standing.and_then(|standing| standing.with(&claims.secret)))
     }
 
     /// The same for a secret of theirs that a token stands for, as of now.
@@ -164,14 +172,12 @@ impl Auth {
         secret: &str,
     ) -> Result<Option<Caller>, metastore::Error> {
         let standing = self.standing(home, subject).await?;
-        let standing = standing.filter(|standing| standing.secrets.iter().any(|known| known == secret));
-        Ok(standing.map(|standing| Caller { secret: secret.to_owned(), ..standing.caller }))
+        Ok(standing.and_then(|standing| standing.with(secret)))
     }
 
     async fn standing(&self, home: &Home, subject: Uuid) -> Result<Option<Standing>, metastore::Error> {
-        if let Some(caller) = self.load(&subject.to_string()).await? {
-            let secrets = vec![caller.secret.clone()];
-            return Ok(Some(Standing { caller, secrets }));
+        if let Some(standing) = self.principal_standing(subject).await? {
+            return Ok(Some(standing));
         }
         if let Some(admin) = self.admin(home).filter(|admin| admin.id == subject) {
             let secrets =

@@ -33,7 +33,7 @@ pub use entrance::Entrance;
 pub use home::Home;
 pub use password::AuthError;
 pub use scope_map::{InvalidScopeAction, SYSTEM_SCOPE_MAPS, ScopeAction, SystemScopeMap};
-pub use secret::{hash_secret, random_secret};
+pub use secret::{hash_secret, is_secret_of, random_secret};
 pub use token::{Access, IssuedToken, RegistryClaims, ResourceAccess, SigningKey, TokenError, WeakKey};
 pub use witness::{Seen, Witness};
 
@@ -83,15 +83,17 @@ impl Auth {
     /// # Errors
     /// If the store fails.
     pub async fn caller(&self, id: Uuid) -> Result<Option<Caller>, metastore::Error> {
-        self.load(&id.to_string()).await
-    }
-
-    /// The principal with the roles that it holds now; `None` if there is none of that name or id.
-    async fn load(&self, name_or_id: &str) -> Result<Option<Caller>, metastore::Error> {
-        let Some(principal) = self.metastore.principal(name_or_id).await? else { return Ok(None) };
+        let Some(principal) = self.metastore.principal(&id.to_string()).await? else { return Ok(None) };
         let roles = self.metastore.role_assignments(principal.id).await?;
         let grants = roles.into_iter().filter_map(caller::Grant::of).collect();
-        let secret = secret::fingerprint(&principal.secret_hash);
-        Ok(Some(Caller { id: principal.id, name: principal.name, grants, secret }))
+        Ok(Some(Caller { id: principal.id, name: principal.name, grants, secret: String::new() }))
+    }
+
+    /// The same, with the secrets that are good now.
+    async fn principal_standing(&self, id: Uuid) -> Result<Option<home::Standing>, metastore::Error> {
+        let Some(caller) = self.caller(id).await? else { return Ok(None) };
+        let (now_ms, secrets) = ((self.clock)(), self.metastore.principal_secrets(id).await?);
+        let good = secrets.into_iter().filter(|secret| secret.is_good(now_ms));
+        Ok(Some(home::Standing { caller, secrets: good.map(|secret| secret.id.to_string()).collect() }))
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::mpsc::SyncSender;
 
+use metastore::{Principal, PrincipalSecret};
 use parking_lot::Mutex;
 use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +19,9 @@ pub enum AuthError {
     /// No such principal, or another secret. Which of the two is not said.
     #[error("the name or the secret is wrong")]
     BadCredentials,
+    /// It was theirs once.
+    #[error("the secret has expired: ask for a new one")]
+    ExpiredSecret,
     /// Too many failures under this name.
     #[error("too many failed attempts: wait {retry_after_s} seconds")]
     TooManyAttempts {
@@ -92,10 +96,34 @@ impl Auth {
     /// [`AuthError`].
     pub async fn password(&self, name_or_id: &str, secret: &str) -> Result<Caller, AuthError> {
         let principal = self.metastore.principal(name_or_id).await?;
-        let hashes: Vec<&str> = principal.iter().map(|found| found.secret_hash.as_str()).collect();
-        self.check_secret(name_or_id, secret, &hashes).await?;
-        let id = principal.map(|found| found.id).ok_or(AuthError::BadCredentials)?;
-        self.load(&id.to_string()).await?.ok_or(AuthError::BadCredentials)
+        let secrets = self.secrets_of(principal.as_ref()).await?;
+        let hashes: Vec<&str> = secrets.iter().map(|secret| secret.hash.as_str()).collect();
+        let fitting = self.check_secret(name_or_id, secret, &hashes).await?;
+        let principal = principal.ok_or(AuthError::BadCredentials)?;
+        self.caller_with(&principal, &secrets[fitting]).await
+    }
+
+    /// All there are, good or expired.
+    pub(crate) async fn secrets_of(
+        &self,
+        principal: Option<&Principal>,
+    ) -> Result<Vec<PrincipalSecret>, metastore::Error> {
+        let Some(principal) = principal else { return Ok(Vec::new()) };
+        self.metastore.principal_secrets(principal.id).await
+    }
+
+    /// The principal, who has shown this secret of theirs.
+    pub(crate) async fn caller_with(
+        &self,
+        principal: &Principal,
+        secret: &PrincipalSecret,
+    ) -> Result<Caller, AuthError> {
+        if !secret.is_good((self.clock)()) {
+            (self.turned_away)(&principal.name);
+            return Err(AuthError::ExpiredSecret);
+        }
+        let caller = self.caller(principal.id).await?.ok_or(AuthError::BadCredentials)?;
+        Ok(Caller { secret: secret.id.to_string(), ..caller })
     }
 
     /// Which of the hashes that are kept under a name the secret fits.

@@ -28,7 +28,8 @@ pub fn random_secret() -> String {
 }
 
 /// True if `hash` was made from `secret`. A hash that does not parse matches nothing.
-pub(crate) fn is_secret_of(secret: &str, hash: &str) -> bool {
+#[must_use]
+pub fn is_secret_of(secret: &str, hash: &str) -> bool {
     PasswordHash::new(hash)
         .is_ok_and(|hash| Argon2::default().verify_password(secret.as_bytes(), &hash).is_ok())
 }

@@ -174,7 +174,7 @@ struct PrincipalToken {
     tid: Uuid,
     oid: Uuid,
     appid: Uuid,
-    /// Which of the principal's secrets it stands for: with that it ends.
+    /// Which of the principal's secrets it stands for, by key id: with that it ends.
     secret: String,
 }
 
@@ -305,8 +305,8 @@ impl Auth {
         if claims.tid != self.tenant {
             return Err(TokenError::Invalid);
         }
-        let caller = self.load(&claims.oid.to_string()).await?.ok_or(TokenError::UnknownPrincipal)?;
-        if caller.secret == claims.secret { Ok(caller) } else { Err(TokenError::Invalid) }
+        let standing = self.principal_standing(claims.oid).await?.ok_or(TokenError::UnknownPrincipal)?;
+        standing.with(&claims.secret).ok_or(TokenError::Invalid)
     }
 
     fn common(&self, kind: Kind, sub: String, aud: &str, life_s: i64) -> Common {

@@ -9,8 +9,8 @@ use auth::{
 };
 use base64::Engine as _;
 use metastore::{
-    Durability, Metastore, NewRegistry, Principal, RegistryToken, ResourceGroup, RoleAssignment,
-    Subscription, Tier, TokenChange, TokenPassword,
+    AddSecret, Durability, Metastore, NewRegistry, Principal, PrincipalSecret, RegistryToken, ResourceGroup,
+    RoleAssignment, SECRETS_MAX, Subscription, Tier, TokenChange, TokenPassword,
 };
 use uuid::Uuid;
 
@@ -28,11 +28,11 @@ async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
     for (id, name, secret) in [(1, "ann", "right"), (2, "bob", "other")] {
-        let principal =
-            Principal { id: Uuid::from_u128(id), name: name.to_owned(), secret_hash: hash_secret(secret) };
+        let principal = Principal { id: Uuid::from_u128(id), name: name.to_owned() };
+        let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret(secret));
         let role =
             RoleAssignment::new(Uuid::from_u128(100 + id), principal.id, roles::READER, "/".to_owned());
-        assert!(metastore.create_principal(principal, role, 0).await.unwrap());
+        assert!(metastore.create_principal(principal, secret, role, 0).await.unwrap());
     }
     let first = Subscription { id: TENANT, display_name: "s".to_owned(), is_disabled: false };
     let group =
@@ -188,7 +188,13 @@ async fn a_changed_secret_ends_what_stood_for_the_old_one() {
     let ann = house.ann().await;
     let refresh = house.auth.issue_refresh_token(&ann, &house.home().await.audience).unwrap().token;
     let management = house.auth.issue_management_token(&ann, MANAGEMENT).unwrap().token;
-    assert!(house.metastore.set_secret(ann.id, hash_secret("next")).await.unwrap());
+    assert!(
+        house
+            .metastore
+            .replace_secrets(ann.id, PrincipalSecret::new(Uuid::new_v4(), hash_secret("next")), 1)
+            .await
+            .unwrap()
+    );
     assert!(matches!(
         house.auth.refresh(&refresh, &house.home().await).await,
         Err(TokenError::UnknownPrincipal)
@@ -196,6 +202,52 @@ async fn a_changed_secret_ends_what_stood_for_the_old_one() {
     assert!(matches!(house.auth.verify_management_token(&management).await, Err(TokenError::Invalid)));
     assert!(matches!(house.auth.password("ann", "right").await, Err(AuthError::BadCredentials)));
     assert_eq!(house.auth.password("ann", "next").await.unwrap().id, ann.id);
+}
+
+#[tokio::test]
+async fn secrets_overlap_expire_and_end_what_was_issued_for_them_one_by_one() {
+    let house = house().await;
+    let (ann, home) = (house.ann().await, house.home().await);
+    let (now_ms, key) = (house.now_ms.load(Ordering::Relaxed), Uuid::new_v4());
+    let second = |id| PrincipalSecret {
+        expires_ms: Some(now_ms + 60_000),
+        ..PrincipalSecret::new(id, hash_secret("second"))
+    };
+    let added = house.metastore.add_secret(ann.id, second(key), now_ms).await.unwrap();
+    assert_eq!(added, AddSecret::Added);
+    let by_second = house.auth.password("ann", "second").await.unwrap();
+    let second_token = house.auth.issue_management_token(&by_second, MANAGEMENT).unwrap().token;
+    let refresh = house.auth.issue_refresh_token(&by_second, &home.audience).unwrap().token;
+    let first_token = house.auth.issue_management_token(&ann, MANAGEMENT).unwrap().token;
+    assert_eq!(house.auth.verify_management_token(&second_token).await.unwrap(), by_second);
+    assert_eq!(house.auth.refresh(&refresh, &home).await.unwrap(), by_second);
+    assert_eq!(house.auth.verify_management_token(&first_token).await.unwrap(), ann);
+
+    house.later(60);
+    for _ in 0..20 {
+        // Whoever has it guesses nothing, and locks nobody out.
+        assert!(matches!(house.auth.password("ann", "second").await, Err(AuthError::ExpiredSecret)));
+        let refused = house.auth.sign_in(&home, "ann", "second").await;
+        assert!(matches!(refused, Err(AuthError::ExpiredSecret)));
+    }
+    assert!(matches!(house.auth.password("ann", "guess").await, Err(AuthError::BadCredentials)));
+    assert!(matches!(house.auth.verify_management_token(&second_token).await, Err(TokenError::Invalid)));
+    assert!(house.auth.refresh(&refresh, &home).await.is_err());
+    assert_eq!(house.ann().await, ann);
+
+    assert!(house.metastore.remove_secret(ann.id, key).await.unwrap());
+    assert!(matches!(house.auth.password("ann", "second").await, Err(AuthError::BadCredentials)));
+    let first = house.metastore.principal_secrets(ann.id).await.unwrap().remove(0).id;
+    assert!(!house.metastore.remove_secret(Uuid::from_u128(2), first).await.unwrap(), "not bob's to lose");
+    for _ in 1..SECRETS_MAX {
+        house.metastore.add_secret(ann.id, second(Uuid::new_v4()), now_ms).await.unwrap();
+    }
+    let added = house.metastore.add_secret(ann.id, second(Uuid::new_v4()), now_ms).await.unwrap();
+    assert_eq!(added, AddSecret::TooMany);
+    assert!(house.metastore.remove_secret(ann.id, first).await.unwrap());
+    assert!(matches!(house.auth.verify_management_token(&first_token).await, Err(TokenError::Invalid)));
+    let added = house.metastore.add_secret(Uuid::nil(), second(Uuid::new_v4()), now_ms).await.unwrap();
+    assert_eq!(added, AddSecret::NoPrincipal);
 }
 
 /// Azure's Python client decodes it so.

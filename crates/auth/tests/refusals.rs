@@ -9,7 +9,7 @@ use auth::{Auth, SigningKey, TokenError, hash_secret, roles};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use metastore::{Durability, Metastore, Principal, RoleAssignment};
+use metastore::{Durability, Metastore, Principal, PrincipalSecret, RoleAssignment};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -30,9 +30,10 @@ async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
     for (id, name, role) in [(ANN, "ann", roles::READER), (Uuid::from_u128(2), "owner", OWNER)] {
-        let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("right") };
+        let principal = Principal { id, name: name.to_owned() };
+        let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("right"));
         let role = RoleAssignment::new(id, id, role, "/".to_owned());
-        assert!(metastore.create_principal(principal, role, 0).await.unwrap());
+        assert!(metastore.create_principal(principal, secret, role, 0).await.unwrap());
     }
     let clock = Arc::new(|| NOW_S * 1000);
     let auth = Auth::new(metastore.clone(), SigningKey::new(&KEY).unwrap(), Uuid::from_u128(7), clock);
@@ -153,7 +154,13 @@ async fn a_token_of_another_kind_is_refused() {
 async fn a_token_of_a_changed_secret_or_a_removed_principal_is_refused() {
     let house = house().await;
     let token = signed(Algorithm::HS256, &KEY, &house.claims);
-    assert!(house.metastore.set_secret(ANN, hash_secret("another")).await.unwrap());
+    assert!(
+        house
+            .metastore
+            .replace_secrets(ANN, PrincipalSecret::new(Uuid::new_v4(), hash_secret("another")), 1)
+            .await
+            .unwrap()
+    );
     assert_eq!(house.says(&token).await, "invalid");
     assert!(house.metastore.delete_principal(ANN, OWNER).await.unwrap());
     assert_eq!(house.says(&token).await, "nobody");

@@ -143,6 +143,10 @@ impl From<AuthError> for Refusal {
                     "AADSTS7000215: The client or user is unknown, or the secret is wrong.",
                 )
             },
+            AuthError::ExpiredSecret => Self {
+                status: StatusCode::UNAUTHORIZED,
+                ..Self::bad("invalid_client", "AADSTS7000222: The provided client secret keys are expired.")
+            },
             AuthError::TooManyAttempts { retry_after_s } => Self {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 retry_after_s: Some(retry_after_s),

@@ -10,7 +10,9 @@ use axum::body::Body;
 use axum::http::Request;
 use azure_documents::Names;
 use http_body_util::BodyExt as _;
-use metastore::{Durability, Metastore, Principal, ResourceGroup, RoleAssignment, Subscription, Tier};
+use metastore::{
+    Durability, Metastore, Principal, PrincipalSecret, ResourceGroup, RoleAssignment, Subscription, Tier,
+};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -37,9 +39,10 @@ async fn house() -> House {
         (12, "stranger", roles::OWNER, elsewhere),
     ] {
         let id = Uuid::from_u128(number);
-        let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("secret") };
+        let principal = Principal { id, name: name.to_owned() };
+        let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("secret"));
         let role = RoleAssignment::new(id, id, role, scope.to_owned());
-        assert!(metastore.create_principal(principal, role, 0).await.unwrap());
+        assert!(metastore.create_principal(principal, secret, role, 0).await.unwrap());
     }
     let clock: azure_api::Clock = Arc::new(|| 1_800_000_000_000);
     let key = SigningKey::new(&[1; 32]).unwrap();

@@ -26,6 +26,7 @@ mod manifest;
 mod origin;
 mod plan;
 mod principal;
+mod principal_secret;
 mod registries;
 mod repository;
 mod retention;
@@ -61,6 +62,7 @@ pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, Referr
 pub use origin::Origin;
 pub use plan::{Plan, PlanSetting, Tier};
 pub use principal::{AssignRole, KeepRole, Principal, RoleAssignment};
+pub use principal_secret::{AddSecret, PrincipalSecret, SECRETS_MAX};
 pub use registries::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry};
 pub use repository::{BlobUse, LinkedBlob, UnlinkBlob};
 pub use retention::{Pull, Removal, RetentionRule};

@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::tenancy::parse_uuid;
-use crate::{Error, Metastore};
+use crate::{Error, Metastore, PrincipalSecret, principal_secret};
 
 /// A user or service principal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,8 +13,6 @@ pub struct Principal {
     pub id: Uuid,
     /// The name it logs in by.
     pub name: String,
-    /// A password hash string (PHC); never the secret.
-    pub secret_hash: String,
 }
 
 /// One role given to one principal at one scope.
@@ -95,25 +93,26 @@ impl From<rusqlite::Error> for KeepRole {
 }
 
 impl Metastore {
-    /// Makes a principal with its first role, both or neither. `false`: the name is taken.
+    /// Makes a principal with its first secret and role, all or nothing. `false`: the name is taken.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn create_principal(
         &self,
         principal: Principal,
+        secret: PrincipalSecret,
         assignment: RoleAssignment,
         now_ms: i64,
     ) -> Result<bool, Error> {
         self.write(move |rows| {
             let made = rows.execute(
-                "INSERT INTO principal (id, name, secret_hash, created_ms) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (name) DO NOTHING",
-                params![principal.id.to_string(), principal.name, principal.secret_hash, now_ms],
+                "INSERT INTO principal (id, name, created_ms) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
+                params![principal.id.to_string(), principal.name, now_ms],
             )?;
             if made == 0 {
                 return Ok(false);
             }
+            principal_secret::insert(rows, principal.id, &secret, now_ms)?;
             assign(rows, &assignment, now_ms)?;
             Ok(true)
         })
@@ -210,32 +209,18 @@ impl Metastore {
         .await
     }
 
-    /// Gives a principal another secret. `false`: there is none of that id.
-    ///
-    /// # Errors
-    /// [`Error`] if the store fails.
-    pub async fn set_secret(&self, id: Uuid, secret_hash: String) -> Result<bool, Error> {
-        self.write(move |rows| {
-            let sql = "UPDATE principal SET secret_hash = ?2 WHERE id = ?1";
-            Ok(rows.execute(sql, params![id.to_string(), secret_hash])? > 0)
-        })
-        .await
-    }
-
     /// Every principal, by name.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn principals(&self) -> Result<Vec<Principal>, Error> {
         self.read(|rows| {
-            let mut statement =
-                rows.prepare_cached("SELECT id, name, secret_hash FROM principal ORDER BY name")?;
-            let found =
-                statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?;
+            let mut statement = rows.prepare_cached("SELECT id, name FROM principal ORDER BY name")?;
+            let found = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
             found
                 .map(|row| {
-                    let (id, name, secret_hash) = row?;
-                    Ok(Principal { id: parse_uuid(&id)?, name, secret_hash })
+                    let (id, name) = row?;
+                    Ok(Principal { id: parse_uuid(&id)?, name })
                 })
                 .collect()
         })
@@ -262,15 +247,12 @@ impl Metastore {
     pub async fn principal(&self, name_or_id: &str) -> Result<Option<Principal>, Error> {
         let wanted = name_or_id.to_owned();
         self.read(move |rows| {
-            let mut statement = rows.prepare_cached(
-                "SELECT id, name, secret_hash FROM principal WHERE name = ?1 OR id = lower(?1) LIMIT 1",
-            )?;
+            let mut statement = rows
+                .prepare_cached("SELECT id, name FROM principal WHERE name = ?1 OR id = lower(?1) LIMIT 1")?;
             let found = statement
-                .query_row([wanted], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))
+                .query_row([wanted], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
                 .optional()?;
-            found
-                .map(|(id, name, secret_hash)| Ok(Principal { id: parse_uuid(&id)?, name, secret_hash }))
-                .transpose()
+            found.map(|(id, name)| Ok(Principal { id: parse_uuid(&id)?, name })).transpose()
         })
         .await
     }

@@ -3,7 +3,7 @@
 use assessment::{Gate, Policy};
 use metastore::{
     AssignRole, DeleteGroup, DeleteRegistry, Durability, ImmutableTags, Metastore, NewRegistry, Principal,
-    PutRegistry, Registry, ResourceGroup, RetentionRule, RoleAssignment, Subscription, Tier,
+    PrincipalSecret, PutRegistry, Registry, ResourceGroup, RetentionRule, RoleAssignment, Subscription, Tier,
 };
 use oci::{Digest, Repository};
 use uuid::Uuid;
@@ -78,11 +78,14 @@ async fn a_registry_made_later_under_the_name_finds_neither_roles_nor_number() {
     let (store, _folder) = store().await;
     let made = created(&store, "second").await;
     let scope = made.resource_id();
-    let principal = Principal { id: Uuid::from_u128(9), name: "p".to_owned(), secret_hash: String::new() };
+    let principal = Principal { id: Uuid::from_u128(9), name: "p".to_owned() };
+    let secret = PrincipalSecret::new(Uuid::new_v4(), String::new());
     let role = |number: u128, scope: String| {
         RoleAssignment::new(Uuid::from_u128(number), Uuid::from_u128(9), Uuid::from_u128(number), scope)
     };
-    assert!(store.create_principal(principal, role(1, format!("{}X", scope)), 1).await.expect("creates"));
+    assert!(
+        store.create_principal(principal, secret, role(1, format!("{}X", scope)), 1).await.expect("creates")
+    );
     for held in [role(2, scope.to_ascii_uppercase()), role(3, format!("{scope}/repositories/app"))] {
         let given = store.assign_role(held.clone(), 1).await.expect("assigns");
         assert_eq!(given, AssignRole::Assigned(RoleAssignment { created_ms: 1, updated_ms: 1, ..held }));

@@ -400,7 +400,9 @@ impl From<AuthError> for ApiError {
     fn from(error: AuthError) -> Self {
         let message = error.to_string();
         match error {
-            AuthError::BadCredentials => Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message),
+            AuthError::BadCredentials | AuthError::ExpiredSecret => {
+                Self::new(StatusCode::UNAUTHORIZED, "UNAUTHORIZED", message)
+            }
             AuthError::TooManyAttempts { retry_after_s } => Self::too_many(message, retry_after_s),
             AuthError::Store(error) => error.into(),
         }

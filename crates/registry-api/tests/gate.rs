@@ -10,7 +10,9 @@ use assessment::{
 use auth::{hash_secret, roles};
 use house::{Answer, House, basic, digest_of, house, image};
 use inventory::ImageInventory;
-use metastore::{NewRegistry, Principal, PutRegistry, RegistryId, RoleAssignment, VerdictWrite};
+use metastore::{
+    NewRegistry, Principal, PrincipalSecret, PutRegistry, RegistryId, RoleAssignment, VerdictWrite,
+};
 use oci::{Digest, MediaType};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -110,8 +112,9 @@ impl Gated {
     async fn principal(&self, name: &str, held: &[Uuid]) {
         let id = Uuid::new_v4();
         let role = |role| RoleAssignment::new(Uuid::new_v4(), id, role, "/".to_owned());
-        let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("secret") };
-        assert!(self.house.metastore.create_principal(principal, role(held[0]), 0).await.unwrap());
+        let principal = Principal { id, name: name.to_owned() };
+        let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("secret"));
+        assert!(self.house.metastore.create_principal(principal, secret, role(held[0]), 0).await.unwrap());
         for more in &held[1..] {
             self.house.metastore.assign_role(role(*more), 0).await.unwrap();
         }

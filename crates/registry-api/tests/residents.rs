@@ -5,7 +5,7 @@ mod house;
 
 use auth::hash_secret;
 use house::{House, basic, house, image};
-use metastore::{NewRegistry, TokenChange, TokenPassword};
+use metastore::{NewRegistry, PrincipalSecret, TokenChange, TokenPassword};
 
 const FORM: [(&str, &str); 1] = [("content-type", "application/x-www-form-urlencoded")];
 
@@ -137,7 +137,8 @@ async fn what_is_taken_away_ends_with_what_was_remembered() {
     house.metastore.remove_role(held.id, auth::roles::OWNER).await.unwrap();
     let house = house.restart().await;
     house.send("GET", "/v2/other/manifests/1", &with, "").await.is(403);
-    house.metastore.set_secret(puller.id, hash_secret("next")).await.unwrap();
+    let next = PrincipalSecret::new(uuid::Uuid::new_v4(), hash_secret("next"));
+    house.metastore.replace_secrets(puller.id, next, 1).await.unwrap();
     let house = house.restart().await;
     house.send("GET", "/v2/other/manifests/1", &with, "").await.is(401);
 }

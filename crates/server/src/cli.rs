@@ -330,7 +330,10 @@ pub(crate) enum PrincipalCommand {
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
-    /// Give one another secret, and show it this once. The old one, and what it was exchanged for,
+    /// Add, list and remove the secrets of one, of which several are good at once.
+    #[command(subcommand)]
+    Secret(crate::secret_command::SecretCommand),
+    /// Give one another secret, and show it this once. All old ones, and what they were exchanged for,
     /// are good no longer.
     Rotate {
         /// Its name or id.

@@ -1,7 +1,7 @@
 //! What a first start makes, and what every start reads back.
 
 use auth::{hash_secret, random_secret};
-use metastore::{Metastore, Principal, ResourceGroup, RoleAssignment, Subscription, Tier};
+use metastore::{Metastore, Principal, PrincipalSecret, ResourceGroup, RoleAssignment, Subscription, Tier};
 use uuid::Uuid;
 
 use crate::data::{DataError, DataFolder};
@@ -58,11 +58,11 @@ pub(crate) async fn first_start(
     let password = random_secret();
     // The file first: a password that only a lost terminal has seen would be lost for good.
     data.write(PASSWORD_FILE, format!("{password}\n").as_bytes(), 0o600)?;
-    let administrator =
-        Principal { id: Uuid::new_v4(), name: ADMINISTRATOR.to_owned(), secret_hash: hash_secret(&password) };
+    let administrator = Principal { id: Uuid::new_v4(), name: ADMINISTRATOR.to_owned() };
+    let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret(&password));
     let owner = RoleAssignment::new(Uuid::new_v4(), administrator.id, auth::roles::OWNER, "/".to_owned());
     let id = administrator.id;
-    metastore.create_principal(administrator, owner, now_ms).await?;
+    metastore.create_principal(administrator, secret, owner, now_ms).await?;
     Ok(Tenancy { tenant, administrator: Some(id), password: Some(password) })
 }
 

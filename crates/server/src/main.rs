@@ -27,6 +27,7 @@ mod registry_command;
 mod retention_command;
 mod rule_command;
 mod scan_command;
+mod secret_command;
 mod serve;
 mod settings;
 mod subscription_command;

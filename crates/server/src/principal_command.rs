@@ -2,7 +2,7 @@
 
 use auth::roles::{self, OWNER, ROLES, Role};
 use auth::{hash_secret, random_secret, repository_scope};
-use metastore::{AssignRole, Metastore, Principal, RoleAssignment};
+use metastore::{AssignRole, Metastore, Principal, PrincipalSecret, RoleAssignment};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -10,6 +10,7 @@ use crate::cli::{Format, PrincipalCommand, RoleCommand, ScopeArgs};
 use crate::data::DataFolder;
 use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE};
 use crate::output::say;
+use crate::secret_command;
 use crate::table::table;
 use crate::{Failure, now_ms};
 
@@ -26,7 +27,8 @@ pub(crate) async fn principal(command: PrincipalCommand) -> Result<(), Failure> 
             let metastore = data.metastore()?;
             let found = find(&metastore, &name).await?;
             let secret = random_secret();
-            metastore.set_secret(found.id, hash_secret(&secret)).await?;
+            let next = PrincipalSecret::new(Uuid::new_v4(), hash_secret(&secret));
+            metastore.replace_secrets(found.id, next, now_ms()).await?;
             if found.name == ADMINISTRATOR {
                 // What it says is true no longer.
                 data.remove(PASSWORD_FILE)?;
@@ -34,6 +36,7 @@ pub(crate) async fn principal(command: PrincipalCommand) -> Result<(), Failure> 
             show_secret(&found.name, found.id, &secret);
             Ok(())
         }
+        PrincipalCommand::Secret(command) => secret_command::secret(command).await,
         PrincipalCommand::Delete { name, data } => {
             let metastore = DataFolder::existing(&data.path)?.metastore()?;
             let found = find(&metastore, &name).await?;
@@ -96,9 +99,10 @@ async fn create(metastore: &Metastore, name: String, role: &str, scope: &ScopeAr
     }
     let (role, scope) = (role_named(role)?, scope_id(metastore, scope).await?);
     let (id, secret) = (Uuid::new_v4(), random_secret());
-    let principal = Principal { id, name: name.clone(), secret_hash: hash_secret(&secret) };
+    let principal = Principal { id, name: name.clone() };
+    let first = PrincipalSecret::new(Uuid::new_v4(), hash_secret(&secret));
     let assignment = RoleAssignment::new(Uuid::new_v4(), id, role.id, scope.clone());
-    if !metastore.create_principal(principal, assignment, now_ms()).await? {
+    if !metastore.create_principal(principal, first, assignment, now_ms()).await? {
         return Err(format!("there is a principal {name} already: `lazaret principal list` shows it").into());
     }
     show_secret(&name, id, &secret);
@@ -160,7 +164,7 @@ fn show_secret(name: &str, id: Uuid, secret: &str) {
     say!("name    {name}\nid      {id}\nsecret  {secret}    shown this once");
 }
 
-async fn find(metastore: &Metastore, name: &str) -> Result<Principal, Failure> {
+pub(crate) async fn find(metastore: &Metastore, name: &str) -> Result<Principal, Failure> {
     metastore.principal(name).await?.ok_or_else(|| unknown(name))
 }
 

@@ -109,7 +109,7 @@ pub(crate) struct RegistryArgs {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct ExpiryArgs {
-    /// After how many days the password is good no longer.
+    /// After how many days it is good no longer.
     #[arg(long, value_name = "DAYS")]
     expires_days: Option<u32>,
 }
@@ -139,7 +139,7 @@ impl RegistryArgs {
 }
 
 impl ExpiryArgs {
-    fn at(self) -> Option<i64> {
+    pub(crate) fn at(self) -> Option<i64> {
         self.expires_days.map(|days| now_ms() + i64::from(days) * 86_400_000)
     }
 }

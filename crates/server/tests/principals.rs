@@ -63,6 +63,54 @@ async fn a_principal_pushes_where_its_role_says_and_until_it_is_gone() {
     assert!(client.push("team/app", "3", &made()).await.is_err());
 }
 
+#[tokio::test]
+async fn a_secret_is_rotated_while_the_old_one_is_good_and_an_expired_one_says_so() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, folder.path()));
+    let shown = ok(&server, &["principal", "create", "ci", "--role=Owner", "--scope=/"]);
+    let old = Client::new(&server.address, "ci", &secret(&shown));
+    let shown = ok(&server, &["principal", "secret", "add", "ci", "--name=next", "--expires-days=90"]);
+    let new = Client::new(&server.address, "ci", &secret(&shown));
+    old.push("app", "1", &made()).await.expect("the old secret");
+    new.push("app", "2", &made()).await.expect("the new secret");
+    let (old_token, new_token) = (old.arm_token().await, new.arm_token().await);
+    let listed = ok(&server, &["principal", "secret", "list", "ci", "--format=json"]);
+    assert!(!listed.contains("argon2"), "no hash is shown");
+    let listed: Value = serde_json::from_str(&listed).expect("a list");
+    let key = |name: &str| {
+        let found = listed.as_array().expect("a list").iter().find(|secret| secret["name"] == name);
+        found.expect("listed")["id"].as_str().expect("an id").to_owned()
+    };
+    ok(&server, &["principal", "secret", "remove", "ci", &key("")]);
+    let subscriptions = "/subscriptions?api-version=2022-12-01";
+    let status = async |token: &str| old.with_token(token, subscriptions).await.expect("answers").status();
+    assert_eq!(status(&old_token).await, reqwest::StatusCode::UNAUTHORIZED, "it ended with its secret");
+    assert_eq!(status(&new_token).await, reqwest::StatusCode::OK);
+    assert!(old.push("app", "3", &made()).await.is_err());
+    assert!(refused(&server, &["principal", "secret", "remove", "ci", &key("next")]).contains("only secret"));
+    assert!(refused(&server, &["principal", "secret", "remove", "ci", &key("")]).contains("secret list ci"));
+
+    let shown = ok(&server, &["principal", "secret", "add", "ci", "--expires-days=0"]);
+    let expired = Client::new(&server.address, "ci", &secret(&shown));
+    let refused = expired.push("app", "4", &made()).await.expect_err("it has expired");
+    assert_eq!(refused.status(), Some(reqwest::StatusCode::UNAUTHORIZED));
+    let endpoints = server.client().json("/metadata/endpoints?api-version=2022-09-01").await;
+    let tenant = endpoints["authentication"]["tenant"].as_str().expect("text").to_owned();
+    let url = format!("http://{}/{tenant}/oauth2/v2.0/token", server.address);
+    for (shown, code) in [(secret(&shown), 7_000_222), ("wrong".to_owned(), 7_000_215)] {
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_id", "ci"),
+            ("client_secret", shown.as_str()),
+            ("scope", "https://management.azure.com/.default"),
+        ];
+        let answer = reqwest::Client::new().post(&url).form(&form).send().await.expect("answers");
+        assert_eq!(answer.status(), reqwest::StatusCode::UNAUTHORIZED);
+        let answer: Value = answer.json().await.expect("JSON");
+        assert_eq!((&answer["error"], &answer["error_codes"][0]), (&"invalid_client".into(), &code.into()));
+    }
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_and_somebody_always_owns_the_house() {
     let folder = tempfile::tempdir().expect("a temporary folder");

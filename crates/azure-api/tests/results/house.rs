@@ -12,8 +12,8 @@ use azure_documents::Names;
 use http_body_util::BodyExt as _;
 use inventory::ImageInventory;
 use metastore::{
-    AssignRole, Durability, ManifestKind, Metastore, Principal, PutManifest, RegistryId, ResourceGroup,
-    RoleAssignment, Subscription, Tier, VerdictWrite,
+    AssignRole, Durability, ManifestKind, Metastore, Principal, PrincipalSecret, PutManifest, RegistryId,
+    ResourceGroup, RoleAssignment, Subscription, Tier, VerdictWrite,
 };
 use oci::{Digest, MediaType};
 use serde_json::Value;
@@ -54,13 +54,14 @@ pub(crate) async fn house() -> House {
     .enumerate()
     {
         let id = Uuid::from_u128(10 + number as u128);
-        let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("secret") };
+        let principal = Principal { id, name: name.to_owned() };
+        let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("secret"));
         let assign = |(index, (role, scope)): (u128, (Uuid, &str))| {
             let name = Uuid::from_u128(100 + 10 * number as u128 + index);
             RoleAssignment::new(name, id, role, scope.to_owned())
         };
         let mut assignments = (0..).zip(held).map(assign);
-        assert!(metastore.create_principal(principal, assignments.next().unwrap(), 0).await.unwrap());
+        assert!(metastore.create_principal(principal, secret, assignments.next().unwrap(), 0).await.unwrap());
         for further in assignments {
             assert!(matches!(metastore.assign_role(further, 0).await.unwrap(), AssignRole::Assigned(_)));
         }

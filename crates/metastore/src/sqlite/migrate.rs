@@ -40,4 +40,5 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0015_cache.sql"),
     include_str!("../../migrations/0016_subscription.sql"),
     include_str!("../../migrations/0017_deleted.sql"),
+    include_str!("../../migrations/0018_principal_secret.sql"),
 ];

@@ -12,7 +12,9 @@ use axum::http::{HeaderMap, Request, Response, StatusCode};
 use base64::Engine as _;
 use blobstore::BlobStore;
 use http_body_util::BodyExt as _;
-use metastore::{Durability, Metastore, Principal, ResourceGroup, RoleAssignment, Subscription, Tier};
+use metastore::{
+    Durability, Metastore, Principal, PrincipalSecret, ResourceGroup, RoleAssignment, Subscription, Tier,
+};
 use oci::{Digest, MediaType};
 use registry::{NobodyWatches, Registry};
 use serde_json::{Value, json};
@@ -50,9 +52,10 @@ pub(crate) async fn house() -> House {
     .enumerate()
     {
         let id = Uuid::from_u128(10 + number as u128);
-        let principal = Principal { id, name: name.to_owned(), secret_hash: hash_secret("secret") };
+        let principal = Principal { id, name: name.to_owned() };
+        let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("secret"));
         let role = RoleAssignment::new(id, id, role, scope.to_owned());
-        assert!(metastore.create_principal(principal, role, 0).await.unwrap());
+        assert!(metastore.create_principal(principal, secret, role, 0).await.unwrap());
     }
     House::over(Arc::new(folder), metastore, Arc::new(AtomicI64::new(1_800_000_000_000))).await
 }

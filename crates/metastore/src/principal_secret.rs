@@ -1,0 +1,165 @@
+//! What principals log in by.
+
+use rusqlite::{Connection, params};
+use uuid::Uuid;
+
+use crate::tenancy::parse_uuid;
+use crate::{Error, Metastore};
+
+/// One secret of a principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PrincipalSecret {
+    /// Its key id: what the tokens that it was exchanged for name.
+    pub id: Uuid,
+    /// For people; may be empty.
+    pub name: String,
+    /// A password hash string (PHC); never the secret.
+    pub hash: String,
+    /// When it was made.
+    pub created_ms: i64,
+    /// From when on it is good no longer; `None`: it stays good until it is removed.
+    pub expires_ms: Option<i64>,
+}
+
+impl PrincipalSecret {
+    /// Without a name and an end. When it was made, whoever stores it says.
+    #[must_use]
+    pub fn new(id: Uuid, hash: String) -> Self {
+        Self { id, name: String::new(), hash, created_ms: 0, expires_ms: None }
+    }
+
+    /// Whether it lets its principal in at this time.
+    #[must_use]
+    pub fn is_good(&self, now_ms: i64) -> bool {
+        self.expires_ms.is_none_or(|expires_ms| now_ms < expires_ms)
+    }
+}
+
+/// What became of giving a principal one more secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AddSecret {
+    /// It has it now.
+    Added,
+    /// It has [`SECRETS_MAX`] already, of which some may have expired.
+    TooMany,
+    /// There is no such principal.
+    NoPrincipal,
+}
+
+impl Metastore {
+    /// Gives a principal one more secret.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn add_secret(
+        &self,
+        principal: Uuid,
+        secret: PrincipalSecret,
+        now_ms: i64,
+    ) -> Result<AddSecret, Error> {
+        self.write(move |rows| {
+            if !is_known(rows, principal)? {
+                return Ok(AddSecret::NoPrincipal);
+            }
+            let sql = "SELECT count(*) FROM principal_secret WHERE principal_id = ?1";
+            let held: usize = rows.query_row(sql, [principal.to_string()], |row| row.get(0))?;
+            if held >= SECRETS_MAX {
+                return Ok(AddSecret::TooMany);
+            }
+            insert(rows, principal, &secret, now_ms)?;
+            Ok(AddSecret::Added)
+        })
+        .await
+    }
+
+    /// Gives a principal this secret in place of all that it has. `false`: there is none of that id.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn replace_secrets(
+        &self,
+        principal: Uuid,
+        secret: PrincipalSecret,
+        now_ms: i64,
+    ) -> Result<bool, Error> {
+        self.write(move |rows| {
+            if !is_known(rows, principal)? {
+                return Ok(false);
+            }
+            rows.execute("DELETE FROM principal_secret WHERE principal_id = ?1", [principal.to_string()])?;
+            insert(rows, principal, &secret, now_ms)?;
+            Ok(true)
+        })
+        .await
+    }
+
+    /// Takes a secret away. `false`: the principal has none of that id.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn remove_secret(&self, principal: Uuid, secret: Uuid) -> Result<bool, Error> {
+        self.write(move |rows| {
+            let sql = "DELETE FROM principal_secret WHERE id = ?1 AND principal_id = ?2";
+            Ok(rows.execute(sql, params![secret.to_string(), principal.to_string()])? > 0)
+        })
+        .await
+    }
+
+    /// A principal's secrets, those that have expired too; the newest first.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn principal_secrets(&self, principal: Uuid) -> Result<Vec<PrincipalSecret>, Error> {
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "SELECT id, name, hash, created_ms, expires_ms FROM principal_secret WHERE principal_id = ?1
+                 ORDER BY created_ms DESC, id",
+            )?;
+            let found = statement.query_map([principal.to_string()], |row| {
+                let rest = PrincipalSecret {
+                    id: Uuid::nil(),
+                    name: row.get(1)?,
+                    hash: row.get(2)?,
+                    created_ms: row.get(3)?,
+                    expires_ms: row.get(4)?,
+                };
+                Ok((row.get::<_, String>(0)?, rest))
+            })?;
+            found
+                .map(|row| {
+                    let (id, rest) = row?;
+                    Ok(PrincipalSecret { id: parse_uuid(&id)?, ..rest })
+                })
+                .collect()
+        })
+        .await
+    }
+}
+
+fn is_known(rows: &Connection, principal: Uuid) -> Result<bool, Error> {
+    Ok(rows.prepare_cached("SELECT 1 FROM principal WHERE id = ?1")?.exists([principal.to_string()])?)
+}
+
+pub(crate) fn insert(
+    rows: &Connection,
+    principal: Uuid,
+    secret: &PrincipalSecret,
+    now_ms: i64,
+) -> Result<(), Error> {
+    rows.execute(
+        "INSERT INTO principal_secret (id, principal_id, name, hash, created_ms, expires_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            secret.id.to_string(),
+            principal.to_string(),
+            secret.name,
+            secret.hash,
+            now_ms,
+            secret.expires_ms
+        ],
+    )?;
+    Ok(())
+}
+
+/// How many a principal may have: a wrong one is compared with each, and that is slow on purpose.
+pub const SECRETS_MAX: usize = 5;
