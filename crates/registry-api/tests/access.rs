@@ -134,7 +134,8 @@ async fn the_token_endpoint_speaks_both_of_dockers_dialects() {
         { "type": "repository", "name": "host:5000/x/y", "actions": ["pull", "push"] },
         { "type": "repository", "name": "p", "actions": ["pull"] },
         { "type": "registry", "name": "catalog", "actions": ["*"] },
-        { "type": "repository", "name": "z", "actions": ["pull", "push", "delete", "metadata_read", "metadata_write"] },
+        { "type": "repository", "name": "z", "actions":
+            ["pull", "push", "delete", "metadata_read", "metadata_write", "deleted_read", "deleted_restore"] },
     ]);
     assert_eq!(claims["access"], access);
 
