@@ -1,8 +1,14 @@
 //! Real clients: they log in, push, pull, list and delete, and get back what they gave.
 
+mod actions;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
+use actions::Wanted::{self, Absent, Refused, Shows, Works};
+use actions::{
+    ANONYMOUS, AZURE, AZURE_SCRIPT, Action, BUILDAH, CTR, CURL, DOCKER, ORAS, ORAS_SCRIPT, PODMAN, SKOPEO,
+};
 use testkit::{Client, Image, Packing, Server, ServerOptions, debian, dpkg, image, tool};
 
 const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
@@ -53,6 +59,17 @@ impl Station {
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// Takes every client's credentials away.
+    fn forget(&self) {
+        for file in ["auth.json", "docker/config.json", ".oras/config.json"] {
+            let file = self.folder.path().join(file);
+            // Podman wants the file that it is told of to be there.
+            if file.exists() {
+                std::fs::write(file, "{}").expect("writes");
+            }
+        }
     }
 
     fn login(&self, program: &str) {
@@ -309,159 +326,6 @@ async fn docker_shows_why_the_gate_refuses_and_pushes_through_it() {
     assert!(pushed.status.success(), "{}", String::from_utf8_lossy(&pushed.stderr));
 }
 
-/// What must come of a command.
-enum Wanted {
-    Works,
-    /// It works, and shows this.
-    Shows(&'static str),
-    /// It fails, and says that it is not allowed to.
-    Refused,
-    /// It fails: what it asks for is not there.
-    Absent,
-}
-use Wanted::{Absent, Refused, Shows, Works};
-
-/// What a client does, by one command of its own. `{address}`, `{password}`, `{folder}` and the like stand for
-/// what the run has of them.
-type Action = (&'static str, Wanted, &'static str);
-
-const SKOPEO: &[Action] = &[
-    ("private", Refused, "skopeo inspect --tls-verify=false --no-creds docker://{address}/seed/app:1"),
-    ("login", Works, "skopeo login --tls-verify=false -u admin -p {password} {address}"),
-    ("pull", Works, "skopeo copy --src-tls-verify=false docker://{address}/seed/app:1 oci:{folder}/layout:1"),
-    (
-        "push",
-        Works,
-        "skopeo copy --dest-tls-verify=false oci:{folder}/layout:1 docker://{address}/skopeo/app:1",
-    ),
-    ("list", Shows("\"1\""), "skopeo list-tags --tls-verify=false docker://{address}/skopeo/app"),
-    (
-        "copy",
-        Works,
-        "skopeo copy --src-tls-verify=false --dest-tls-verify=false docker://{address}/skopeo/app:1 docker://{address}/skopeo/copy:2",
-    ),
-    ("delete", Works, "skopeo delete --tls-verify=false docker://{address}/skopeo/copy:2"),
-    ("pull", Absent, "skopeo inspect --tls-verify=false docker://{address}/skopeo/copy:2"),
-    ("logout", Works, "skopeo logout {address}"),
-    ("private", Refused, "skopeo inspect --tls-verify=false docker://{address}/skopeo/app:1"),
-];
-
-const PODMAN: &[Action] = &[
-    ("private", Refused, "podman pull --quiet --tls-verify=false {address}/seed/app:1"),
-    ("login", Works, "podman login --tls-verify=false -u admin -p {password} {address}"),
-    ("pull", Works, "podman pull --quiet --tls-verify=false {address}/seed/app:1"),
-    ("tag", Works, "podman tag {address}/seed/app:1 {address}/podman/app:1"),
-    ("push", Works, "podman push --quiet --tls-verify=false {address}/podman/app:1"),
-    ("list", Shows("podman/app"), "podman search --tls-verify=false --list-tags {address}/podman/app"),
-    ("remove", Works, "podman rmi {address}/podman/app:1 {address}/seed/app:1"),
-    ("pull", Works, "podman pull --quiet --tls-verify=false {address}/podman/app:1"),
-    ("pull", Absent, "podman pull --quiet --tls-verify=false {address}/podman/app:absent"),
-    ("logout", Works, "podman logout {address}"),
-    ("private", Refused, "podman pull --quiet --tls-verify=false {address}/podman/app:1"),
-];
-
-const BUILDAH: &[Action] = &[
-    ("private", Refused, "buildah pull --quiet --tls-verify=false {address}/seed/app:1"),
-    ("login", Works, "buildah login --tls-verify=false -u admin -p {password} {address}"),
-    ("pull", Works, "buildah pull --quiet --tls-verify=false {address}/seed/app:1"),
-    ("push", Works, "buildah push --quiet --tls-verify=false {address}/seed/app:1 {address}/buildah/app:1"),
-    ("index", Works, "buildah manifest create {address}/both {address}/seed/app:1"),
-    (
-        "push",
-        Works,
-        "buildah manifest push --all --tls-verify=false {address}/both docker://{address}/buildah/app:both",
-    ),
-    ("pull", Absent, "buildah pull --quiet --tls-verify=false {address}/buildah/app:absent"),
-];
-
-const DOCKER: &[Action] = &[
-    ("private", Refused, "docker --host {docker} pull --quiet {address}/seed/app:1"),
-    ("login", Works, "docker --host {docker} login -u admin -p {password} {address}"),
-    ("pull", Works, "docker --host {docker} pull --quiet {address}/seed/app:1"),
-    ("tag", Works, "docker --host {docker} tag {address}/seed/app:1 {address}/docker/app:1"),
-    ("push", Works, "docker --host {docker} push --quiet {address}/docker/app:1"),
-    ("remove", Works, "docker --host {docker} rmi {address}/docker/app:1 {address}/seed/app:1"),
-    ("pull", Works, "docker --host {docker} pull --quiet {address}/docker/app:1"),
-    ("list", Shows("schemaVersion"), "docker manifest inspect --insecure {address}/docker/app:1"),
-    ("pull", Absent, "docker --host {docker} pull --quiet {address}/docker/app:absent"),
-    ("logout", Works, "docker --host {docker} logout {address}"),
-    ("private", Refused, "docker --host {docker} pull --quiet {address}/docker/app:1"),
-];
-
-const CTR: &[Action] = &[
-    (
-        "private",
-        Refused,
-        "ctr -a {containerd} images pull --plain-http --snapshotter native {address}/seed/app:1",
-    ),
-    (
-        "pull",
-        Works,
-        "ctr -a {containerd} images pull --plain-http --snapshotter native --user admin:{password} {address}/seed/app:1",
-    ),
-    ("tag", Works, "ctr -a {containerd} images tag {address}/seed/app:1 {address}/ctr/app:1"),
-    (
-        "push",
-        Works,
-        "ctr -a {containerd} images push --plain-http --user admin:{password} {address}/ctr/app:1",
-    ),
-    ("list", Shows("ctr/app:1"), "ctr -a {containerd} images ls -q"),
-    (
-        "pull",
-        Absent,
-        "ctr -a {containerd} images pull --plain-http --snapshotter native --user admin:{password} {address}/ctr/app:absent",
-    ),
-];
-
-const ORAS: &[Action] = &[
-    ("push", Works, "{oras} {folder}/artifacts.py {address} {password} push oras/app:1"),
-    ("pull", Shows("hello"), "{oras} {folder}/artifacts.py {address} {password} pull oras/app:1"),
-    ("chunks", Works, "{oras} {folder}/artifacts.py {address} {password} chunks oras/app:2"),
-    ("list", Shows("['1', '2']"), "{oras} {folder}/artifacts.py {address} {password} list oras/app"),
-    ("delete", Works, "{oras} {folder}/artifacts.py {address} {password} delete oras/app:2"),
-    ("list", Shows("['1']"), "{oras} {folder}/artifacts.py {address} {password} list oras/app"),
-];
-
-const ORAS_SCRIPT: &str = r"
-import pathlib, sys
-import oras.client
-address, password, action, target = sys.argv[1:]
-# With the other backend it never asks for a second token: what it got to look is not enough to push.
-client = oras.client.OrasClient(hostname=address, insecure=True, auth_backend='basic')
-if password != '-':
-    client.login('admin', password, hostname=address, tls_verify=False)
-folder = pathlib.Path(__file__).parent
-hello = folder / 'hello.txt'
-container = f'{address}/{target}'
-if action in ('push', 'chunks'):
-    hello.write_text('hello\n' * (100_000 + len(action)))
-    client.push(target=container, files=[str(hello)], disable_path_validation=True, do_chunked=action == 'chunks', chunk_size=65536)
-elif action == 'pull':
-    for path in client.pull(target=container, outdir=str(folder / 'pulled')):
-        print(pathlib.Path(path).read_text()[:5])
-elif action == 'list':
-    print(client.get_tags(container))
-elif action == 'delete':
-    name, tag = container.rsplit(':', 1)
-    client.delete_tags(name, [tag])
-";
-
-/// A download that breaks off and is gone on with.
-const CURL: &[Action] = &[
-    ("private", Refused, "curl -sS --fail-with-body http://{address}/v2/seed/app/blobs/{layer}"),
-    (
-        "begin",
-        Works,
-        "curl -sS --fail -u admin:{password} -r 0-99999 -o {folder}/part http://{address}/v2/seed/app/blobs/{layer}",
-    ),
-    (
-        "resume",
-        Works,
-        "curl -sS --fail -u admin:{password} -C - -o {folder}/part http://{address}/v2/seed/app/blobs/{layer}",
-    ),
-    ("compare", Shows("{hex}"), "sha256sum {folder}/part"),
-];
-
 /// A containerd of our own.
 struct Containerd {
     child: std::process::Child,
@@ -550,11 +414,17 @@ async fn every_client_does_what_it_can() {
     let docker = if debian("dockerd") && debian("docker") { Dockerd::start(&station) } else { None };
     let containerd = Containerd::start(&station);
     let oras = testkit::python("oras", "the oras client").map(|path| path.display().to_string());
+    let azure =
+        testkit::python("azure", "the azure-containerregistry client").map(|path| path.display().to_string());
+    std::fs::write(station.folder.path().join("acr.py"), AZURE_SCRIPT).expect("writes");
     for client in ["helm", "cosign"] {
         testkit::left_out(&format!("the {client} client"), "neither Debian nor PyPI has it");
     }
     let (password, folder) = (station.server.password(), station.folder.path().display().to_string());
+    let arm = station.client().arm_token().await;
     let values = [
+        ("azure", azure.as_deref().unwrap_or_default()),
+        ("arm", &arm),
         ("address", station.server.address.as_str()),
         ("password", &password),
         ("folder", &folder),
@@ -564,7 +434,7 @@ async fn every_client_does_what_it_can() {
         ("containerd", containerd.as_ref().map_or("", |containerd| &containerd.socket)),
         ("oras", oras.as_deref().unwrap_or_default()),
     ];
-    let mut wrong = Vec::new();
+    let (mut wrong, mut here) = (Vec::new(), Vec::new());
     for (client, is_here, actions, pushes) in [
         ("skopeo", debian("skopeo"), SKOPEO, true),
         ("podman", debian("podman"), PODMAN, true),
@@ -572,21 +442,14 @@ async fn every_client_does_what_it_can() {
         ("docker", docker.is_some(), DOCKER, true),
         ("ctr", containerd.is_some(), CTR, true),
         ("oras", oras.is_some(), ORAS, true),
+        ("azure", azure.is_some(), AZURE, true),
         ("curl", debian("curl"), CURL, false),
     ] {
         if !is_here {
             continue;
         }
-        for (action, wanted, command) in actions {
-            let outcome = act(&station, &values, wanted, command);
-            let shown = match wanted {
-                Refused => ", refused",
-                Absent => ", absent",
-                Works | Shows(_) => "",
-            };
-            println!("{client:<8} {}  {action}{shown}", if outcome.is_ok() { "pass" } else { "MISS" });
-            wrong.extend(outcome.err().map(|why| format!("{client} {action}: {command}: {why}")));
-        }
+        here.push(client);
+        wrong.extend(act_all(&station, &values, client, actions));
         if pushes {
             let pushed =
                 station.client().get(&format!("/v2/{client}/app/manifests/1")).await.expect("answers");
@@ -595,5 +458,37 @@ async fn every_client_does_what_it_can() {
             }
         }
     }
+    let opened = station.server.command(&["registry", "set", "lazaret", "--anonymous-pull", "true"]);
+    assert!(opened.status.success(), "{}", String::from_utf8_lossy(&opened.stderr));
+    // The running server follows within a second. Asked so, it gives no token before it does.
+    let token = format!("http://{}/oauth2/token", station.server.address);
+    let form = [("grant_type", "password"), ("scope", "repository:seed/app:pull")];
+    let began = std::time::Instant::now();
+    while reqwest::Client::new().post(&token).form(&form).send().await.expect("answers").status() != 200 {
+        assert!(began.elapsed() < std::time::Duration::from_secs(20), "nobody may pull without a name");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    for (client, actions) in ANONYMOUS.iter().filter(|(client, _)| here.contains(client)) {
+        // Whoever was logged in is no more.
+        station.forget();
+        wrong.extend(act_all(&station, &values, client, actions));
+    }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Does one after the other, prints a line for each, and returns what went wrong.
+#[expect(clippy::print_stdout, reason = "the lines are for whoever runs it")]
+fn act_all(station: &Station, values: &[(&str, &str)], client: &str, actions: &[Action]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (action, wanted, command) in actions {
+        let outcome = act(station, values, wanted, command);
+        let shown = match wanted {
+            Refused => ", refused",
+            Absent => ", absent",
+            Works | Shows(_) => "",
+        };
+        println!("{client:<8} {}  {action}{shown}", if outcome.is_ok() { "pass" } else { "MISS" });
+        wrong.extend(outcome.err().map(|why| format!("{client} {action}: {command}: {why}")));
+    }
+    wrong
 }
