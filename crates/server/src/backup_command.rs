@@ -7,7 +7,7 @@ use oci::Digest;
 
 use crate::Failure;
 use crate::cli::BackupArgs;
-use crate::data::DataFolder;
+use crate::data::{DataError, DataFolder};
 use crate::output::say;
 
 /// Rows first, as they are at one instant; then the bytes that those rows name. What is pushed
@@ -22,7 +22,20 @@ pub(crate) async fn run(arguments: BackupArgs) -> Result<(), Failure> {
         )
         .into());
     }
-    let copy = DataFolder::create(target)?;
+    let copy = DataFolder::create(target).map_err(|error| match error {
+        DataError::Unusable { source, .. } => {
+            Failure::from(format!("nothing can be written to {}: {source}", target.display()))
+        }
+        other => other.into(),
+    })?;
+    if fs::canonicalize(target)?.starts_with(fs::canonicalize(&arguments.data.path)?) {
+        fs::remove_dir(target)?;
+        return Err(format!(
+            "{} lies in the data folder and would be lost with it: name a folder elsewhere",
+            target.display()
+        )
+        .into());
+    }
     // No import may remove what the rows name while it is copied.
     let _advisories = data.importing()?;
     data.metastore()?.copy_to(&copy.path(crate::data::DATABASE)).await?;

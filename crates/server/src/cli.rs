@@ -624,8 +624,8 @@ pub(crate) struct RetentionSetArgs {
     /// The tags it is for; `*` stands for any characters.
     #[arg(long, value_name = "PATTERN", default_value = "*")]
     pub(crate) tags: String,
-    /// Keep the newest of these tags in each repository.
-    #[arg(long, value_name = "COUNT")]
+    /// Keep the newest of these tags in each repository, one at least.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) keep_newest: Option<u32>,
     /// Tags go that were last moved this long ago.
     #[arg(long, value_name = "DAYS")]

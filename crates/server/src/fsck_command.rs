@@ -38,6 +38,10 @@ pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
     if checked.is_sound() {
         return Ok(ExitCode::SUCCESS);
     }
+    if checked.damaged.is_empty() && checked.missing.is_empty() {
+        // Only a push mends manifests: each line says which.
+        return Ok(ExitCode::FAILURE);
+    }
     if arguments.repair {
         let forgotten = registry.forget_lost(&checked).await?;
         say!("{forgotten} lost or damaged blobs are forgotten: push their images again, or restore a backup");

@@ -19,8 +19,13 @@ pub(crate) async fn run(command: RetentionCommand) -> Result<(), Failure> {
         RetentionCommand::List { format, .. } => list(&metastore, &registry, format).await,
         RetentionCommand::Set { name, rule, .. } => {
             let rule = checked(name, rule)?;
-            say!("rule {} is set; `lazaret purge --dry-run` shows what it removes", rule.name);
-            Ok(metastore.put_retention_rule(registry.id, rule).await?)
+            let name = rule.name.clone();
+            metastore.put_retention_rule(registry.id, rule).await?;
+            say!(
+                "rule {name} is set, and carried out within the hour by a running server; \
+                 `lazaret purge --dry-run` shows what it removes"
+            );
+            Ok(())
         }
         RetentionCommand::Remove { name, .. } => {
             if metastore.delete_retention_rule(registry.id, &name).await? {

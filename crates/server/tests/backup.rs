@@ -40,6 +40,10 @@ async fn a_backup_under_load_is_sound_and_serves() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(pusher.await.expect("pushes") > 0);
     assert!(!backup(&copy).status.success(), "a folder with something in it is left alone");
+    let inside = backup(&data.join("copy"));
+    let said = String::from_utf8_lossy(&inside.stderr);
+    assert!(!inside.status.success() && said.contains("lies in the data folder"), "{said}");
+    assert!(!data.join("copy").exists());
 
     let copied = Server::start(ServerOptions::new(LAZARET, &copy));
     let checked = copied.command(&["fsck"]);

@@ -44,6 +44,7 @@ async fn what_is_damaged_is_found_and_comes_back_with_the_next_push() {
     let server = Server::start(options);
     let (is_sound, report) = said(&server, &["fsck"]);
     assert!(!is_sound && report.contains("incomplete  app@") && report.contains("needs"), "{report}");
+    assert!(!report.contains("--repair"), "there is nothing to forget any more: {report}");
     server.client().push("app", "1", &pushed).await.expect("pushes what is missing");
     let (is_sound, report) = said(&server, &["fsck"]);
     assert!(is_sound && report.contains("4 blobs"), "{report}");
