@@ -201,8 +201,8 @@ impl Aggregate {
             Kind::Covariance | Kind::CovarianceOfAll => {
                 State::Together { count: 0.0, means: (0.0, 0.0), products: 0.0 }
             }
-            Kind::Schema => State::Schema(Schema::default()),
-            Kind::Bag => State::Bag(MadeBag::default()),
+            Kind::Schema => State::Schema(Box::default()),
+            Kind::Bag => State::Bag(Box::default()),
             Kind::StandardDeviation | Kind::StandardDeviationOfAll | Kind::Variance | Kind::VarianceOfAll => {
                 State::Moments { count: 0.0, mean: 0.0, squares: 0.0 }
             }
@@ -411,8 +411,8 @@ pub(crate) enum State {
     List(Vec<Value>),
     /// Values, and how often each counts.
     Weighted(Vec<(Value, i64)>),
-    Bag(MadeBag),
-    Schema(Schema),
+    Bag(Box<MadeBag>),
+    Schema(Box<Schema>),
     /// Of pairs: how many, the means of both, and the sum of products of distances from them.
     Together {
         count: f64,
@@ -430,8 +430,8 @@ pub(crate) enum State {
 #[derive(Debug, Default)]
 pub(crate) struct Distinct {
     values: Vec<Value>,
-    /// The same, once there are many.
-    known: HashSet<Value, RandomState>,
+    /// The same, once there are many. Groups may be as many as rows: what few of them need is elsewhere.
+    known: Option<Box<HashSet<Value, RandomState>>>,
 }
 
 impl Distinct {
@@ -445,12 +445,14 @@ impl Distinct {
                 return 0;
             }
         } else {
-            if self.known.is_empty() {
-                self.known.extend(self.values.iter().cloned());
-            }
-            if !self.known.insert(value.clone()) {
+            let all = || Box::new(self.values.iter().cloned().collect());
+            if !self.known.get_or_insert_with(all).insert(value.clone()) {
                 return 0;
             }
+        }
+        if self.values.is_empty() {
+            // Many groups have one and no more.
+            self.values.reserve_exact(1);
         }
         self.values.push(value.clone());
         value.size() + 48

@@ -360,7 +360,18 @@ fn apply(
     if let Some(column) = pairs::apply(context, &columns, rows, &mut compute) {
         return column;
     }
-    let each = (0..rows).map(|row| {
+    Column::plain(computed(context, &columns, 0..rows, &mut compute))
+}
+
+/// A function of the values in these rows, one after the other.
+fn computed(
+    context: &Context<'_>,
+    columns: &[Column],
+    rows: impl Iterator<Item = usize>,
+    compute: &mut impl FnMut(&[Value]) -> Value,
+) -> Vec<Value> {
+    let mut values: Vec<Value> = Vec::with_capacity(columns.len());
+    let each = rows.map(|row| {
         if context.is_over() {
             return Value::Null;
         }
@@ -370,7 +381,7 @@ fn apply(
         context.lend(own_bytes(&value));
         value
     });
-    Column::plain(each.collect())
+    each.collect()
 }
 
 /// A function of texts, computed once a stem where that decides it.

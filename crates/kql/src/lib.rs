@@ -17,6 +17,7 @@ mod json;
 mod lex;
 mod optimise;
 mod parse;
+mod parsed;
 mod parsing;
 mod pattern;
 mod plan;

@@ -225,7 +225,7 @@ impl Value {
     /// The value of a JSON text; `None` if it is none, or nested deeper than `serde_json` goes (128).
     #[must_use]
     pub fn parse_json(text: &str) -> Option<Self> {
-        serde_json::from_str(text).ok().map(|json| Self::from_json(&json))
+        serde_json::from_str(text).ok()
     }
 
     /// As JSON. Times are written as text; what is no number, as JSON knows them, too.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 
-use super::{Context, own_bytes};
+use super::{Context, computed};
 use crate::column::{Codes, Column, Dictionary};
 use crate::value::Value;
 
@@ -38,18 +38,7 @@ pub(super) fn apply(
         }
         codes.push(last.1);
     }
-    let mut values = Vec::with_capacity(columns.len());
-    let each = firsts.into_iter().map(|row| {
-        if context.is_over() {
-            return Value::Null;
-        }
-        values.clear();
-        values.extend(columns.iter().map(|column| column.get(row)));
-        let value = compute(&values);
-        context.lend(own_bytes(&value));
-        value
-    });
-    let values = Arc::new(Dictionary::of(each.collect::<Vec<_>>()));
+    let values = Arc::new(Dictionary::of(computed(context, columns, firsts.into_iter(), compute)));
     Some(Column::Coded { codes: Arc::new(codes), values })
 }
 

@@ -149,11 +149,21 @@ fn count(states: &mut [State], of_row: &[u32], condition: Option<&Column>) {
 struct Met {
     dictionary: Option<Arc<Dictionary>>,
     pairs: HashSet<u64, RandomState>,
+    /// How many were asked about.
+    asked: usize,
 }
 
 impl Met {
     /// The codes of the one column that is no constant, if its values are codes of the same dictionary as ever.
     fn codes(&mut self, columns: &[Column]) -> Option<Codes> {
+        if self.pairs.len() > MET_MIN && self.pairs.len() > self.asked / 2 {
+            // Where most are new, to remember them is all cost.
+            self.pairs = HashSet::default();
+            self.asked = usize::MAX;
+        }
+        if self.asked == usize::MAX {
+            return None;
+        }
         let mut varying = columns.iter().filter(|column| !matches!(column, Column::Const(_)));
         let (Some(Column::Coded { codes, values }), None) = (varying.next(), varying.next()) else {
             return None;
@@ -167,6 +177,10 @@ impl Met {
 
     /// How many bytes it takes to remember this pair; `None` if it is known.
     fn is_new(&mut self, group: u32, code: u32) -> Option<usize> {
+        self.asked += 1;
         self.pairs.insert(u64::from(group) << 32 | u64::from(code)).then_some(16)
     }
 }
+
+/// So many pairs show whether most are new.
+const MET_MIN: usize = 8192;
