@@ -176,7 +176,7 @@ impl Document {
         Self { layers, path: Vec::new() }
     }
 
-    /// The member of that name in each document.
+    /// The member of that name in each document, whose layers must be apart.
     #[must_use]
     pub fn member(&self, name: &Arc<str>) -> Self {
         let mut path = self.path.clone();
@@ -188,6 +188,12 @@ impl Document {
     #[must_use]
     pub fn holds_bags(&self) -> bool {
         self.layers.iter().all(|layer| layer.texts.find(&self.path).is_bags)
+    }
+
+    /// True if a member can be looked for layer by layer: nothing in one layer but a bag hides what another has.
+    #[must_use]
+    pub fn has_layers_apart(&self) -> bool {
+        self.layers.len() < 2 || self.holds_bags()
     }
 
     /// The rows at these positions, in this order.

@@ -185,7 +185,9 @@ impl Bound {
                 batch.columns.get(*position).cloned().unwrap_or(Column::Const(Value::Null))
             }
             Node::Member(of, name, memo) => match of.eval(batch, context) {
-                Column::Document(document) => Column::Document(document.member(name)),
+                Column::Document(document) if document.has_layers_apart() => {
+                    Column::Document(document.member(name))
+                }
                 other => apply(context, &[other], batch.rows, memo, |it| {
                     it[0].member(name).cloned().unwrap_or(Value::Null)
                 }),

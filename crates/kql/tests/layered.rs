@@ -1,0 +1,78 @@
+//! Documents of layers against the same documents in a plain column.
+
+use std::sync::Arc;
+
+use kql::{Batch, Column, Document, Layer, Settings, Source, Table, TableColumn, Texts, Type, Value, run};
+
+const BELOW: [&str; 2] =
+    [r#"{"a":{"b":[1,"x",null],"c":{"d":1}},"s":"1"}"#, r#"{"a":{"c":{"d":2.5}},"s":null}"#];
+const ABOVE: [&str; 5] = [
+    "{}",
+    r#"{"a":{"e":"name 1"}}"#,
+    // What is no bag hides the whole of what is below it.
+    r#"{"a":7}"#,
+    r#"{"a":{"c":"text"}}"#,
+    r#"{"a":null,"s":null}"#,
+];
+
+struct Documents {
+    columns: Vec<TableColumn>,
+    is_plain: bool,
+}
+
+impl Table for Documents {
+    fn columns(&self) -> &[TableColumn] {
+        &self.columns
+    }
+
+    fn batches<'a>(&'a self, _: &'a [bool]) -> Box<dyn Iterator<Item = Batch> + 'a> {
+        let layer = |of: &[&str]| Layer {
+            codes: Arc::new((0..10_u32).map(|row| row % u32::try_from(of.len()).expect("few")).collect()),
+            texts: Arc::new(Texts::new(of.iter().map(|text| Arc::from(*text)).collect())),
+        };
+        let layered = Column::Document(Document::new(vec![layer(&BELOW), layer(&ABOVE)]));
+        let plain = || Column::plain((0..10).map(|row| layered.get(row)).collect());
+        let column = if self.is_plain { plain() } else { layered };
+        Box::new(std::iter::once(Batch { rows: 10, columns: vec![column] }))
+    }
+}
+
+struct Lent(Arc<Documents>);
+
+impl Source for Lent {
+    fn table(&self, name: &str) -> Option<Arc<dyn Table>> {
+        (name == "t").then(|| Arc::clone(&self.0) as Arc<dyn Table>)
+    }
+
+    fn saved_query(&self, _: &str) -> Option<String> {
+        None
+    }
+}
+
+fn answer(query: &str, is_plain: bool) -> Vec<Vec<Value>> {
+    let columns = vec![TableColumn { name: "p".into(), kind: Type::Dynamic, ignores_case: false }];
+    let settings = Settings { now: 0, memory_bytes_max: 1 << 24, stop: &|| false };
+    let answer = run(query, &Lent(Arc::new(Documents { columns, is_plain })), &settings);
+    let answer = answer.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    (0..answer.rows).map(|row| answer.row(row)).collect()
+}
+
+#[test]
+fn a_member_is_what_it_is_in_the_whole_document() {
+    for query in [
+        "t | project p",
+        "t | project p.a",
+        "t | project p.a.b",
+        "t | project p.a.c.d, p.a.c, p.a.e, p.s",
+        "t | project tostring(parse_json(p).a.c.d)",
+        "t | mv-expand p.a.b",
+        "t | where p.a.c.d == 1 | count",
+        "t | where p.a contains 'name' | project p.a.e",
+        "t | mv-apply k = bag_keys(p.a) on (summarize count() by tostring(k))",
+        "t | summarize count() by tostring(p.a.c)",
+    ] {
+        assert_eq!(answer(query, false), answer(query, true), "{query}");
+    }
+    let hidden = answer("t | where isnull(p.a.b) and isnotnull(p.a) | project p.a | take 20", false);
+    assert!(hidden.iter().flatten().any(|value| *value == Value::Long(7)), "{hidden:?}");
+}
