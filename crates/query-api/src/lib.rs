@@ -14,6 +14,7 @@ mod saved;
 mod segments;
 mod store;
 mod tables;
+mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,7 +35,8 @@ use uuid::Uuid;
 
 pub use csv::csv;
 pub use routes::ROUTES;
-pub use tables::{Hosts, Tables, View, Viewer};
+pub use tables::{Hosts, Tables};
+pub use view::{View, Viewer};
 
 use answers::Answers;
 use error::GraphError;
