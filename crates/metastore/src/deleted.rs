@@ -155,7 +155,7 @@ impl Metastore {
         .await
     }
 
-    /// The deleted tags of a repository, the newest deletion last; at most `limit`.
+    /// The deleted tags of a repository, the newest deletion last; of more than `limit` the newest.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -169,7 +169,7 @@ impl Metastore {
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
                 "SELECT name, digest, deleted_ms FROM deleted_tag WHERE registry_id = ?1 AND repository = ?2
-                 ORDER BY deleted_ms, name LIMIT ?3",
+                 ORDER BY deleted_ms DESC, name DESC LIMIT ?3",
             )?;
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let found = statement.query_map(params![registry.0, repository.as_str(), limit], |row| {
@@ -181,7 +181,8 @@ impl Metastore {
                     let name = name.parse().map_err(|_| Error::Damaged { what: "tag" })?;
                     Ok(DeletedTag { name, digest: parse_digest(&digest)?, deleted_ms })
                 })
-                .collect()
+                .collect::<Result<Vec<_>, Error>>()
+                .map(|newest_first| newest_first.into_iter().rev().collect())
         })
         .await
     }
@@ -203,19 +204,8 @@ impl Metastore {
         self.write(move |rows| {
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
             let mut gone = 0;
-            for (table, key) in
-                [("deleted_manifest", "id"), ("deleted_tag", "(registry_id, repository, name, digest)")]
-            {
-                let columns = key.trim_matches(['(', ')']);
-                let columns: Vec<String> =
-                    columns.split(", ").map(|column| format!("gone.{column}")).collect();
-                let sql = format!(
-                    "DELETE FROM {table} WHERE {key} IN (SELECT {} FROM {table} AS gone
-                       JOIN registry ON registry.id = gone.registry_id
-                       WHERE gone.deleted_ms < ?1 - registry.soft_delete_days * 86400000 LIMIT ?2)",
-                    columns.join(", ")
-                );
-                gone += rows.prepare_cached(&sql)?.execute(params![now_ms, limit])?;
+            for sql in EXPIRED {
+                gone += rows.prepare_cached(sql)?.execute(params![now_ms, limit])?;
             }
             Ok(gone)
         })
@@ -292,17 +282,19 @@ pub(crate) fn keep_tag(
     Ok(())
 }
 
-/// What is there again is not deleted any more.
-pub(crate) fn forget_deleted(
-    rows: &Connection,
-    registry: RegistryId,
-    repository: &Repository,
-    digest: &Digest,
-) -> Result<(), Error> {
+/// What is pushed again is not deleted any more: neither the manifest nor the tags that it gets.
+pub(crate) fn forget_deleted(rows: &Connection, put: &PutManifest) -> Result<(), Error> {
+    let (repository, digest) = (put.repository.as_str(), put.digest.to_string());
     rows.prepare_cached(
         "DELETE FROM deleted_manifest WHERE registry_id = ?1 AND repository = ?2 AND digest = ?3",
     )?
-    .execute(params![registry.0, repository.as_str(), digest.to_string()])?;
+    .execute(params![put.registry.0, repository, digest])?;
+    for tag in &put.tags {
+        rows.prepare_cached(
+            "DELETE FROM deleted_tag WHERE registry_id = ?1 AND repository = ?2 AND name = ?3 AND digest = ?4",
+        )?
+        .execute(params![put.registry.0, repository, tag.as_str(), digest])?;
+    }
     Ok(())
 }
 
@@ -360,6 +352,13 @@ fn bring_back(
     let needed = targets(rows, *registry, repository, &text)?;
     for target in &needed {
         if put.kind == ManifestKind::Index {
+            // What was not deleted keeps the tags that it has.
+            if rows
+                .prepare_cached("SELECT 1 FROM manifest WHERE repository_id = ?1 AND digest = ?2")?
+                .exists(params![repository_id, target.to_string()])?
+            {
+                continue;
+            }
             let child = Restore { digest: target.clone(), tag: None, is_forced: false, ..restore.clone() };
             match bring_back(rows, &child, origin, depth_left) {
                 // An index may list what was never here.
@@ -375,12 +374,6 @@ fn bring_back(
     store(rows, &put, origin)?;
     rows.prepare_cached("UPDATE manifest SET pushed_ms = ?3 WHERE repository_id = ?1 AND digest = ?2")?
         .execute(params![repository_id, text, pushed_ms])?;
-    for tag in &put.tags {
-        rows.prepare_cached(
-            "DELETE FROM deleted_tag WHERE registry_id = ?1 AND repository = ?2 AND name = ?3 AND digest = ?4",
-        )?
-        .execute(params![registry.0, repository.as_str(), tag.as_str(), text])?;
-    }
     Ok(put.tags)
 }
 
@@ -442,6 +435,17 @@ fn targets(
         .query_map(params![registry.0, repository.as_str(), digest], |row| row.get::<_, String>(0))?;
     found.map(|target| parse_digest(&target?)).collect()
 }
+
+/// Gives up what was deleted longer ago than its registry's days.
+const EXPIRED: [&str; 2] = [
+    "DELETE FROM deleted_manifest WHERE id IN (
+       SELECT gone.id FROM deleted_manifest AS gone JOIN registry ON registry.id = gone.registry_id
+       WHERE gone.deleted_ms < ?1 - registry.soft_delete_days * 86400000 LIMIT ?2)",
+    "DELETE FROM deleted_tag WHERE (registry_id, repository, name, digest) IN (
+       SELECT gone.registry_id, gone.repository, gone.name, gone.digest
+       FROM deleted_tag AS gone JOIN registry ON registry.id = gone.registry_id
+       WHERE gone.deleted_ms < ?1 - registry.soft_delete_days * 86400000 LIMIT ?2)",
+];
 
 /// Indexes of indexes are brought back so deep.
 const DEPTH_MAX: usize = 8;

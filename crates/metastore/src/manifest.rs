@@ -434,7 +434,7 @@ pub(crate) fn store(rows: &Connection, put: &PutManifest, origin: &Origin) -> Re
     }
     // It may be judged already, and what its tags pointed to before may be meant by other rules now.
     rule_retagged(rows, since, origin, put.now_ms)?;
-    forget_deleted(rows, put.registry, &put.repository, &put.digest)?;
+    forget_deleted(rows, put)?;
     Ok(())
 }
 

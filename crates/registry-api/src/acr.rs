@@ -23,7 +23,8 @@ impl Api {
         identity: &Identity,
         parameters: &Parameters,
     ) -> Result<Response, ApiError> {
-        let (repositories, next, limit) = self.visible_repositories(identity, parameters).await?;
+        let (repositories, next, limit) =
+            self.visible_repositories(identity, parameters, Catalog::Present).await?;
         Ok(paged(&json!({ "repositories": repositories }), "/acr/v1/_catalog", parameters, limit, next))
     }
 
@@ -202,20 +203,28 @@ impl Api {
         Ok(attributes)
     }
 
-    /// The repositories whose metadata the caller may read, a page of them.
+    /// The repositories that the caller may see, a page of them: where the next begins, and how many a page has.
     pub(crate) async fn visible_repositories(
         &self,
         identity: &Identity,
         parameters: &Parameters,
+        of: Catalog,
     ) -> Result<(Vec<Repository>, Option<String>, usize), ApiError> {
         let limit = limit(parameters)?;
         let mut after = parameters.get("last").map(str::to_owned);
         let caller = self.caller_behind(identity).await?;
-        let is_visible =
-            |name: &Repository| caller.as_ref().is_some_and(|caller| self.is_listed(caller, name));
+        let is_visible = |name: &Repository| {
+            caller.as_ref().is_some_and(|caller| match of {
+                Catalog::Present => self.is_listed(caller, name),
+                Catalog::Deleted => self.may(caller, name.as_str(), auth::Access::DeletedRead),
+            })
+        };
         let mut repositories: Vec<Repository> = Vec::new();
         loop {
-            let page = self.registry.repositories(self.id, after, limit + 1).await?;
+            let page = match of {
+                Catalog::Present => self.registry.repositories(self.id, after, limit + 1).await?,
+                Catalog::Deleted => self.registry.deleted_repositories(self.id, after, limit + 1).await?,
+            };
             let is_last = page.len() <= limit;
             after = page.last().map(ToString::to_string);
             repositories.extend(page.into_iter().filter(is_visible));
@@ -226,6 +235,15 @@ impl Api {
         let next = cut(&mut repositories, limit);
         Ok((repositories, next, limit))
     }
+}
+
+/// Which repositories are listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Catalog {
+    /// Those there are, as far as the caller may read their metadata.
+    Present,
+    /// Those of which something can be restored.
+    Deleted,
 }
 
 fn tag_attributes(row: &TagRow) -> Value {

@@ -9,9 +9,8 @@ use serde_json::{Value, json};
 
 use crate::Api;
 use crate::access::Identity;
-use crate::acr::{acr_limit, body_of, paged, time};
+use crate::acr::{Catalog, acr_limit, body_of, paged, time};
 use crate::error::ApiError;
-use crate::listing::{cut, limit};
 use crate::query::Parameters;
 
 impl Api {
@@ -21,23 +20,8 @@ impl Api {
         identity: &Identity,
         parameters: &Parameters,
     ) -> Result<Response, ApiError> {
-        let limit = limit(parameters)?;
-        let mut after = parameters.get("last").map(str::to_owned);
-        let caller = self.caller_behind(identity).await?;
-        let is_visible = |name: &Repository| {
-            caller.as_ref().is_some_and(|caller| self.may(caller, name.as_str(), auth::Access::DeletedRead))
-        };
-        let mut repositories: Vec<Repository> = Vec::new();
-        loop {
-            let page = self.registry.deleted_repositories(self.id, after, limit + 1).await?;
-            let is_last = page.len() <= limit;
-            after = page.last().map(ToString::to_string);
-            repositories.extend(page.into_iter().filter(is_visible));
-            if is_last || repositories.len() > limit {
-                break;
-            }
-        }
-        let next = cut(&mut repositories, limit);
+        let (repositories, next, limit) =
+            self.visible_repositories(identity, parameters, Catalog::Deleted).await?;
         Ok(paged(
             &json!({ "repositories": repositories }),
             "/acr/v1/_deleted/_catalog",

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::Api;
 use crate::access::Identity;
+use crate::acr::Catalog;
 use crate::error::ApiError;
 use crate::manifests::value;
 use crate::query::Parameters;
@@ -37,7 +38,8 @@ impl Api {
         identity: &Identity,
         parameters: &Parameters,
     ) -> Result<Response, ApiError> {
-        let (repositories, next, limit) = self.visible_repositories(identity, parameters).await?;
+        let (repositories, next, limit) =
+            self.visible_repositories(identity, parameters, Catalog::Present).await?;
         Ok(listed(&json!({ "repositories": repositories }), "/v2/_catalog", limit, next))
     }
 

@@ -6,14 +6,18 @@ use crate::Error;
 
 /// Brings the database to the newest schema.
 pub(super) fn migrate(connection: &mut Connection) -> Result<(), Error> {
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    migrate_to(connection, MIGRATIONS)
+}
+
+fn migrate_to(connection: &mut Connection, migrations: &[&str]) -> Result<(), Error> {
+    let known = i64::try_from(migrations.len()).unwrap_or(i64::MAX);
     // Immediate: of two programs that start at once, the second waits and then finds it done.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
     if found > known {
         return Err(Error::FromTheFuture { found, known });
     }
-    for (version, sql) in (1_i64..).zip(MIGRATIONS).skip_while(|(version, _)| *version <= found) {
+    for (version, sql) in (1_i64..).zip(migrations).skip_while(|(version, _)| *version <= found) {
         transaction.execute_batch(sql)?;
         transaction.pragma_update(None, "user_version", version)?;
     }
@@ -42,3 +46,33 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0017_deleted.sql"),
     include_str!("../../migrations/0018_principal_secret.sql"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_principal_keeps_its_secret_and_gets_an_id_for_it() {
+        let mut rows = Connection::open_in_memory().unwrap();
+        migrate_to(&mut rows, &MIGRATIONS[..17]).unwrap();
+        for (id, hash) in [("one", "hash 1"), ("two", "hash 2")] {
+            let sql = "INSERT INTO principal (id, name, secret_hash, created_ms) VALUES (?1, ?1, ?2, 7)";
+            rows.execute(sql, [id, hash]).unwrap();
+        }
+        migrate_to(&mut rows, &MIGRATIONS[..18]).unwrap();
+        let sql = "SELECT id, principal_id, hash, created_ms, expires_ms FROM principal_secret ORDER BY principal_id";
+        let mut statement = rows.prepare(sql).unwrap();
+        let found = statement.query_map([], |row| {
+            let id: String = row.get(0)?;
+            let rest: (String, String, i64, Option<i64>) =
+                (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
+            Ok((uuid::Uuid::parse_str(&id).unwrap().get_version_num(), rest))
+        });
+        let found: Vec<_> = found.unwrap().map(Result::unwrap).collect();
+        let secret = |id: &str, hash: &str| (4, (id.to_owned(), hash.to_owned(), 7, None));
+        assert_eq!(found, [secret("one", "hash 1"), secret("two", "hash 2")]);
+        drop(statement);
+        assert!(rows.prepare("SELECT secret_hash FROM principal").is_err(), "it is in one place");
+        migrate(&mut rows).unwrap();
+    }
+}
