@@ -179,8 +179,14 @@ proptest! {
 /// What fuzzing found to print as something else.
 #[test]
 fn a_union_in_a_calls_arguments_stays_one() {
-    for text in ["a(union\nisn)", "a(union (isn), b)", "a(union)"] {
+    for text in ["a(union\nisn)", "a(union (isn), b)", "a(union)", "a(union (isn), b, c)"] {
         let printed = kql::parse(text).unwrap().to_string();
         assert_eq!(printed, kql::parse(&printed).unwrap().to_string(), "{text}");
     }
+}
+
+#[test]
+fn a_union_of_a_name_that_is_none_is_refused_and_not_called() {
+    assert!(kql::parse("sig(union(be), g, union)").is_err());
+    assert!(kql::parse("sig(union(be), g, ['union'])").is_ok());
 }

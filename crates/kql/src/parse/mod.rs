@@ -276,8 +276,11 @@ impl Parser<'_> {
 
     fn argument(&mut self) -> Result<Argument, QueryError> {
         let from = self.at;
-        // `union (x)` would read as a call of a function, too.
+        // `union (x)` would read as a call of a function, too. There is none of that name.
         if self.step_word().is_some_and(|(word, _)| word == "union") {
+            if matches!(self.ahead(1), Kind::Mark("(")) {
+                return self.rows_of_a_source().map(Argument::Table);
+            }
             if let Ok(rows) = self.rows_of_a_source() {
                 return Ok(Argument::Table(rows));
             }
