@@ -3,8 +3,8 @@
 //! - [`Auth::password`] turns a name and a secret into a [`Caller`].
 //! - [`Caller::may`] judges an [`Action`] at a scope by the built-in [`roles`].
 //! - [`Auth::sign_in`] does the same at one registry, which knows others besides: see [`Home`].
-//! - Tokens come in three kinds that never pass for one another: registry tokens name what they
-//!   allow as long as their holder may, refresh and management tokens name somebody whose rights are read anew.
+//! - Tokens come in kinds that never pass for one another: registry tokens name what they allow as long as their
+//!   holder may; refresh, management and renewal tokens name somebody whose rights are read anew.
 
 mod audit;
 mod caller;
@@ -15,6 +15,7 @@ mod password;
 pub mod roles;
 mod scope_map;
 mod secret;
+mod sign_in;
 mod throttle;
 mod token;
 mod witness;
@@ -34,6 +35,7 @@ pub use home::Home;
 pub use password::AuthError;
 pub use scope_map::{InvalidScopeAction, SYSTEM_SCOPE_MAPS, ScopeAction, SystemScopeMap};
 pub use secret::{hash_secret, is_secret_of, random_secret};
+pub use sign_in::PublicKey;
 pub use token::{Access, IssuedToken, RegistryClaims, ResourceAccess, SigningKey, TokenError, WeakKey};
 pub use witness::{Seen, Witness};
 
@@ -47,6 +49,7 @@ pub struct Auth {
     tenant: Uuid,
     clock: Clock,
     keys: Arc<token::Keys>,
+    id_key: Arc<sign_in::IdKey>,
     passwords: Arc<password::Passwords>,
     verified: Arc<RwLock<HashMap<String, Arc<token::Verified>>>>,
     /// Is told under which name somebody was not let in.
@@ -59,11 +62,13 @@ impl Auth {
     #[must_use]
     pub fn new(metastore: Metastore, key: SigningKey, tenant: Uuid, clock: Clock) -> Self {
         let (keys, passwords) = (Arc::new(key.into_keys()), Arc::default());
+        let id_key = Arc::new(sign_in::IdKey::random());
         Self {
             metastore,
             tenant,
             clock,
             keys,
+            id_key,
             passwords,
             verified: Arc::default(),
             standings: Arc::default(),

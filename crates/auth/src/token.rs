@@ -1,4 +1,4 @@
-//! Tokens: signed with our own key (HS256, RFC 7519), in three kinds.
+//! Tokens for ourselves: signed with our own key (HS256, RFC 7519), in four kinds.
 //!
 //! The algorithm is fixed and the key is never taken from a token's header. Every payload is plain
 //! ASCII without `?`, `>` and `~`, because Azure's Python client decodes refresh tokens with the
@@ -133,14 +133,15 @@ pub struct RegistryClaims {
 
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Kind {
+pub(crate) enum Kind {
     Registry,
     Refresh,
     Management,
+    Renewal,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Common {
+pub(crate) struct Common {
     iss: String,
     sub: String,
     aud: String,
@@ -168,14 +169,15 @@ pub(crate) struct Verified {
 }
 
 #[derive(Serialize, Deserialize)]
-struct PrincipalToken {
+pub(crate) struct PrincipalToken {
     #[serde(flatten)]
-    common: Common,
-    tid: Uuid,
-    oid: Uuid,
-    appid: Uuid,
+    pub(crate) common: Common,
+    pub(crate) tid: Uuid,
+    pub(crate) oid: Uuid,
+    /// The program that has it.
+    pub(crate) appid: Uuid,
     /// Which of the principal's secrets it stands for, by key id: with that it ends.
-    secret: String,
+    pub(crate) secret: String,
 }
 
 impl Auth {
@@ -266,7 +268,7 @@ impl Auth {
     /// # Errors
     /// [`TokenError`].
     pub async fn verify_management_token(&self, token: &str) -> Result<Caller, TokenError> {
-        self.caller_of(token, Kind::Management, is_management).await
+        self.caller_of(token, Kind::Management, is_management, |_| true).await
     }
 
     /// The caller whom a token for Azure's registry service or for its management stands for: what a
@@ -275,8 +277,8 @@ impl Auth {
     /// # Errors
     /// [`TokenError`].
     pub async fn exchange(&self, token: &str) -> Result<Caller, TokenError> {
-        self.caller_of(token, Kind::Management, |audience| is_management(audience) || is_registry(audience))
-            .await
+        let is_audience = |audience: &str| is_management(audience) || is_registry(audience);
+        self.caller_of(token, Kind::Management, is_audience, |_| true).await
     }
 
     fn issue(
@@ -294,28 +296,29 @@ impl Auth {
         )
     }
 
-    async fn caller_of(
+    pub(crate) async fn caller_of(
         &self,
         token: &str,
         kind: Kind,
         is_audience: impl Fn(&str) -> bool,
+        is_it: impl Fn(&PrincipalToken) -> bool,
     ) -> Result<Caller, TokenError> {
         let claims: PrincipalToken = self.decode(token)?;
         self.check(&claims.common, kind, is_audience)?;
-        if claims.tid != self.tenant {
+        if claims.tid != self.tenant || !is_it(&claims) {
             return Err(TokenError::Invalid);
         }
         let standing = self.principal_standing(claims.oid).await?.ok_or(TokenError::UnknownPrincipal)?;
         standing.with(&claims.secret).ok_or(TokenError::Invalid)
     }
 
-    fn common(&self, kind: Kind, sub: String, aud: &str, life_s: i64) -> Common {
+    pub(crate) fn common(&self, kind: Kind, sub: String, aud: &str, life_s: i64) -> Common {
         let now = (self.clock)() / 1000;
         let (iss, aud) = (ISSUER.to_owned(), aud.to_owned());
         Common { iss, sub, aud, exp: now + life_s, nbf: now, iat: now, jti: Uuid::new_v4(), kind }
     }
 
-    fn sign(&self, claims: &impl Serialize, expires_in_s: i64) -> Result<IssuedToken, TokenError> {
+    pub(crate) fn sign(&self, claims: &impl Serialize, expires_in_s: i64) -> Result<IssuedToken, TokenError> {
         let token = jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.keys.sign)
             .map_err(|_| TokenError::Invalid)?;
         Ok(IssuedToken { token, expires_in_s, issued_ms: (self.clock)() })
@@ -366,6 +369,9 @@ const KEY_BYTES: usize = 32;
 const REGISTRY_TOKEN_S: i64 = 600;
 const REFRESH_TOKEN_S: i64 = 30 * 86_400;
 const MANAGEMENT_TOKEN_S: i64 = 3600;
+pub(crate) const RENEWAL_TOKEN_S: i64 = 30 * 86_400;
+/// No client asks for it: the token endpoint alone takes them.
+pub(crate) const RENEWAL_AUDIENCE: &str = "renewal";
 const LEEWAY_S: i64 = 5;
 /// Then all are forgotten and verified anew.
 const VERIFIED_MAX: usize = 10_000;

@@ -13,8 +13,14 @@ use crate::reach::{Reach, security};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     Metadata,
-    OpenId(Uuid),
-    Token(Uuid, TokenVersion),
+    /// The tenant, unless the client leaves it open.
+    OpenId(Option<Uuid>),
+    Token(Option<Uuid>, TokenVersion),
+    Authorize(Option<Uuid>),
+    DeviceCode(Option<Uuid>),
+    DeviceLogin,
+    IdKeys(Option<Uuid>),
+    UserRealm(String),
     Tenants,
     Subscriptions,
     Subscription(Uuid),
@@ -98,12 +104,14 @@ impl Target {
     pub(crate) fn methods(&self) -> &'static [Method] {
         match self {
             Self::Token(..)
+            | Self::DeviceCode(_)
             | Self::RegisterProvider(..)
             | Self::RegistryName(_)
             | Self::RegistryCredentials(_)
             | Self::WebhookVerb(..)
             | Self::RegenerateCredential(_)
             | Self::GenerateCredentials(_) => &[Method::POST],
+            Self::Authorize(_) | Self::DeviceLogin => &[Method::GET, Method::POST],
             Self::ResourceGroup(_) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
             Self::Registry(_)
             | Self::Webhook(..)
@@ -125,6 +133,9 @@ impl Target {
     pub(crate) fn is_change(&self, method: &Method) -> bool {
         match self {
             Self::Token(..)
+            | Self::Authorize(_)
+            | Self::DeviceCode(_)
+            | Self::DeviceLogin
             | Self::RegistryName(_)
             | Self::RegisterProvider(..)
             | Self::WebhookVerb(_, _, WebhookVerb::ListEvents) => false,
@@ -167,6 +178,14 @@ pub(crate) fn parse(path: &str) -> Result<Target, ArmError> {
     })
 }
 
+/// The tenant that a segment names; `Some(None)` where it leaves it open.
+fn tenant_of(segment: &str) -> Option<Option<Uuid>> {
+    match segment {
+        "common" | "organizations" => Some(None),
+        id => Uuid::parse_str(id).ok().map(Some),
+    }
+}
+
 fn target(path: &str) -> Option<Target> {
     let path = percent_decode_str(path).decode_utf8().ok().filter(|path| !path.contains('\0'))?;
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
@@ -183,10 +202,17 @@ fn target(path: &str) -> Option<Target> {
         ["subscriptions", id] => return Some(Target::Subscription(guid(id)?)),
         [tenant, "v2.0", ".well-known", "openid-configuration"]
         | [tenant, ".well-known", "openid-configuration"] => {
-            return Some(Target::OpenId(guid(tenant)?));
+            return Some(Target::OpenId(tenant_of(tenant)?));
         }
-        [tenant, "oauth2", "v2.0", "token"] => return Some(Target::Token(guid(tenant)?, TokenVersion::V2)),
-        [tenant, "oauth2", "token"] => return Some(Target::Token(guid(tenant)?, TokenVersion::V1)),
+        [tenant, "oauth2", "v2.0", "token"] => {
+            return Some(Target::Token(tenant_of(tenant)?, TokenVersion::V2));
+        }
+        [tenant, "oauth2", "token"] => return Some(Target::Token(tenant_of(tenant)?, TokenVersion::V1)),
+        [tenant, "oauth2", "v2.0", "authorize"] => return Some(Target::Authorize(tenant_of(tenant)?)),
+        [tenant, "oauth2", "v2.0", "devicecode"] => return Some(Target::DeviceCode(tenant_of(tenant)?)),
+        [tenant, "discovery", "v2.0", "keys"] => return Some(Target::IdKeys(tenant_of(tenant)?)),
+        ["devicelogin"] => return Some(Target::DeviceLogin),
+        ["common", "userrealm", _] => return Some(Target::UserRealm((*segments.get(2)?).to_owned())),
         _ => {}
     }
     if let Some(target) = authorization(&segments, &folded) {
@@ -460,7 +486,7 @@ mod tests {
                 Some(Target::AssessmentMetadata(None, "x".to_owned())),
             ),
             (format!("/subscriptions/{SUB}/resourceGroups/g/providers/Microsoft.Security/pricings"), None),
-            (format!("/{SUB}/oauth2/v2.0/token"), Some(Target::Token(Uuid::from_u128(2), TokenVersion::V2))),
+            (format!("/{SUB}/oauth2/v2.0/token"), Some(Target::Token(Some(Uuid::from_u128(2)), TokenVersion::V2))),
             ("/subscriptions/x".to_owned(), None),
             (
                 format!("/subscriptions/{SUB}/resourceGroups"),

@@ -1,83 +1,140 @@
-//! The token endpoint and its discovery document (OpenID Connect Discovery 1.0; RFC 6749).
+//! The token endpoint and its discovery document (OpenID Connect Discovery 1.0; RFC 6749, RFC 7636, RFC 8628).
 
-use auth::AuthError;
+use auth::{AuthError, Caller, TokenError};
 use axum::extract::{Form, FromRequest as _, Request};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse as _, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::arm::TokenVersion;
 use crate::error::ArmError;
+use crate::sign_ins::{POLL_MS, Polled, SIGN_IN_MS};
 use crate::{Api, Call};
 
 impl Api {
-    pub(crate) fn openid_configuration(&self, tenant: Uuid, call: &Call) -> Result<Value, ArmError> {
-        if tenant != self.tenant {
-            let message = format!("There is no tenant '{tenant}' here.");
-            return Err(ArmError::bad("invalid_tenant", message));
-        }
-        let authority = format!("{}/{tenant}", call.base);
+    /// `tenant` is `None` where a client leaves it open (`common`, `organizations`).
+    pub(crate) fn openid_configuration(&self, tenant: Option<Uuid>, call: &Call) -> Result<Value, ArmError> {
+        self.check_tenant(tenant)?;
+        let authority = format!("{}/{}", call.base, self.tenant);
         Ok(json!({
-            "issuer": format!("{authority}/v2.0"),
-            "token_endpoint": format!("{authority}/oauth2/v2.0/token"),
+            "issuer": issuer(&call.base, self.tenant),
             "authorization_endpoint": format!("{authority}/oauth2/v2.0/authorize"),
-            "token_endpoint_auth_methods_supported": ["client_secret_post"],
-            "response_types_supported": ["token"],
-            "subject_types_supported": ["pairwise"],
-            "id_token_signing_alg_values_supported": ["HS256"],
+            "token_endpoint": format!("{authority}/oauth2/v2.0/token"),
+            "device_authorization_endpoint": format!("{authority}/oauth2/v2.0/devicecode"),
+            "jwks_uri": format!("{authority}/discovery/v2.0/keys"),
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "none"],
+            "grant_types_supported": [
+                "client_credentials", "password", "authorization_code", "refresh_token", DEVICE_GRANT,
+            ],
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query", "form_post"],
+            "code_challenge_methods_supported": ["S256"],
+            "scopes_supported": OPENID_SCOPES,
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "claims_supported": [
+                "iss", "aud", "sub", "oid", "tid", "name", "preferred_username", "ver", "iat", "nbf", "exp", "nonce",
+            ],
         }))
     }
 
-    /// A token for a client's secret or a person's password.
-    pub(crate) async fn token(&self, tenant: Uuid, version: TokenVersion, request: Request) -> Response {
-        let granted = match Form::from_request(request, &()).await {
-            Ok(Form(form)) => self.grant(tenant, version, form).await,
-            Err(error) => Err(Refusal::bad("invalid_request", &error.to_string())),
-        };
-        let mut response = match granted {
-            Ok(document) => (StatusCode::OK, axum::Json(document)).into_response(),
-            Err(refusal) => refusal.into_response(),
-        };
-        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        response
+    /// The keys that id tokens are signed with (RFC 7517, section 5).
+    pub(crate) fn id_keys(&self, tenant: Option<Uuid>) -> Result<Value, ArmError> {
+        self.check_tenant(tenant)?;
+        Ok(json!({ "keys": self.auth.id_keys() }))
     }
 
-    async fn grant(
-        &self,
-        tenant: Uuid,
-        version: TokenVersion,
-        form: Vec<(String, String)>,
-    ) -> Result<Value, Refusal> {
-        if tenant != self.tenant {
-            let message = format!("AADSTS90002: Tenant '{tenant}' not found. It is {} here.", self.tenant);
-            return Err(Refusal::bad("invalid_request", &message));
+    /// What Azure's clients ask before they send a person's password: all people are known here itself.
+    pub(crate) fn user_realm(&self, name: &str) -> Value {
+        json!({ "ver": "1.0", "account_type": "Managed", "cloud_instance_name": "Lazaret", "domain_name": self.domain.name, "login": name })
+    }
+
+    fn check_tenant(&self, tenant: Option<Uuid>) -> Result<(), ArmError> {
+        match tenant.filter(|tenant| *tenant != self.tenant) {
+            Some(tenant) => {
+                Err(ArmError::bad("invalid_tenant", format!("There is no tenant '{tenant}' here.")))
+            }
+            None => Ok(()),
         }
-        let field = |name: &str| {
-            let found = form.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
-            found.unwrap_or_default()
+    }
+
+    /// A token for a client's secret, or for what a person's sign-in left with a client.
+    pub(crate) async fn token(
+        &self,
+        tenant: Option<Uuid>,
+        version: TokenVersion,
+        call: &Call,
+        request: Request,
+    ) -> Response {
+        let answered = match Form::from_request(request, &()).await {
+            Ok(Form(form)) => self.answer(tenant, version, call, &Fields(form)).await,
+            Err(error) => Err(Refusal::bad("invalid_request", &error.to_string())),
         };
-        let (name, secret) = match field("grant_type") {
-            "client_credentials" => (field("client_id"), field("client_secret")),
-            "password" => (field("username"), field("password")),
-            other => {
-                let message = format!("AADSTS70003: The grant type '{other}' is not supported.");
-                return Err(Refusal::bad("unsupported_grant_type", &message));
+        respond(answered)
+    }
+
+    /// A code for a device on which nobody can type a password (RFC 8628, section 3.2).
+    pub(crate) async fn device_code(&self, tenant: Option<Uuid>, call: &Call, request: Request) -> Response {
+        let begun = match Form::from_request(request, &()).await {
+            Ok(Form(form)) => self.begin_device(tenant, call, &Fields(form)),
+            Err(error) => Err(Refusal::bad("invalid_request", &error.to_string())),
+        };
+        respond(begun)
+    }
+
+    fn begin_device(&self, tenant: Option<Uuid>, call: &Call, form: &Fields) -> Result<Value, Refusal> {
+        self.check_token_tenant(tenant)?;
+        let client = form.client()?;
+        let begun = self.sign_ins.begin_device(client, (self.clock)()).ok_or_else(Refusal::busy)?;
+        let address = format!("{}/devicelogin", call.base);
+        let message = format!(
+            "To sign in, open the page {address} in a browser and enter the code {}.",
+            begun.user_code
+        );
+        Ok(json!({
+            "device_code": begun.device_code,
+            "user_code": begun.user_code,
+            "verification_uri": address,
+            "expires_in": SIGN_IN_MS / 1000,
+            "interval": POLL_MS / 1000,
+            "message": message,
+        }))
+    }
+
+    fn check_token_tenant(&self, tenant: Option<Uuid>) -> Result<(), Refusal> {
+        match tenant.filter(|tenant| *tenant != self.tenant) {
+            Some(tenant) => {
+                let message =
+                    format!("AADSTS90002: Tenant '{tenant}' not found. It is {} here.", self.tenant);
+                Err(Refusal::bad("invalid_request", &message))
             }
-        };
-        let caller = self.auth.password(name, secret).await?;
+            None => Ok(()),
+        }
+    }
+
+    async fn answer(
+        &self,
+        tenant: Option<Uuid>,
+        version: TokenVersion,
+        call: &Call,
+        form: &Fields,
+    ) -> Result<Value, Refusal> {
+        self.check_token_tenant(tenant)?;
+        let granted = self.granted(form).await?;
+        let scopes = form.get("scope");
         let audience = match version {
-            TokenVersion::V1 => field("resource"),
-            TokenVersion::V2 => {
-                field("scope").split_whitespace().find(|scope| !is_openid(scope)).unwrap_or_default()
-            }
+            TokenVersion::V1 => form.get("resource"),
+            TokenVersion::V2 => scopes.split_whitespace().find(|scope| !is_openid(scope)).unwrap_or_default(),
         };
         let audience = audience
             .strip_suffix("/.default")
             .or(audience.strip_suffix("/user_impersonation"))
             .unwrap_or(audience);
-        let issued = self.auth.issue_management_token(&caller, audience).map_err(|_| {
+        let issued = self.auth.issue_management_token(&granted.caller, audience).map_err(|_| {
             let message = format!("AADSTS500011: The resource '{audience}' is unknown: ask for https://management.azure.com/.default.");
             Refusal::bad("invalid_scope", &message)
         })?;
@@ -93,16 +150,158 @@ impl Api {
             document["expires_on"] = (issued.issued_ms / 1000 + issued.expires_in_s).to_string().into();
             document["resource"] = audience.into();
         }
+        if let Some(person) = &granted.person {
+            let asks_for = |wanted: &str| scopes.split_whitespace().any(|scope| scope == wanted);
+            let is_first = version == TokenVersion::V1;
+            if is_first || asks_for("offline_access") {
+                let renewal = self.auth.issue_renewal_token(&granted.caller, person.client);
+                document["refresh_token"] = renewal.map_err(|_| Refusal::failed())?.token.into();
+            }
+            if is_first || asks_for("openid") {
+                let (issuer, client) = (issuer(&call.base, self.tenant), person.client.to_string());
+                let nonce = person.nonce.as_deref();
+                let token = self.auth.issue_id_token(&granted.caller, &issuer, &client, nonce);
+                document["id_token"] = token.map_err(|_| Refusal::failed())?.into();
+            }
+            if form.get("client_info") == "1" {
+                document["client_info"] = self.client_info(&granted.caller).into();
+            }
+        }
         Ok(document)
+    }
+
+    /// By what Azure's clients tell accounts apart.
+    pub(crate) fn client_info(&self, caller: &Caller) -> String {
+        URL_SAFE_NO_PAD.encode(json!({ "uid": caller.id, "utid": self.tenant }).to_string())
+    }
+
+    async fn granted(&self, form: &Fields) -> Result<Granted, Refusal> {
+        let now_ms = (self.clock)();
+        match form.get("grant_type") {
+            "client_credentials" => {
+                let caller = self.auth.password(form.get("client_id"), form.get("client_secret")).await?;
+                Ok(Granted { caller, person: None })
+            }
+            "password" => {
+                let signed_in = self.auth.password(form.get("username"), form.get("password")).await;
+                let caller = signed_in.map_err(Refusal::of_person)?;
+                // Scripts that name no program get a token, and nothing by which to go on.
+                let client = form.client().ok();
+                Ok(Granted { caller, person: client.map(|client| Person { client, nonce: None }) })
+            }
+            "refresh_token" => {
+                let client = form.client()?;
+                let caller = self.auth.renew(form.get("refresh_token"), client).await.map_err(|error| match error {
+                    TokenError::Store(error) => Refusal::from(AuthError::Store(error)),
+                    TokenError::Expired => Refusal::bad(
+                        "invalid_grant",
+                        "AADSTS700082: The refresh token has expired due to inactivity: sign in again.",
+                    ),
+                    TokenError::Invalid | TokenError::UnknownPrincipal => Refusal::bad(
+                        "invalid_grant",
+                        "AADSTS50173: The provided grant is not one of this client, or was revoked: sign in again.",
+                    ),
+                })?;
+                Ok(Granted { caller, person: Some(Person { client, nonce: None }) })
+            }
+            "authorization_code" => {
+                let client = form.client()?;
+                let (code, redirect) = (form.get("code"), form.get("redirect_uri"));
+                let redeemed =
+                    self.sign_ins.redeem(code, client, redirect, form.get("code_verifier"), now_ms);
+                let (caller, nonce) = redeemed.ok_or_else(|| {
+                    Refusal::bad(
+                        "invalid_grant",
+                        "AADSTS70008: The authorization code is unknown, has been used or has expired, or it is another \
+                         client's: sign in again.",
+                    )
+                })?;
+                Ok(Granted { caller, person: Some(Person { client, nonce }) })
+            }
+            DEVICE_GRANT | "device_code" => {
+                let client = form.client()?;
+                // The first generation calls it `code`.
+                let code = Some(form.get("device_code")).filter(|code| !code.is_empty());
+                match self.sign_ins.poll(code.unwrap_or(form.get("code")), client, now_ms) {
+                    Polled::Granted(caller) => {
+                        Ok(Granted { caller: *caller, person: Some(Person { client, nonce: None }) })
+                    }
+                    Polled::Pending => Err(Refusal::bad(
+                        "authorization_pending",
+                        "AADSTS70016: Nobody has entered the code yet: ask again.",
+                    )),
+                    Polled::TooSoon => Err(Refusal::bad(
+                        "slow_down",
+                        "AADSTS70016: Ask again no sooner than every 5 seconds.",
+                    )),
+                    Polled::Unknown => Err(Refusal::bad(
+                        "expired_token",
+                        "AADSTS70020: The code is unknown or has expired: begin again.",
+                    )),
+                }
+            }
+            other => {
+                let message = format!("AADSTS70003: The grant type '{other}' is not supported.");
+                Err(Refusal::bad("unsupported_grant_type", &message))
+            }
+        }
     }
 }
 
+/// What a grant came to.
+struct Granted {
+    caller: Caller,
+    /// `None`: a program acts for itself.
+    person: Option<Person>,
+}
+
+/// A program to which somebody signed in.
+struct Person {
+    client: Uuid,
+    nonce: Option<String>,
+}
+
+/// A form's fields, or a query's.
+pub(crate) struct Fields(pub(crate) Vec<(String, String)>);
+
+impl Fields {
+    /// Nothing if there is none of that name.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        let found = self.0.iter().find(|(key, _)| key == name);
+        found.map(|(_, value)| value.as_str()).unwrap_or_default()
+    }
+
+    /// The program that asks: its id is its own affair, as nobody registers programs here.
+    pub(crate) fn client(&self) -> Result<Uuid, Refusal> {
+        Uuid::parse_str(self.get("client_id")).map_err(|_| {
+            let message = "AADSTS900144: The request must have a 'client_id' that is a GUID.";
+            Refusal::bad("invalid_request", message)
+        })
+    }
+}
+
+fn respond(answered: Result<Value, Refusal>) -> Response {
+    let mut response = match answered {
+        Ok(document) => (StatusCode::OK, axum::Json(document)).into_response(),
+        Err(refusal) => refusal.into_response(),
+    };
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn issuer(base: &str, tenant: Uuid) -> String {
+    format!("{base}/{tenant}/v2.0")
+}
+
+const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "offline_access", "email"];
+
 fn is_openid(scope: &str) -> bool {
-    ["openid", "profile", "offline_access", "email"].contains(&scope)
+    OPENID_SCOPES.contains(&scope)
 }
 
 /// A refusal as OAuth writes it (RFC 6749, section 5.2).
-struct Refusal {
+pub(crate) struct Refusal {
     status: StatusCode,
     error: &'static str,
     description: String,
@@ -116,6 +315,29 @@ impl Refusal {
             error,
             description: description.to_owned(),
             retry_after_s: None,
+        }
+    }
+
+    fn busy() -> Self {
+        let status = StatusCode::TOO_MANY_REQUESTS;
+        let message = "too many sign-ins are under way: try again in a minute";
+        Self { status, retry_after_s: Some(60), ..Self::bad("temporarily_unavailable", message) }
+    }
+
+    fn failed() -> Self {
+        let status = StatusCode::INTERNAL_SERVER_ERROR;
+        Self { status, ..Self::bad("server_error", "the server failed; its log says why") }
+    }
+
+    /// A person's password is a grant, not a client's authentication (RFC 6749, section 5.2).
+    fn of_person(error: AuthError) -> Self {
+        match error {
+            AuthError::BadCredentials => Self::bad(
+                "invalid_grant",
+                "AADSTS50126: Error validating credentials due to invalid username or password.",
+            ),
+            AuthError::ExpiredSecret => Self::bad("invalid_grant", "AADSTS50055: The password is expired."),
+            other => other.into(),
         }
     }
 
@@ -154,10 +376,7 @@ impl From<AuthError> for Refusal {
             },
             AuthError::Store(error) => {
                 tracing::error!(error = %error, "a token request failed");
-                Self {
-                    status: StatusCode::INTERNAL_SERVER_ERROR,
-                    ..Self::bad("server_error", "the server failed; its log says why")
-                }
+                Self::failed()
             }
         }
     }

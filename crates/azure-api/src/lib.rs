@@ -23,6 +23,8 @@ mod routes;
 mod rules;
 mod scope_maps;
 mod scopes;
+mod sign_in;
+mod sign_ins;
 mod sub_assessments;
 mod tokens;
 mod webhooks;
@@ -58,6 +60,7 @@ struct Api {
     rates: Arc<RateCard>,
     names: Names,
     domain: Arc<Domain>,
+    sign_ins: Arc<sign_ins::SignIns>,
     /// Tells the workers that scans were queued.
     wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -106,6 +109,7 @@ pub fn router(
         rates: Arc::new(rates),
         names,
         domain: Arc::new(domain),
+        sign_ins: Arc::default(),
         wake,
     })
 }
@@ -147,8 +151,13 @@ impl Api {
             ));
         }
         match &target {
-            Target::Token(tenant, version) => return Ok(self.token(*tenant, *version, request).await),
+            Target::Token(tenant, version) => return Ok(self.token(*tenant, *version, &call, request).await),
             Target::OpenId(tenant) => return self.openid_configuration(*tenant, &call).map(json),
+            Target::Authorize(tenant) => return Ok(self.authorize(*tenant, &call, request).await),
+            Target::DeviceCode(tenant) => return Ok(self.device_code(*tenant, &call, request).await),
+            Target::DeviceLogin => return Ok(self.device_login(&call, request).await),
+            Target::IdKeys(tenant) => return self.id_keys(*tenant).map(json),
+            Target::UserRealm(name) => return Ok(json(self.user_realm(name))),
             Target::Metadata => return Ok(json(self.metadata(&call))),
             _ => {}
         }
@@ -287,7 +296,14 @@ impl Api {
                 _ => self.finding_rule(&caller, &reach, &name).await.map(json),
             },
             // Answered above.
-            Target::Token(..) | Target::OpenId(_) | Target::Metadata => Err(ArmError::no_such_path()),
+            Target::Token(..)
+            | Target::OpenId(_)
+            | Target::Authorize(_)
+            | Target::DeviceCode(_)
+            | Target::DeviceLogin
+            | Target::IdKeys(_)
+            | Target::UserRealm(_)
+            | Target::Metadata => Err(ArmError::no_such_path()),
         }
     }
 

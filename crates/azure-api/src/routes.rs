@@ -53,12 +53,17 @@ macro_rules! image {
     };
 }
 
-pub(crate) const PATHS: [&str; 100] = [
+pub(crate) const PATHS: [&str; 105] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
     "/{tenantId}/oauth2/v2.0/token",
     "/{tenantId}/oauth2/token",
+    "/{tenantId}/oauth2/v2.0/authorize",
+    "/{tenantId}/oauth2/v2.0/devicecode",
+    "/{tenantId}/discovery/v2.0/keys",
+    "/devicelogin",
+    "/common/userrealm/{userName}",
     "/tenants",
     "/subscriptions",
     subscription!(""),
@@ -186,6 +191,11 @@ mod tests {
         Target::Metadata => "metadata",
         Target::OpenId(..) => "openid",
         Target::Token(..) => "token",
+        Target::Authorize(..) => "sign-in for a program",
+        Target::DeviceCode(..) => "device code",
+        Target::DeviceLogin => "sign-in for a device",
+        Target::IdKeys(..) => "keys of id tokens",
+        Target::UserRealm(..) => "user realm",
         Target::Tenants => "tenants",
         Target::Subscriptions => "subscriptions",
         Target::Subscription(..) => "subscription",

@@ -31,12 +31,20 @@ const ROLES: [(&str, &str); 15] = [
 ];
 
 /// Routes that nobody needs to be known for, and why.
-const PUBLIC: [(&str, &str); 8] = [
+const PUBLIC: [(&str, &str); 13] = [
     ("/metadata/endpoints", "clients ask it before they can sign in"),
     ("/{tenantId}/v2.0/.well-known/openid-configuration", "clients ask it before they can sign in"),
     ("/{tenantId}/.well-known/openid-configuration", "clients ask it before they can sign in"),
     ("/{tenantId}/oauth2/v2.0/token", "carries its own secret; without one 400 (RFC 6749)"),
     ("/{tenantId}/oauth2/token", "carries its own secret; without one 400 (RFC 6749)"),
+    ("/{tenantId}/oauth2/v2.0/authorize", "takes a name and a password; without a program to go back to 400"),
+    ("/{tenantId}/oauth2/v2.0/devicecode", "a device has no secret yet; without a client 400 (RFC 8628)"),
+    ("/{tenantId}/discovery/v2.0/keys", "whoever reads an id token asks it"),
+    ("/devicelogin", "takes a name and a password"),
+    (
+        "/common/userrealm/{userName}",
+        "clients ask it before they can sign in; it says the same of every name",
+    ),
     ("/token", "carries its own secret; without one 400, or a token that allows nothing"),
     ("/oauth2/token", "carries its own secret; without one 400, or a token that allows nothing"),
     ("/oauth2/exchange", "carries its own secret; without one 400"),

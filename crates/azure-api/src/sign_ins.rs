@@ -1,0 +1,204 @@
+//! Sign-ins under way: codes that a browser carries to a program, and devices that wait for a person.
+//!
+//! They are kept in memory: after a restart whoever was about to sign in begins again.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+
+use auth::Caller;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use parking_lot::Mutex;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+/// All that are under way.
+#[derive(Default)]
+pub(crate) struct SignIns {
+    codes: Mutex<HashMap<String, Code>>,
+    devices: Mutex<HashMap<String, Device>>,
+}
+
+/// What a code stands for (RFC 6749, section 4.1.2; RFC 7636).
+pub(crate) struct Code {
+    pub(crate) caller: Caller,
+    pub(crate) client: Uuid,
+    pub(crate) redirect: String,
+    /// The hash of what only the program knows.
+    pub(crate) challenge: String,
+    pub(crate) nonce: Option<String>,
+    /// When it was made, in milliseconds since 1970 (UTC).
+    pub(crate) made_ms: i64,
+}
+
+/// A device that waits (RFC 8628).
+struct Device {
+    user_code: String,
+    client: Uuid,
+    caller: Option<Caller>,
+    made_ms: i64,
+    asked_ms: i64,
+}
+
+/// What a device and its person are told.
+pub(crate) struct Begun {
+    pub(crate) device_code: String,
+    pub(crate) user_code: String,
+}
+
+/// What a device hears when it asks.
+pub(crate) enum Polled {
+    Granted(Box<Caller>),
+    Pending,
+    TooSoon,
+    Unknown,
+}
+
+impl SignIns {
+    /// A code for the program; `None` if there are too many.
+    pub(crate) fn keep(&self, code: Code) -> Option<String> {
+        let mut codes = self.codes.lock();
+        make_room(&mut codes, |known| code.made_ms - known.made_ms < CODE_MS)?;
+        let name = auth::random_secret();
+        codes.insert(name.clone(), code);
+        Some(name)
+    }
+
+    /// Who signed in, and the program's nonce. The code is used up, right or wrong.
+    pub(crate) fn redeem(
+        &self,
+        code: &str,
+        client: Uuid,
+        redirect: &str,
+        verifier: &str,
+        now_ms: i64,
+    ) -> Option<(Caller, Option<String>)> {
+        let found = self.codes.lock().remove(code)?;
+        let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
+        let is_it = found.client == client && found.redirect == redirect && found.challenge == challenge;
+        (is_it && now_ms - found.made_ms < CODE_MS).then_some((found.caller, found.nonce))
+    }
+
+    /// Codes for a device; `None` if too many wait.
+    pub(crate) fn begin_device(&self, client: Uuid, now_ms: i64) -> Option<Begun> {
+        let mut devices = self.devices.lock();
+        make_room(&mut devices, |known| now_ms - known.made_ms < SIGN_IN_MS)?;
+        let user_code = loop {
+            let code = user_code();
+            if devices.values().all(|known| known.user_code != code) {
+                break code;
+            }
+        };
+        let device_code = auth::random_secret();
+        let device =
+            Device { user_code: user_code.clone(), client, caller: None, made_ms: now_ms, asked_ms: 0 };
+        devices.insert(device_code.clone(), device);
+        Some(Begun { device_code, user_code })
+    }
+
+    /// True if a device waits under this code, as people write it.
+    pub(crate) fn is_awaited(&self, user_code: &str, now_ms: i64) -> bool {
+        let wanted = plain(user_code);
+        self.devices.lock().values().any(|device| device.is_open(&wanted, now_ms))
+    }
+
+    /// Lets the device go on as the caller; false if none waits under this code.
+    pub(crate) fn approve(&self, user_code: &str, caller: Caller, now_ms: i64) -> bool {
+        let wanted = plain(user_code);
+        let mut devices = self.devices.lock();
+        let Some(device) = devices.values_mut().find(|device| device.is_open(&wanted, now_ms)) else {
+            return false;
+        };
+        device.caller = Some(caller);
+        true
+    }
+
+    /// What has come of it. Who has been let in is told so once.
+    pub(crate) fn poll(&self, device_code: &str, client: Uuid, now_ms: i64) -> Polled {
+        let mut devices = self.devices.lock();
+        let Some(device) = devices.get_mut(device_code).filter(|device| device.client == client) else {
+            return Polled::Unknown;
+        };
+        if now_ms - device.made_ms >= SIGN_IN_MS {
+            devices.remove(device_code);
+            return Polled::Unknown;
+        }
+        if let Some(caller) = device.caller.take() {
+            devices.remove(device_code);
+            return Polled::Granted(Box::new(caller));
+        }
+        let is_soon = now_ms - device.asked_ms < POLL_MS - POLL_LEEWAY_MS;
+        device.asked_ms = now_ms;
+        if is_soon { Polled::TooSoon } else { Polled::Pending }
+    }
+}
+
+impl Device {
+    fn is_open(&self, user_code: &str, now_ms: i64) -> bool {
+        plain(&self.user_code) == *user_code && self.caller.is_none() && now_ms - self.made_ms < SIGN_IN_MS
+    }
+}
+
+/// Forgets what is over; `None` if there are still too many.
+fn make_room<K: Hash + Eq, V>(under_way: &mut HashMap<K, V>, is_good: impl Fn(&V) -> bool) -> Option<()> {
+    if under_way.len() >= UNDER_WAY_MAX {
+        under_way.retain(|_, one| is_good(one));
+    }
+    (under_way.len() < UNDER_WAY_MAX).then_some(())
+}
+
+/// `BCDF-GHJK`: consonants make no words.
+fn user_code() -> String {
+    let mut letters = Vec::new();
+    while letters.len() < 8 {
+        letters.extend(auth::random_secret().chars().filter(|it| "BCDFGHJKLMNPQRSTVWXZ".contains(*it)));
+    }
+    let code: String = letters.into_iter().take(8).collect();
+    let (one, other) = code.split_at(4);
+    format!("{one}-{other}")
+}
+
+fn plain(user_code: &str) -> String {
+    user_code.chars().filter(char::is_ascii_alphanumeric).take(16).map(|it| it.to_ascii_uppercase()).collect()
+}
+
+/// A person has so long to sign in for a device.
+pub(crate) const SIGN_IN_MS: i64 = 900_000;
+/// A device asks so often.
+pub(crate) const POLL_MS: i64 = 5_000;
+/// Clocks and networks are not exact.
+const POLL_LEEWAY_MS: i64 = 1_000;
+/// A browser and a program on one machine need no longer (RFC 6749, section 4.1.2: ten minutes at most).
+const CODE_MS: i64 = 300_000;
+const UNDER_WAY_MAX: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: Uuid = Uuid::from_u128(4);
+    const MINUTE_MS: i64 = 60_000;
+
+    #[test]
+    fn a_device_waits_for_its_person_and_is_let_in_once() {
+        let sign_ins = SignIns::default();
+        let begun = sign_ins.begin_device(CLIENT, 0).unwrap();
+        assert!(matches!(sign_ins.poll(&begun.device_code, CLIENT, 5_000), Polled::Pending));
+        assert!(matches!(sign_ins.poll(&begun.device_code, CLIENT, 6_000), Polled::TooSoon));
+        assert!(matches!(sign_ins.poll(&begun.device_code, Uuid::nil(), 20_000), Polled::Unknown));
+        assert!(sign_ins.is_awaited(&begun.user_code.to_lowercase().replace('-', " "), 20_000));
+        assert!(!sign_ins.is_awaited("BCDF-GHJK-LMNP", 20_000) && !sign_ins.is_awaited("", 20_000));
+        assert!(!sign_ins.is_awaited(&begun.user_code, 15 * MINUTE_MS), "too late");
+        assert!(matches!(sign_ins.poll(&begun.device_code, CLIENT, 15 * MINUTE_MS), Polled::Unknown));
+    }
+
+    #[test]
+    fn too_many_are_refused_until_some_are_over() {
+        let sign_ins = SignIns::default();
+        for _ in 0..UNDER_WAY_MAX {
+            assert!(sign_ins.begin_device(CLIENT, 0).is_some());
+        }
+        assert!(sign_ins.begin_device(CLIENT, MINUTE_MS).is_none());
+        assert!(sign_ins.begin_device(CLIENT, 15 * MINUTE_MS).is_some());
+    }
+}
