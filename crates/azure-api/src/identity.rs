@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::arm::TokenVersion;
 use crate::error::ArmError;
+use crate::sign_in::KEPT_BYTES_MAX;
 use crate::sign_ins::{POLL_MS, Polled, SIGN_IN_MS};
 use crate::{Api, Call};
 
@@ -89,7 +90,11 @@ impl Api {
     fn begin_device(&self, tenant: Option<Uuid>, call: &Call, form: &Fields) -> Result<Value, Refusal> {
         self.check_token_tenant(tenant)?;
         let client = form.client()?;
-        let begun = self.sign_ins.begin_device(client, (self.clock)()).ok_or_else(Refusal::busy)?;
+        let scope = form.get("scope");
+        if scope.len() > KEPT_BYTES_MAX {
+            return Err(Refusal::bad("invalid_scope", "The scope is too long."));
+        }
+        let begun = self.sign_ins.begin_device(client, scope, (self.clock)()).ok_or_else(Refusal::busy)?;
         let address = format!("{}/devicelogin", call.base);
         let message = format!(
             "To sign in, open the page {address} in a browser and enter the code {}.",
@@ -125,7 +130,11 @@ impl Api {
     ) -> Result<Value, Refusal> {
         self.check_token_tenant(tenant)?;
         let granted = self.granted(form).await?;
-        let scopes = form.get("scope");
+        let scopes = match (form.get("scope"), &granted.person) {
+            // It was said when the sign-in began.
+            ("", Some(person)) => &person.scope,
+            (scopes, _) => scopes,
+        };
         let audience = match version {
             TokenVersion::V1 => form.get("resource"),
             TokenVersion::V2 => scopes.split_whitespace().find(|scope| !is_openid(scope)).unwrap_or_default(),
@@ -187,7 +196,7 @@ impl Api {
                 let caller = signed_in.map_err(Refusal::of_person)?;
                 // Scripts that name no program get a token, and nothing by which to go on.
                 let client = form.client().ok();
-                Ok(Granted { caller, person: client.map(|client| Person { client, nonce: None }) })
+                Ok(Granted { caller, person: client.map(Person::of) })
             }
             "refresh_token" => {
                 let client = form.client()?;
@@ -202,29 +211,31 @@ impl Api {
                         "AADSTS50173: The provided grant is not one of this client, or was revoked: sign in again.",
                     ),
                 })?;
-                Ok(Granted { caller, person: Some(Person { client, nonce: None }) })
+                Ok(Granted { caller, person: Some(Person::of(client)) })
             }
             "authorization_code" => {
                 let client = form.client()?;
                 let (code, redirect) = (form.get("code"), form.get("redirect_uri"));
                 let redeemed =
                     self.sign_ins.redeem(code, client, redirect, form.get("code_verifier"), now_ms);
-                let (caller, nonce) = redeemed.ok_or_else(|| {
+                let code = redeemed.ok_or_else(|| {
                     Refusal::bad(
                         "invalid_grant",
                         "AADSTS70008: The authorization code is unknown, has been used or has expired, or it is another \
                          client's: sign in again.",
                     )
                 })?;
-                Ok(Granted { caller, person: Some(Person { client, nonce }) })
+                let person = Person { client, nonce: code.nonce, scope: code.scope };
+                Ok(Granted { caller: code.caller, person: Some(person) })
             }
             DEVICE_GRANT | "device_code" => {
                 let client = form.client()?;
                 // The first generation calls it `code`.
                 let code = Some(form.get("device_code")).filter(|code| !code.is_empty());
                 match self.sign_ins.poll(code.unwrap_or(form.get("code")), client, now_ms) {
-                    Polled::Granted(caller) => {
-                        Ok(Granted { caller: *caller, person: Some(Person { client, nonce: None }) })
+                    Polled::Granted(caller, scope) => {
+                        let person = Person { scope, ..Person::of(client) };
+                        Ok(Granted { caller: *caller, person: Some(person) })
                     }
                     Polled::Pending => Err(Refusal::bad(
                         "authorization_pending",
@@ -259,6 +270,14 @@ struct Granted {
 struct Person {
     client: Uuid,
     nonce: Option<String>,
+    /// What was asked for when the sign-in began.
+    scope: String,
+}
+
+impl Person {
+    fn of(client: Uuid) -> Self {
+        Self { client, nonce: None, scope: String::new() }
+    }
 }
 
 /// A form's fields, or a query's.

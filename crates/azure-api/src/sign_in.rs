@@ -59,6 +59,7 @@ impl Api {
             redirect: asked.redirect.clone(),
             challenge: fields.get("code_challenge").to_owned(),
             nonce,
+            scope: fields.get("scope").to_owned(),
             made_ms: (self.clock)(),
         };
         match self.sign_ins.keep(code) {
@@ -182,8 +183,8 @@ impl Asked {
         if fields.get("code_challenge_method") != "S256" || challenge.len() != 43 {
             return Err(("invalid_request", "A code_challenge with the method S256 is needed (RFC 7636)."));
         }
-        if fields.get("nonce").len() > NONCE_BYTES_MAX {
-            return Err(("invalid_request", "The nonce is too long."));
+        if fields.get("nonce").len().max(fields.get("scope").len()) > KEPT_BYTES_MAX {
+            return Err(("invalid_request", "The nonce or the scope is too long."));
         }
         Ok(())
     }
@@ -347,7 +348,8 @@ const NO_FORM: &str = "What was sent is no form.";
 const NO_COOKIE: &str =
     "The page was open for too long, or your browser keeps no cookies: go back, load it anew and try again.";
 const REDIRECT_BYTES_MAX: usize = 512;
-const NONCE_BYTES_MAX: usize = 512;
+/// Of what is kept while a sign-in is under way.
+pub(crate) const KEPT_BYTES_MAX: usize = 1024;
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;background:#f3f5f7;color:#17212b;margin:0}\
     main{max-width:24rem;margin:10vh auto;padding:2rem;background:#fff;border-radius:8px;box-shadow:0 1px 6px #0002}\
     h1{font-size:1.4rem;margin:0 0 1rem}label{display:block;margin:1rem 0}\

@@ -27,6 +27,8 @@ pub(crate) struct Code {
     /// The hash of what only the program knows.
     pub(crate) challenge: String,
     pub(crate) nonce: Option<String>,
+    /// What the token is to be for, if the program says nothing else later.
+    pub(crate) scope: String,
     /// When it was made, in milliseconds since 1970 (UTC).
     pub(crate) made_ms: i64,
 }
@@ -35,6 +37,7 @@ pub(crate) struct Code {
 struct Device {
     user_code: String,
     client: Uuid,
+    scope: String,
     caller: Option<Caller>,
     made_ms: i64,
     asked_ms: i64,
@@ -48,7 +51,8 @@ pub(crate) struct Begun {
 
 /// What a device hears when it asks.
 pub(crate) enum Polled {
-    Granted(Box<Caller>),
+    /// Who signed in, and the scope that the device asked for.
+    Granted(Box<Caller>, String),
     Pending,
     TooSoon,
     Unknown,
@@ -64,7 +68,7 @@ impl SignIns {
         Some(name)
     }
 
-    /// Who signed in, and the program's nonce. The code is used up, right or wrong.
+    /// What the code stands for. It is used up, right or wrong.
     pub(crate) fn redeem(
         &self,
         code: &str,
@@ -72,15 +76,15 @@ impl SignIns {
         redirect: &str,
         verifier: &str,
         now_ms: i64,
-    ) -> Option<(Caller, Option<String>)> {
+    ) -> Option<Code> {
         let found = self.codes.lock().remove(code)?;
         let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(verifier.as_bytes()));
         let is_it = found.client == client && found.redirect == redirect && found.challenge == challenge;
-        (is_it && now_ms - found.made_ms < CODE_MS).then_some((found.caller, found.nonce))
+        (is_it && now_ms - found.made_ms < CODE_MS).then_some(found)
     }
 
     /// Codes for a device; `None` if too many wait.
-    pub(crate) fn begin_device(&self, client: Uuid, now_ms: i64) -> Option<Begun> {
+    pub(crate) fn begin_device(&self, client: Uuid, scope: &str, now_ms: i64) -> Option<Begun> {
         let mut devices = self.devices.lock();
         make_room(&mut devices, |known| now_ms - known.made_ms < SIGN_IN_MS)?;
         let user_code = loop {
@@ -90,8 +94,8 @@ impl SignIns {
             }
         };
         let device_code = auth::random_secret();
-        let device =
-            Device { user_code: user_code.clone(), client, caller: None, made_ms: now_ms, asked_ms: 0 };
+        let (user, scope) = (user_code.clone(), scope.to_owned());
+        let device = Device { user_code: user, client, scope, caller: None, made_ms: now_ms, asked_ms: 0 };
         devices.insert(device_code.clone(), device);
         Some(Begun { device_code, user_code })
     }
@@ -124,8 +128,9 @@ impl SignIns {
             return Polled::Unknown;
         }
         if let Some(caller) = device.caller.take() {
+            let scope = std::mem::take(&mut device.scope);
             devices.remove(device_code);
-            return Polled::Granted(Box::new(caller));
+            return Polled::Granted(Box::new(caller), scope);
         }
         let is_soon = now_ms - device.asked_ms < POLL_MS - POLL_LEEWAY_MS;
         device.asked_ms = now_ms;
@@ -182,7 +187,7 @@ mod tests {
     #[test]
     fn a_device_waits_for_its_person_and_is_let_in_once() {
         let sign_ins = SignIns::default();
-        let begun = sign_ins.begin_device(CLIENT, 0).unwrap();
+        let begun = sign_ins.begin_device(CLIENT, "", 0).unwrap();
         assert!(matches!(sign_ins.poll(&begun.device_code, CLIENT, 5_000), Polled::Pending));
         assert!(matches!(sign_ins.poll(&begun.device_code, CLIENT, 6_000), Polled::TooSoon));
         assert!(matches!(sign_ins.poll(&begun.device_code, Uuid::nil(), 20_000), Polled::Unknown));
@@ -196,9 +201,9 @@ mod tests {
     fn too_many_are_refused_until_some_are_over() {
         let sign_ins = SignIns::default();
         for _ in 0..UNDER_WAY_MAX {
-            assert!(sign_ins.begin_device(CLIENT, 0).is_some());
+            assert!(sign_ins.begin_device(CLIENT, "", 0).is_some());
         }
-        assert!(sign_ins.begin_device(CLIENT, MINUTE_MS).is_none());
-        assert!(sign_ins.begin_device(CLIENT, 15 * MINUTE_MS).is_some());
+        assert!(sign_ins.begin_device(CLIENT, "", MINUTE_MS).is_none());
+        assert!(sign_ins.begin_device(CLIENT, "", 15 * MINUTE_MS).is_some());
     }
 }

@@ -62,7 +62,11 @@ impl House {
     }
 
     async fn token(&self, form: &[(&str, &str)]) -> (u16, Value) {
-        let form = [&[("client_id", CLIENT), ("scope", SCOPE), ("client_info", "1")], form].concat();
+        let known = [("client_id", CLIENT), ("client_info", "1")];
+        // The scope of a device was said when it began.
+        let scope: &[_] =
+            if form.iter().any(|(name, _)| *name == "device_code") { &[] } else { &[("scope", SCOPE)] };
+        let form = [&known, scope, form].concat();
         self.post("/organizations/oauth2/v2.0/token", &form).await
     }
 
@@ -263,4 +267,18 @@ async fn a_browser_signs_in_for_a_device_elsewhere() {
     assert_eq!((status, house.is_let_in(&token).await), (200, 200), "{token}");
     assert!(token["refresh_token"].is_string() && token["client_info"].is_string());
     assert_eq!(house.token(&poll).await.1["error"], "expired_token", "once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn azures_libraries_sign_people_in_unmodified() {
+    let Some(python) = testkit::python("azure", "Azure's SDKs for Python") else { return };
+    let house = house().await;
+    let output = std::process::Command::new(python)
+        .arg(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sign_in.py"))
+        .arg(format!("https://{}", house.server.tls_address))
+        .args([&house.tenant, "mara", &house.password])
+        .env("REQUESTS_CA_BUNDLE", house.server.data().join("ca.pem"))
+        .output()
+        .expect("python starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
