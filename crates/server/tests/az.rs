@@ -23,6 +23,9 @@ async fn the_az_cli_works_unmodified() {
     let endpoints = server.client().json("/metadata/endpoints?api-version=2022-09-01").await;
     let principals = server.command(&["principal", "list", "--format=json"]);
     let principals: serde_json::Value = serde_json::from_slice(&principals.stdout).expect("a list");
+    let made = server.command(&["principal", "create", "mara", "--role", "Reader"]);
+    let made = String::from_utf8_lossy(&made.stdout).into_owned();
+    let password = made.split_whitespace().find(|word| word.len() == 32).expect("a password");
     let output = Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/az.sh"))
         .arg(python.with_file_name("az"))
         .arg(format!("https://{}", server.tls_address))
@@ -31,6 +34,7 @@ async fn the_az_cli_works_unmodified() {
         .arg(server.password())
         .arg(server.data().join("ca.pem"))
         .arg("app/bad")
+        .args(["mara", password])
         .env("AZURE_CONFIG_DIR", folder.path().join("az"))
         .output()
         .expect("a shell");

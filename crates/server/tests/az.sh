@@ -1,9 +1,10 @@
 #!/bin/sh
 # Azure's own CLI, unmodified, from registering the cloud to reading results. It stops at the first thing that fails.
 #
-#   crates/server/tests/az.sh AZ https://HOST:PORT TENANT CLIENT-ID SECRET CA.pem REPOSITORY
+#   crates/server/tests/az.sh AZ https://HOST:PORT TENANT CLIENT-ID SECRET CA.pem REPOSITORY [NAME PASSWORD]
 #
-# REPOSITORY: one of the default registry with an image that has findings. az keeps its notes in $AZURE_CONFIG_DIR:
+# REPOSITORY: one of the default registry with an image that has findings. NAME: a Reader who signs in by a device code,
+# with curl in the place of a browser. az keeps its notes in $AZURE_CONFIG_DIR:
 # give it a folder that may go.
 set -eu
 az=$1 server=$2 tenant=$3 client=$4 secret=$5 repository=$7
@@ -80,3 +81,25 @@ says "$digest" acr manifest restore -r lazaret -n "$repository:1" --yes
 says '"1"' acr repository show-tags -n lazaret --repository "$repository"
 says '' acr delete -n second --yes
 says 'Microsoft.ContainerRegistry/registries/delete' monitor activity-log list -g default --offset 1h
+
+[ "${8:-}" ] || exit 0
+name=$8 password=$9
+echo 'az login --use-device-code'
+said=$AZURE_CONFIG_DIR/device-code jar=$AZURE_CONFIG_DIR/cookies
+says '' logout
+"$az" login --use-device-code --tenant "$tenant" >"$AZURE_CONFIG_DIR/signed-in" 2>"$said" &
+login=$!
+code=
+for _ in $(seq 60); do
+  code=$(grep -oE '[A-Z]{4}-[A-Z]{4}' "$said" || true)
+  [ "$code" ] && break
+  sleep 1
+done
+page() { curl -sS --fail --cacert "$REQUESTS_CA_BUNDLE" "$@" "$server/devicelogin"; }
+token=$(page -c "$jar" | grep -oE 'name=token value="[^"]*"' | cut -d'"' -f2)
+page -b "$jar" -o "$AZURE_CONFIG_DIR/page" --data-urlencode "token=$token" --data-urlencode "user_code=$code" \
+  --data-urlencode "username=$name" --data-urlencode "password=$password"
+wait $login
+grep -q "\"name\": \"$name\"" "$AZURE_CONFIG_DIR/signed-in"
+says '"lazaret"' acr list
+says '"accessToken"' account get-access-token
