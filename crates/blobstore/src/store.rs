@@ -17,6 +17,7 @@ use crate::{Blob, Mapped, PIECE_BYTES, UploadFile};
 pub struct BlobStore {
     root: Arc<Path>,
     durability: Durability,
+    room: Room,
 }
 
 /// What a commit promises.
@@ -47,6 +48,29 @@ impl Error {
     }
 }
 
+/// What the disk must keep free.
+#[derive(Clone, Debug)]
+pub(crate) struct Room {
+    root: Arc<Path>,
+    min_free_bytes: u64,
+}
+
+impl Room {
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if self.min_free_bytes == 0 {
+            return Ok(());
+        }
+        let asked = rustix::fs::statvfs(&*self.root);
+        let disk = asked.map_err(|error| failed(&self.root)(error.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free >= self.min_free_bytes {
+            return Ok(());
+        }
+        let text = format!("{free} bytes are free, and {} are to stay free", self.min_free_bytes);
+        Err(failed(&self.root)(io::Error::new(io::ErrorKind::StorageFull, text)))
+    }
+}
+
 /// What lies in the store.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Listing {
@@ -64,7 +88,9 @@ impl BlobStore {
     /// # Errors
     /// [`Error`] if the folder cannot be made or used.
     pub fn open(root: &Path, durability: Durability) -> Result<Self, Error> {
-        let store = Self { root: root.into(), durability };
+        let root_path: Arc<Path> = root.into();
+        let room = Room { root: Arc::clone(&root_path), min_free_bytes: 0 };
+        let store = Self { root: root_path, durability, room };
         let uploads = root.join(UPLOADS);
         fs::create_dir_all(&uploads).map_err(failed(&uploads))?;
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -91,6 +117,21 @@ impl BlobStore {
         Ok(store)
     }
 
+    /// The same store, which takes nothing more while the disk has fewer bytes free than these.
+    #[must_use]
+    pub fn keeping_free(self, min_free_bytes: u64) -> Self {
+        let room = Room { min_free_bytes, ..self.room };
+        Self { room, ..self }
+    }
+
+    /// Whether something more may be stored.
+    ///
+    /// # Errors
+    /// [`Error`] if too few bytes are free: [`Error::is_full`].
+    pub fn check_room(&self) -> Result<(), Error> {
+        self.room.check()
+    }
+
     /// Stores bytes under their digest.
     ///
     /// # Errors
@@ -98,6 +139,7 @@ impl BlobStore {
     pub async fn put(&self, bytes: Bytes) -> Result<Digest, Error> {
         let store = self.clone();
         blocking(&self.root, move || {
+            store.room.check()?;
             let digest = Digest::sha256(&bytes);
             let upload = store.upload_path(Uuid::new_v4());
             let write = || {
@@ -118,8 +160,9 @@ impl BlobStore {
     /// # Errors
     /// [`Error`] if the disk refuses.
     pub async fn upload(&self, id: Uuid, received: u64) -> Result<Option<UploadFile>, Error> {
-        let path = self.upload_path(id);
+        let (path, room) = (self.upload_path(id), self.room.clone());
         blocking(&self.root, move || {
+            room.check()?;
             let file = match received {
                 0 => File::options().read(true).write(true).create(true).truncate(true).open(&path),
                 _ => File::options().read(true).write(true).open(&path),
@@ -134,7 +177,7 @@ impl BlobStore {
                 return Ok(None);
             }
             file.set_len(received).map_err(failed(&path))?;
-            Ok(Some(UploadFile::new(file, path, received)))
+            Ok(Some(UploadFile::new(file, path, received, room)))
         })
         .await
     }

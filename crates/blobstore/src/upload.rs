@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::Error;
-use crate::store::failed;
+use crate::store::{Room, failed};
 
 /// The file of one upload, owned by whoever feeds it.
 #[derive(Debug)]
@@ -14,11 +14,12 @@ pub struct UploadFile {
     file: Arc<File>,
     path: PathBuf,
     len: u64,
+    room: Room,
 }
 
 impl UploadFile {
-    pub(crate) fn new(file: File, path: PathBuf, len: u64) -> Self {
-        Self { file: Arc::new(file), path, len }
+    pub(crate) fn new(file: File, path: PathBuf, len: u64, room: Room) -> Self {
+        Self { file: Arc::new(file), path, len, room }
     }
 
     /// Appends bytes. They go to the page cache, at the speed of memory: pieces of some hundred
@@ -27,6 +28,7 @@ impl UploadFile {
     /// # Errors
     /// [`Error`] if the disk is full or broken; the length stays what it was.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
+        self.room.check()?;
         self.file.write_all_at(bytes, self.len).map_err(failed(&self.path))?;
         self.len += bytes.len() as u64;
         Ok(())

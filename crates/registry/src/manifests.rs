@@ -3,7 +3,7 @@
 use metastore::{ManifestKind, PutManifest, RegistryId};
 use oci::{Digest, Manifest, MediaType, Reference, Repository, Tag};
 
-use crate::{PutManifestError, Registry};
+use crate::{PutManifestError, Registry, StoreError};
 
 /// What a push of a manifest came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,7 @@ impl Registry {
         principal: &str,
     ) -> Result<StoredPush, PutManifestError> {
         let manifest = Manifest::parse(media_type, bytes)?;
+        self.blobs.check_room().map_err(StoreError::from)?;
         let mut tags = tags;
         let digest = match reference {
             Reference::Tag(tag) => {

@@ -108,7 +108,7 @@ impl House {
         tenancy: &Tenancy,
     ) -> Result<Self, Failure> {
         let clock: Clock = Arc::new(now_ms);
-        let blobs = data.blobs()?;
+        let blobs = data.blobs()?.keeping_free(settings.min_free_bytes);
         let advisory_blobs = data.advisory_blobs()?;
         let reader = LayerReader::new(metastore.clone(), blobs.clone(), jail()?, ReaderLimits::default());
         let jobs = Jobs::new(metastore.clone(), clock.clone());

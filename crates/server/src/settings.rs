@@ -88,6 +88,10 @@ pub(crate) struct ServeOptions {
     /// Seconds for which the pull-through cache takes a tag for right without asking again [default: 300].
     #[arg(long, env = "LAZARET_CACHE_FRESH_SECONDS", value_name = "SECONDS")]
     cache_fresh_seconds: Option<u32>,
+    /// Bytes that stay free on the data folder's disk: with fewer, pushes are refused as on a full disk, while
+    /// pulls and deletions go on [default: 0].
+    #[arg(long, env = "LAZARET_MIN_FREE_BYTES", value_name = "BYTES")]
+    min_free_bytes: Option<u64>,
     /// How often one caller may ask Resource Graph in five seconds [default: 15, as Azure has it].
     #[arg(long, env = "LAZARET_QUERIES", value_name = "COUNT")]
     queries: Option<u32>,
@@ -170,6 +174,7 @@ pub(crate) struct Settings {
     pub(crate) display_names: DisplayNames,
     pub(crate) login_server: String,
     pub(crate) cache_fresh_seconds: u32,
+    pub(crate) min_free_bytes: u64,
     pub(crate) queries: u32,
     pub(crate) webhook_loopback: bool,
 }
@@ -245,6 +250,7 @@ impl ServeOptions {
                 .cache_fresh_seconds
                 .or(file.cache_fresh_seconds)
                 .unwrap_or(CACHE_FRESH_SECONDS),
+            min_free_bytes: self.min_free_bytes.or(file.min_free_bytes).unwrap_or(0),
             queries: self.queries.or(file.queries).unwrap_or(query_api::QUERIES_PER_WINDOW),
             webhook_loopback: self.webhook_loopback || file.webhook_loopback,
         })

@@ -134,6 +134,27 @@ async fn a_disk_that_is_full_at_any_write_refuses_the_push_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_has_little_left_takes_no_push_and_serves_what_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(disk) = Disk::mount(&folder.path().join("disk"), 96) else { return };
+    let options = ServerOptions::new(LAZARET, &disk.0.join("data")).with("--min-free-bytes=20000000");
+    let server = Server::start(options);
+    let (client, first) = (server.client(), noisy(1, 1, 100_000));
+    client.push("full/app", "1", &first).await.unwrap();
+    disk.fill_up_to(19_000_000);
+    let refused = client.push("full/app", "2", &noisy(2, 1, 100_000)).await.unwrap_err();
+    assert_eq!(refused.status(), Some(StatusCode::INSUFFICIENT_STORAGE), "{refused:?}");
+    // Nor a manifest of blobs that are there.
+    let again = client.push("full/app", "2", &first).await.unwrap_err();
+    assert_eq!(again.status(), Some(StatusCode::INSUFFICIENT_STORAGE), "{again:?}");
+    all_there(&client, &BTreeMap::from([("1".to_owned(), first.clone())])).await;
+    let deleted = client.request(Method::DELETE, "/v2/full/app/manifests/1").send().await.unwrap();
+    assert_eq!(deleted.status(), StatusCode::ACCEPTED);
+    disk.make_room();
+    client.push("full/app", "2", &first).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_another_program_holds_is_waited_for_and_then_said() {
     if !tool("python3", "a locked database", "apt-get install python3") {
         return;
