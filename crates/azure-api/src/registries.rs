@@ -155,14 +155,15 @@ impl Api {
 
     pub(crate) async fn registry_usages(&self, caller: &Caller, scope: &Scope) -> Result<Value, ArmError> {
         let registry = self.visible_registry(caller, scope).await?;
-        let bytes = self.metastore.registry_bytes(registry.id).await?;
+        let room = self.metastore.registry_room(registry.id).await?;
+        let quota = room.quota_bytes.map_or(-1, |bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
         let maps = self.metastore.scope_maps(registry.id).await?.len();
         let tokens = self.metastore.registry_tokens(registry.id).await?.len();
         let webhooks = self.metastore.webhooks(registry.id).await?.len();
         let usage = |name: &str, limit: i64, value: Value, unit: &str| json!({ "name": name, "limit": limit, "currentValue": value, "unit": unit });
         // Azure writes -1 for what has no limit.
         Ok(json!({ "value": [
-            usage("Size", -1, bytes.into(), "Bytes"),
+            usage("Size", quota, room.used_bytes.into(), "Bytes"),
             usage("Webhooks", i64::try_from(WEBHOOKS_MAX).unwrap_or(-1), webhooks.into(), "Count"),
             usage("ScopeMaps", -1, maps.into(), "Count"),
             usage("Tokens", -1, tokens.into(), "Count"),

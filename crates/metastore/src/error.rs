@@ -14,6 +14,19 @@ pub enum Error {
     /// The disk has no room for it: nothing was changed.
     #[error("the disk that holds the database is full")]
     Full,
+    /// The registry may hold no more: nothing was changed.
+    #[error(
+        "the registry may hold {quota} bytes and holds {used}: {more} more do not fit. Delete what is not needed, or ask \
+         its operator for a larger quota"
+    )]
+    OverQuota {
+        /// How many bytes it may hold.
+        quota: u64,
+        /// How many it does.
+        used: u64,
+        /// How many more this would have been.
+        more: u64,
+    },
     /// A stored value does not parse: another program wrote it, or the disk lies.
     #[error("the database holds a damaged {what}")]
     Damaged {
@@ -51,7 +64,16 @@ impl From<rusqlite::Error> for Error {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::ConstraintViolation) => over_quota(&error).unwrap_or(Self::Database(error)),
             _ => Self::Database(error),
         }
     }
+}
+
+/// What the trigger `registry_quota` says.
+fn over_quota(error: &rusqlite::Error) -> Option<Error> {
+    let rusqlite::Error::SqliteFailure(_, Some(message)) = error else { return None };
+    let mut numbers = message.strip_prefix("quota ")?.split(' ').map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    Some(Error::OverQuota { quota: next()?, used: next()?, more: next()? })
 }

@@ -63,7 +63,7 @@ pub use origin::Origin;
 pub use plan::{Plan, PlanSetting, Tier};
 pub use principal::{AssignRole, KeepRole, Principal, RoleAssignment};
 pub use principal_secret::{AddSecret, PrincipalSecret, SECRETS_MAX};
-pub use registries::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry};
+pub use registries::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, RegistryRoom};
 pub use repository::{BlobUse, LinkedBlob, UnlinkBlob};
 pub use retention::{Pull, Removal, RetentionRule};
 pub use rule::{InvalidRule, InvalidScope, PutRule, Rule, RuleScope, StoredRule};

@@ -37,6 +37,16 @@ pub struct NewRegistry {
     pub by: String,
 }
 
+/// What a registry holds and may hold: each blob once, however many of its repositories link it, and each manifest in
+/// each repository. What was deleted and can be restored does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RegistryRoom {
+    /// Bytes that it holds.
+    pub used_bytes: u64,
+    /// Bytes that it may hold; `None`: any number.
+    pub quota_bytes: Option<u64>,
+}
+
 impl NewRegistry {
     /// As it is, or as a new one is made.
     #[must_use]
@@ -284,18 +294,89 @@ impl Metastore {
         .await
     }
 
-    /// Bytes of the blobs that the registry's repositories link, each digest once.
+    /// What the registry holds and may hold.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
-    pub async fn registry_bytes(&self, id: RegistryId) -> Result<u64, Error> {
+    pub async fn registry_room(&self, id: RegistryId) -> Result<RegistryRoom, Error> {
         self.read(move |rows| {
-            let sql = "SELECT coalesce(sum(size), 0) FROM blob WHERE digest IN (
-                         SELECT link.digest FROM repository_blob AS link
-                         JOIN repository ON repository.id = link.repository_id
-                         WHERE repository.registry_id = ?1)";
-            let bytes: i64 = rows.prepare_cached(sql)?.query_row([id.0], |row| row.get(0))?;
-            u64::try_from(bytes).map_err(|_| Error::Damaged { what: "blob size" })
+            let sql = "SELECT used_bytes, quota_bytes FROM registry WHERE id = ?1";
+            let (used, quota): (i64, Option<i64>) =
+                rows.prepare_cached(sql)?.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            let bytes =
+                |bytes: i64| u64::try_from(bytes).map_err(|_| Error::Damaged { what: "number of bytes" });
+            Ok(RegistryRoom { used_bytes: bytes(used)?, quota_bytes: quota.map(bytes).transpose()? })
+        })
+        .await
+    }
+
+    /// Sets how many bytes the registry may hold; `None`: any number. What it holds already stays, however much.
+    /// False if there is no such registry.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn set_quota(&self, id: RegistryId, quota_bytes: Option<u64>) -> Result<bool, Error> {
+        let quota = quota_bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+        self.write(move |rows| {
+            let sql = "UPDATE registry SET quota_bytes = ?2 WHERE id = ?1 AND deleted_ms IS NULL";
+            Ok(rows.execute(sql, params![id.0, quota])? > 0)
+        })
+        .await
+    }
+
+    /// Whether a blob of that size still fits, as things stand: what is committed is asked again.
+    ///
+    /// # Errors
+    /// [`Error::OverQuota`] if it does not; others if the store fails.
+    pub async fn check_fits(&self, id: RegistryId, digest: &oci::Digest, size: u64) -> Result<(), Error> {
+        let room = self.registry_room(id).await?;
+        let Some(quota) = room.quota_bytes.filter(|quota| room.used_bytes.saturating_add(size) > *quota)
+        else {
+            return Ok(());
+        };
+        let digest = digest.to_string();
+        let is_held = self.read(move |rows| {
+            let sql =
+                "SELECT 1 FROM repository_blob AS link JOIN repository ON repository.id = link.repository_id
+                       WHERE link.digest = ?1 AND repository.registry_id = ?2 LIMIT 1";
+            Ok::<_, Error>(rows.prepare_cached(sql)?.exists(params![digest, id.0])?)
+        });
+        if is_held.await? {
+            return Ok(());
+        }
+        Err(Error::OverQuota { quota, used: room.used_bytes, more: size })
+    }
+
+    /// The names of the registries that do not hold what they are said to hold.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn miscounted(&self) -> Result<Vec<String>, Error> {
+        self.read(|rows| {
+            let mut statement = rows.prepare(&format!(
+                "SELECT name FROM registry WHERE used_bytes <> ({COUNTED}) ORDER BY name"
+            ))?;
+            let names = statement.query_map([], |row| row.get(0))?;
+            Ok(names.collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Counts anew what every registry holds.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn recount(&self) -> Result<(), Error> {
+        self.write(|rows| {
+            // What is there is not refused: the quotas have no say meanwhile.
+            rows.execute_batch(&format!(
+                "CREATE TEMP TABLE quota AS SELECT id, quota_bytes FROM registry;
+                 UPDATE registry SET quota_bytes = NULL;
+                 UPDATE registry SET used_bytes = {COUNTED};
+                 UPDATE registry SET quota_bytes = (SELECT quota_bytes FROM temp.quota WHERE quota.id = registry.id);
+                 DROP TABLE temp.quota"
+            ))?;
+            Ok(())
         })
         .await
     }
@@ -480,3 +561,10 @@ const UNTAGGED_RULE: &str = "retentionPolicy";
 
 /// The setting that remembers the last row number given.
 const LAST_ID: &str = "last registry";
+
+/// What a registry is found to hold when all is added up.
+const COUNTED: &str = "(SELECT coalesce(sum(size), 0) FROM blob WHERE digest IN (
+       SELECT link.digest FROM repository_blob AS link
+       JOIN repository ON repository.id = link.repository_id WHERE repository.registry_id = registry.id))
+  + (SELECT coalesce(sum(length(manifest.bytes)), 0) FROM manifest
+     JOIN repository ON repository.id = manifest.repository_id WHERE repository.registry_id = registry.id)";

@@ -301,6 +301,18 @@ impl Metastore {
         .await
     }
 
+    /// True if there is a row for the blob's bytes.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn has_blob(&self, digest: &Digest) -> Result<bool, Error> {
+        let digest = digest.to_string();
+        self.read(move |rows| {
+            Ok(rows.prepare_cached("SELECT 1 FROM blob WHERE digest = ?1")?.exists([&digest])?)
+        })
+        .await
+    }
+
     /// Forgets a blob that no repository links. `false`: somebody links it, or it was unknown.
     ///
     /// # Errors

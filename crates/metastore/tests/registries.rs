@@ -59,7 +59,7 @@ async fn a_deleted_registry_comes_back_with_what_it_held() {
     let made = created(&store, "second").await;
     let (app, digest): (Repository, _) = ("app".parse().expect("a name"), Digest::sha256(b"x"));
     store.commit_blob(made.id, &app, &digest, 1, None, 5).await.expect("commits");
-    assert_eq!(store.registry_bytes(made.id).await.expect("reads"), 1);
+    assert_eq!(store.registry_room(made.id).await.expect("reads").used_bytes, 1);
     assert_eq!(store.delete_registry(made.id, 7).await.expect("deletes"), DeleteRegistry::Deleted);
     assert_eq!(store.delete_registry(made.id, 8).await.expect("deletes"), DeleteRegistry::Missing);
     let names = |all: Vec<Registry>| all.into_iter().map(|found| found.name).collect::<Vec<_>>();

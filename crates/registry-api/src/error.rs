@@ -111,6 +111,9 @@ impl From<&metastore::Error> for ApiError {
         match error {
             metastore::Error::Busy | metastore::Error::Undone => Self::unavailable(error.to_string()),
             metastore::Error::Full => Self::full(error),
+            metastore::Error::OverQuota { .. } => {
+                Self::new(StatusCode::FORBIDDEN, "DENIED", error.to_string())
+            }
             error => Self::internal(error),
         }
     }

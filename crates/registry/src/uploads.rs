@@ -309,17 +309,33 @@ impl Registry {
             return Err(UploadError::DigestMismatch { wanted: digest.clone(), actual });
         }
         let size = session.file.received();
+        let registry = session.owner.registry;
+        if let Err(error) = self.metastore.check_fits(registry, digest, size).await {
+            self.drop_session(session).await?;
+            return Err(error.into());
+        }
         if let Some(watch) = session.watch.take() {
             watch.complete(digest, size);
         }
         // From here until the row is there nobody may take these bytes for unwanted.
         let _turn = self.turns.take(digest).await;
         self.blobs.commit(&session.file, digest).await?;
-        let Owner { registry, repository, .. } = &session.owner;
-        let now_ms = (self.clock)();
-        self.metastore.commit_blob(*registry, repository, digest, size, upload, now_ms).await?;
-        self.forget(session);
-        Ok(())
+        let (repository, now_ms) = (&session.owner.repository, (self.clock)());
+        match self.metastore.commit_blob(registry, repository, digest, size, upload, now_ms).await {
+            Err(error @ metastore::Error::OverQuota { .. }) => {
+                // Another took the room in between. The bytes go, unless another registry has them.
+                if !self.metastore.has_blob(digest).await? {
+                    self.blobs.remove(digest).await?;
+                }
+                self.drop_session(session).await?;
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+            Ok(()) => {
+                self.forget(session);
+                Ok(())
+            }
+        }
     }
 
     async fn drop_session(&self, session: &mut Session) -> Result<(), UploadError> {

@@ -424,6 +424,10 @@ pub(crate) enum RegistryCommand {
         /// For how many days.
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=90))]
         soft_delete_days: Option<u32>,
+        /// How many bytes it may hold, or `none` for any number: each blob once, and each manifest. What is over is
+        /// refused, what is there stays.
+        #[arg(long, value_name = "BYTES", value_parser = quota)]
+        quota_bytes: Option<Quota>,
         #[command(flatten)]
         data: DataArgs,
     },
@@ -657,4 +661,18 @@ pub(crate) enum Format {
     Table,
     /// For programs.
     Json,
+}
+
+/// A number of bytes, or any.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Quota(pub(crate) Option<u64>);
+
+fn quota(text: &str) -> Result<Quota, String> {
+    match text {
+        "none" => Ok(Quota(None)),
+        bytes => bytes
+            .parse()
+            .map(|bytes| Quota(Some(bytes)))
+            .map_err(|_| "give a number of bytes, or none".to_owned()),
+    }
 }

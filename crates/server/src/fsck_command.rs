@@ -14,8 +14,9 @@ pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
     let data = DataFolder::existing(&arguments.data.path)?;
     // Beside a server only looking is safe: what it holds in memory would still name what is forgotten.
     let _alone = arguments.repair.then(|| data.lock()).transpose()?;
+    let metastore = data.metastore()?;
     let registry = Registry::new(
-        data.metastore()?,
+        metastore.clone(),
         data.blobs()?,
         Arc::new(NobodyWatches),
         Arc::new(|| ()),
@@ -34,9 +35,17 @@ pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
     for (repository, digest, needed) in &checked.incomplete {
         say!("incomplete  {repository}@{digest} needs {needed}: push the image again");
     }
+    let miscounted = metastore.miscounted().await?;
+    for name in &miscounted {
+        say!("miscounted  registry {name}: it holds other bytes than its quota is charged with");
+    }
+    if arguments.repair && !miscounted.is_empty() {
+        metastore.recount().await?;
+        say!("all registries are counted anew");
+    }
     say!("{} blobs ({} bytes) and {} manifests are right", checked.blobs, checked.bytes, checked.manifests);
     if checked.is_sound() {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if miscounted.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if checked.damaged.is_empty() && checked.missing.is_empty() {
         // Only a push mends manifests: each line says which.

@@ -4,7 +4,7 @@ use metastore::{DeleteRegistry, Metastore, NewRegistry, PutRegistry, Registry, R
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::cli::{Format, RegistryCommand};
+use crate::cli::{Format, Quota, RegistryCommand};
 use crate::data::DataFolder;
 use crate::output::say;
 use crate::table::{table, time};
@@ -16,9 +16,18 @@ pub(crate) async fn run(command: RegistryCommand) -> Result<(), Failure> {
             let metastore = DataFolder::existing(&data.path)?.metastore()?;
             create(&metastore, name, resource_group, subscription).await
         }
-        RegistryCommand::Set { name, admin_user, anonymous_pull, soft_delete, soft_delete_days, data } => {
+        RegistryCommand::Set {
+            name,
+            admin_user,
+            anonymous_pull,
+            soft_delete,
+            soft_delete_days,
+            quota_bytes,
+            data,
+        } => {
             let metastore = DataFolder::existing(&data.path)?.metastore()?;
-            set(&metastore, &name, (admin_user, anonymous_pull), (soft_delete, soft_delete_days)).await
+            let soft_delete = (soft_delete, soft_delete_days);
+            set(&metastore, &name, (admin_user, anonymous_pull), soft_delete, quota_bytes).await
         }
         RegistryCommand::Credentials { name, renew, data } => {
             credentials(&DataFolder::existing(&data.path)?, &name, renew.as_deref()).await
@@ -132,6 +141,7 @@ async fn set(
     name: &str,
     (admin_user, anonymous_pull): (Option<bool>, Option<bool>),
     (soft_delete, soft_delete_days): (Option<bool>, Option<u32>),
+    quota: Option<Quota>,
 ) -> Result<(), Failure> {
     let found = named(metastore, Some(name)).await?;
     let wanted = NewRegistry {
@@ -146,9 +156,13 @@ async fn set(
     let PutRegistry::Updated(changed) = metastore.put_registry(wanted, now_ms()).await? else {
         return Err(format!("{name} was deleted a moment ago").into());
     };
+    if let Some(Quota(bytes)) = quota {
+        metastore.set_quota(changed.id, bytes).await?;
+    }
+    let room = metastore.registry_room(changed.id).await?;
     let said = |is_on: bool, yes: &'static str, no: &'static str| if is_on { yes } else { no };
     say!(
-        "{}: the admin user {}, {} may pull, and what is deleted {}",
+        "{}: the admin user {}, {} may pull, what is deleted {}; it holds {} bytes {}",
         changed.name,
         said(changed.is_admin_enabled, "may log in", "may not log in"),
         said(changed.is_public, "everybody", "only who is allowed to"),
@@ -156,7 +170,9 @@ async fn set(
             format!("can be restored for {} days", changed.soft_delete.days)
         } else {
             "is gone".to_owned()
-        }
+        },
+        room.used_bytes,
+        room.quota_bytes.map_or("and may hold any number".to_owned(), |bytes| format!("of {bytes}"))
     );
     Ok(())
 }

@@ -45,6 +45,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0016_subscription.sql"),
     include_str!("../../migrations/0017_deleted.sql"),
     include_str!("../../migrations/0018_principal_secret.sql"),
+    include_str!("../../migrations/0019_quota.sql"),
 ];
 
 #[cfg(test)]

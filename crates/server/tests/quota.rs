@@ -1,0 +1,88 @@
+//! A registry's quota, with many who push at once.
+
+use testkit::{Image, Server, ServerOptions, image};
+
+const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
+
+fn noise(number: u8) -> Image {
+    // A layer that no other image has.
+    let mut state = u64::from(number) + 1;
+    let letters = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'!' + (state >> 58) as u8)
+    });
+    let text: String = letters.take(50_000).collect();
+    image().layer(&[("noise", &text)])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_fits_gets_in_and_what_does_not_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    let said = |arguments: &[&str]| {
+        let output = server.command(arguments);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let set = said(&["registry", "set", "lazaret", "--quota-bytes", "1000000"]);
+    assert!(set.contains("it holds 0 bytes of 1000000"), "{set}");
+    let pushes = (0..50).map(|number| {
+        let client = server.client();
+        tokio::spawn(
+            async move { client.push(&format!("team/app{}", number % 5), "1", &noise(number)).await },
+        )
+    });
+    let (mut fitted, mut refused) = (0_u64, 0);
+    for push in pushes.collect::<Vec<_>>() {
+        match push.await.expect("ends") {
+            Ok(_) => fitted += 1,
+            Err(error) => {
+                assert_eq!(error.status().map(|status| status.as_u16()), Some(403), "{error:?}");
+                refused += 1;
+            }
+        }
+    }
+    // A layer takes a little more than its 50,000 bytes, and its image a config and a manifest.
+    assert!((10..=19).contains(&fitted) && refused == 50 - fitted, "{fitted} got in, {refused} did not");
+
+    let client = server.client();
+    let bytes = vec![7; 500_000];
+    let path = format!("/v2/team/late/blobs/uploads/?digest={}", oci::Digest::sha256(&bytes));
+    let response = client.request(reqwest::Method::POST, &path).body(bytes).send().await.expect("answers");
+    assert_eq!(response.status(), 403);
+    let error: serde_json::Value = response.json().await.expect("JSON");
+    assert_eq!(error["errors"][0]["code"], "DENIED", "{error}");
+    let message = error["errors"][0]["message"].as_str().expect("a text");
+    assert!(
+        message.contains("may hold 1000000 bytes") && message.contains("500000 more do not fit"),
+        "{message}"
+    );
+
+    let token = client.arm_token().await;
+    let id = client.registry_id(&token).await;
+    let usages = client.with_token(&token, &format!("{id}/listUsages?api-version=2023-07-01")).await;
+    let usages: serde_json::Value = usages.expect("answers").json().await.expect("JSON");
+    let size = &usages["value"][0];
+    let used = size["currentValue"].as_u64().expect("a number");
+    assert_eq!(size["limit"], 1_000_000, "{usages}");
+    assert!(used <= 1_000_000 && used > fitted * 50_000, "{used} bytes, {fitted} images");
+    // No file lies about that no row knows.
+    said(&["fsck"]);
+    let mut files = 0;
+    let mut folders = vec![server.data().join("registry/blobs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("reads") {
+            let entry = entry.expect("reads");
+            let found = entry.metadata().expect("reads");
+            if found.is_dir() {
+                folders.push(entry.path());
+            } else {
+                files += found.len();
+            }
+        }
+    }
+    assert!(files <= 1_000_000, "{files} bytes of blobs");
+
+    said(&["registry", "set", "lazaret", "--quota-bytes", "none"]);
+    client.push("team/late", "1", &noise(99)).await.expect("pushes");
+}
