@@ -46,10 +46,6 @@ use cli::{Cli, Command};
 /// What a command may fail with: its message is one clear line and says what to do.
 type Failure = Box<dyn std::error::Error>;
 
-/// Queries and pushes make and drop many small values on several threads, for which it is the faster one.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     // The jailed child is this same program. It must enter its jail before anything else happens.
     if std::env::args_os().nth(1).is_some_and(|word| word == serve::WORKER) {

@@ -272,7 +272,10 @@ async fn the_token_endpoint_speaks_oauth() {
             "invalid_client",
         ),
         (&v2, format!("grant_type=client_credentials&client_id=admin&{scope}"), 401, "invalid_client"),
-        (&v2, "grant_type=device_code".to_owned(), 400, "unsupported_grant_type"),
+        (&v2, "grant_type=implicit".to_owned(), 400, "unsupported_grant_type"),
+        (&v2, "grant_type=device_code".to_owned(), 400, "invalid_request"),
+        (&v2, format!("grant_type=device_code&client_id={}", Uuid::nil()), 400, "expired_token"),
+        (&v2, format!("grant_type=password&username=admin&password=no&{scope}"), 400, "invalid_grant"),
         (
             &v2,
             "grant_type=client_credentials&client_id=admin&client_secret=secret&scope=x".to_owned(),
