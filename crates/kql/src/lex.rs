@@ -124,17 +124,7 @@ impl Lexer<'_> {
 
     /// `datetime(2020-01-01)` and its like, whose inside has a grammar of its own.
     fn typed(&mut self, word: &str) -> Option<Kind> {
-        let kind = match word.to_ascii_lowercase().as_str() {
-            "datetime" | "date" => Type::DateTime,
-            "timespan" | "time" => Type::TimeSpan,
-            "guid" => Type::Guid,
-            "bool" | "boolean" => Type::Bool,
-            "int" => Type::Int,
-            "long" => Type::Long,
-            "real" | "double" => Type::Real,
-            "decimal" => Type::Decimal,
-            _ => return None,
-        };
+        let kind = literal_type(word)?;
         let rest = self.rest();
         let inside = rest.trim_start().strip_prefix('(')?;
         let (inside, after) = inside.split_once(')')?;
@@ -296,3 +286,17 @@ const MARKS: [&str; 31] = [
     "==", "!=", "<>", "<=", ">=", "=~", "!~", "=>", "..", "|", "(", ")", "[", "]", "{", "}", ",", ";", ":",
     ".", "=", "<", ">", "+", "-", "*", "/", "%", "!", "~", "@",
 ];
+/// The type of which `word(…)` writes a value, if something fitting stands there; else it is a call.
+pub(crate) fn literal_type(word: &str) -> Option<Type> {
+    Some(match word.to_ascii_lowercase().as_str() {
+        "datetime" | "date" => Type::DateTime,
+        "timespan" | "time" => Type::TimeSpan,
+        "guid" => Type::Guid,
+        "bool" | "boolean" => Type::Bool,
+        "int" => Type::Int,
+        "long" => Type::Long,
+        "real" | "double" => Type::Real,
+        "decimal" => Type::Decimal,
+        _ => return None,
+    })
+}

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter, Write as _};
 
+use crate::lex::literal_type;
 use crate::parse::STEPS;
 use crate::syntax::{
     AmongKind, Argument, Expand, Expr, Join, JoinKind, Lambda, Let, LetValue, Named, Operator, Others, Parse,
@@ -268,6 +269,10 @@ impl Display for Expr {
             Self::Star => f.write_char('*'),
             Self::Member(of, name) => write!(f, "{of}[{}]", Text(name)),
             Self::Index(of, index) => write!(f, "{of}[({index})]"),
+            // A call that read as a value would be one: `date(02040)` is none, `date(2040)` is.
+            Self::Call(name, arguments) if arguments.len() == 1 && literal_type(name).is_some() => {
+                write!(f, "{name}(({}))", List(arguments))
+            }
             Self::Call(name, arguments) => write!(f, "{name}({})", List(arguments)),
             Self::Negate(expr) => write!(f, "(-({expr}))"),
             Self::And(terms) => chain(f, "and", terms),

@@ -190,3 +190,19 @@ fn a_union_of_a_name_that_is_none_is_refused_and_not_called() {
     assert!(kql::parse("sig(union(be), g, union)").is_err());
     assert!(kql::parse("sig(union(be), g, ['union'])").is_ok());
 }
+
+#[test]
+fn a_date_of_five_digits_prints_as_it_is_read() {
+    for text in [
+        "T | where a < date(02040)",
+        "T | where a < date(0040)",
+        "T | where a < datetime(99999)",
+        "T | where a < date(20405)",
+    ] {
+        if let Ok(query) = kql::parse(text) {
+            let printed = query.to_string();
+            let again = kql::parse(&printed).map(|again| again.to_string());
+            assert_eq!(again.ok().as_deref(), Some(printed.as_str()), "{text}");
+        }
+    }
+}
