@@ -13,7 +13,7 @@ UPDATE registry SET used_bytes =
 CREATE TRIGGER registry_quota BEFORE UPDATE OF used_bytes ON registry
 WHEN NEW.used_bytes > NEW.quota_bytes AND NEW.used_bytes > OLD.used_bytes
 BEGIN
-  SELECT raise(ABORT, 'quota ' || NEW.quota_bytes || ' ' || OLD.used_bytes || ' ' || (NEW.used_bytes - OLD.used_bytes));
+  SELECT raise(ABORT, 'quota');
 END;
 
 CREATE TRIGGER repository_blob_linked AFTER INSERT ON repository_blob

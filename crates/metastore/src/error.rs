@@ -16,16 +16,11 @@ pub enum Error {
     Full,
     /// The registry may hold no more: nothing was changed.
     #[error(
-        "the registry may hold {quota} bytes and holds {used}: {more} more do not fit. Delete what is not needed, or ask \
-         its operator for a larger quota"
+        "the registry may hold no more{detail}: delete what is not needed, or ask its operator for a larger quota"
     )]
     OverQuota {
-        /// How many bytes it may hold.
-        quota: u64,
-        /// How many it does.
-        used: u64,
-        /// How many more this would have been.
-        more: u64,
+        /// The numbers, where they were looked at before; else nothing.
+        detail: String,
     },
     /// A stored value does not parse: another program wrote it, or the disk lies.
     #[error("the database holds a damaged {what}")]
@@ -70,10 +65,8 @@ impl From<rusqlite::Error> for Error {
     }
 }
 
-/// What the trigger `registry_quota` says.
+/// What the trigger `registry_quota` says. A message with numbers would take a newer SQLite than many tools have.
 fn over_quota(error: &rusqlite::Error) -> Option<Error> {
     let rusqlite::Error::SqliteFailure(_, Some(message)) = error else { return None };
-    let mut numbers = message.strip_prefix("quota ")?.split(' ').map(str::parse);
-    let mut next = || numbers.next()?.ok();
-    Some(Error::OverQuota { quota: next()?, used: next()?, more: next()? })
+    (message == "quota").then(|| Error::OverQuota { detail: String::new() })
 }

@@ -344,7 +344,10 @@ impl Metastore {
         if is_held.await? {
             return Ok(());
         }
-        Err(Error::OverQuota { quota, used: room.used_bytes, more: size })
+        let used = room.used_bytes;
+        Err(Error::OverQuota {
+            detail: format!(" than {quota} bytes and holds {used}, so {size} more do not fit"),
+        })
     }
 
     /// The names of the registries that do not hold what they are said to hold.

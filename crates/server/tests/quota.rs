@@ -54,7 +54,7 @@ async fn what_fits_gets_in_and_what_does_not_leaves_nothing() {
     assert_eq!(error["errors"][0]["code"], "DENIED", "{error}");
     let message = error["errors"][0]["message"].as_str().expect("a text");
     assert!(
-        message.contains("may hold 1000000 bytes") && message.contains("500000 more do not fit"),
+        message.contains("no more than 1000000 bytes") && message.contains("500000 more do not fit"),
         "{message}"
     );
 
