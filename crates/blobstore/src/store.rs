@@ -88,9 +88,9 @@ impl BlobStore {
     /// # Errors
     /// [`Error`] if the folder cannot be made or used.
     pub fn open(root: &Path, durability: Durability) -> Result<Self, Error> {
-        let root_path: Arc<Path> = root.into();
-        let room = Room { root: Arc::clone(&root_path), min_free_bytes: 0 };
-        let store = Self { root: root_path, durability, room };
+        let root: Arc<Path> = root.into();
+        let room = Room { root: Arc::clone(&root), min_free_bytes: 0 };
+        let store = Self { root: Arc::clone(&root), durability, room };
         let uploads = root.join(UPLOADS);
         fs::create_dir_all(&uploads).map_err(failed(&uploads))?;
         for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
@@ -112,7 +112,7 @@ impl BlobStore {
         }
         if durability == Durability::Flushed {
             flush_folder(&root.join(BLOBS))?;
-            flush_folder(root)?;
+            flush_folder(&root)?;
         }
         Ok(store)
     }

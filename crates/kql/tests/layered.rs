@@ -1,8 +1,10 @@
 //! Documents of layers against the same documents in a plain column.
 
+mod one;
+
 use std::sync::Arc;
 
-use kql::{Batch, Column, Document, Layer, Settings, Source, Table, TableColumn, Texts, Type, Value, run};
+use kql::{Batch, Column, Document, Layer, Table, TableColumn, Texts, Type, Value};
 
 const BELOW: [&str; 2] =
     [r#"{"a":{"b":[1,"x",null],"c":{"d":1}},"s":"1"}"#, r#"{"a":{"c":{"d":2.5}},"s":null}"#];
@@ -37,23 +39,9 @@ impl Table for Documents {
     }
 }
 
-struct Lent(Arc<Documents>);
-
-impl Source for Lent {
-    fn table(&self, name: &str) -> Option<Arc<dyn Table>> {
-        (name == "t").then(|| Arc::clone(&self.0) as Arc<dyn Table>)
-    }
-
-    fn saved_query(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
 fn answer(query: &str, is_plain: bool) -> Vec<Vec<Value>> {
     let columns = vec![TableColumn { name: "p".into(), kind: Type::Dynamic, ignores_case: false }];
-    let settings = Settings { now: 0, memory_bytes_max: 1 << 24, stop: &|| false };
-    let answer = run(query, &Lent(Arc::new(Documents { columns, is_plain })), &settings);
-    let answer = answer.unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    let answer = one::answer(query, Documents { columns, is_plain });
     (0..answer.rows).map(|row| answer.row(row)).collect()
 }
 

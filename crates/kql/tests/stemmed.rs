@@ -1,8 +1,10 @@
 //! Texts that share their beginnings, as ids come, against the same texts in plain columns.
 
+mod one;
+
 use std::sync::Arc;
 
-use kql::{Batch, Column, Settings, Source, Stem, Stemmed, Stems, Table, TableColumn, Type, Value, run};
+use kql::{Batch, Column, Stem, Stemmed, Stems, Table, TableColumn, Type, Value};
 use uuid::Uuid;
 
 const ROWS: u32 = 40;
@@ -49,18 +51,6 @@ impl Table for Ids {
     }
 }
 
-struct Lent(Arc<Ids>);
-
-impl Source for Lent {
-    fn table(&self, name: &str) -> Option<Arc<dyn Table>> {
-        (name == "t").then(|| Arc::clone(&self.0) as Arc<dyn Table>)
-    }
-
-    fn saved_query(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
 fn answer(query: &str, is_stemmed: bool) -> Vec<String> {
     let column = |name: &str, kind| TableColumn { name: name.into(), kind, ignores_case: false };
     let stem = |(text, has_tail): &(&str, bool)| Stem { text: Arc::from(*text), has_tail: *has_tail };
@@ -69,9 +59,7 @@ fn answer(query: &str, is_stemmed: bool) -> Vec<String> {
         stems: Arc::new(Stems::new(STEMS.iter().map(stem).collect())),
         is_stemmed,
     };
-    let settings = Settings { now: 0, memory_bytes_max: 64 << 20, stop: &|| false };
-    let answer =
-        run(query, &Lent(Arc::new(table)), &settings).unwrap_or_else(|error| panic!("{query}: {error:?}"));
+    let answer = one::answer(query, table);
     let show = |row: usize| {
         answer.row(row).iter().map(|value| value.to_json().to_string()).collect::<Vec<_>>().join(" ")
     };

@@ -1,11 +1,9 @@
 //! What was deleted softly: kept for its days, then given back.
 
-use metastore::{
-    Durability, ManifestKind, Metastore, NewRegistry, PutManifest, RegistryId, ResourceGroup, Restore,
-    SoftDelete, Subscription, Tier,
-};
-use oci::{Digest, MediaType, Repository};
-use uuid::Uuid;
+mod rows;
+
+use metastore::{ManifestKind, Metastore, NewRegistry, RegistryId, Restore, SoftDelete, Tier};
+use oci::{Digest, Repository};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -22,38 +20,20 @@ fn app() -> Repository {
 /// A registry that keeps what is deleted for three days.
 async fn rows() -> Rows {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
-    let id = Uuid::from_u128(7);
-    let subscription = Subscription { id, display_name: "s".to_owned(), is_disabled: false };
-    let group = ResourceGroup { subscription: id, name: "g".to_owned(), location: "here".to_owned() };
-    store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Free, group, "r", 1).await.expect("creates");
-    let mut wanted = NewRegistry::new(id, "g".to_owned(), "r".to_owned());
+    let (store, registry) = rows::open(folder.path(), Tier::Free).await;
+    let mut wanted = NewRegistry::new(rows::SUBSCRIPTION, "g".to_owned(), "r".to_owned());
     wanted.soft_delete = Some(SoftDelete { is_on: true, days: 3 });
     store.put_registry(wanted, 1).await.expect("stores");
-    let registry = store.registries().await.expect("lists")[0].id;
     Rows { store, registry, _folder: folder }
 }
 
 impl Rows {
     async fn push(&self, text: &str, blobs: &[&Digest], children: &[&Digest], tags: &[&str]) -> Digest {
-        let digest = Digest::sha256(text.as_bytes());
-        let put = PutManifest {
-            is_sparse: false,
-            registry: self.registry,
-            repository: app(),
-            digest: digest.clone(),
-            kind: if children.is_empty() { ManifestKind::Image } else { ManifestKind::Index },
-            media_type: MediaType::new(MediaType::OCI_MANIFEST),
-            artifact_type: None,
-            subject: None,
-            annotations: None,
-            bytes: text.into(),
-            blobs: blobs.iter().map(|blob| (*blob).clone()).collect(),
-            children: children.iter().map(|child| (*child).clone()).collect(),
-            tags: tags.iter().map(|tag| tag.parse().expect("a tag")).collect(),
-            pushed_by: String::new(),
-            now_ms: 1,
-        };
+        let mut put = rows::manifest(self.registry, "app", text, tags);
+        put.kind = if children.is_empty() { ManifestKind::Image } else { ManifestKind::Index };
+        put.blobs = blobs.iter().map(|blob| (*blob).clone()).collect();
+        put.children = children.iter().map(|child| (*child).clone()).collect();
+        let digest = put.digest.clone();
         self.store.put_manifest(put).await.expect("stores");
         digest
     }

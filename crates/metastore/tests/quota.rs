@@ -1,11 +1,9 @@
 //! What a registry may hold is exact, whoever pushes beside whom.
 
-use metastore::{
-    Durability, Error, ManifestKind, Metastore, PutManifest, PutManifestError, RegistryId, ResourceGroup,
-    Subscription, Tier,
-};
-use oci::{Digest, MediaType, Repository};
-use uuid::Uuid;
+mod rows;
+
+use metastore::{Error, Metastore, PutManifestError, RegistryId, Tier};
+use oci::{Digest, Repository};
 
 struct Rows {
     store: Metastore,
@@ -15,12 +13,7 @@ struct Rows {
 
 async fn rows() -> Rows {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
-    let id = Uuid::from_u128(7);
-    let subscription = Subscription { id, display_name: "s".to_owned(), is_disabled: false };
-    let group = ResourceGroup { subscription: id, name: "g".to_owned(), location: "here".to_owned() };
-    store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Free, group, "r", 1).await.expect("creates");
-    let registry = store.registries().await.expect("lists")[0].id;
+    let (store, registry) = rows::open(folder.path(), Tier::Free).await;
     Rows { store, registry, folder }
 }
 
@@ -35,24 +28,7 @@ impl Rows {
     }
 
     async fn manifest(&self, name: &str, text: &str) -> Result<(), PutManifestError> {
-        let put = PutManifest {
-            is_sparse: false,
-            registry: self.registry,
-            repository: repository(name),
-            digest: Digest::sha256(text.as_bytes()),
-            kind: ManifestKind::Image,
-            media_type: MediaType::new(MediaType::OCI_MANIFEST),
-            artifact_type: None,
-            subject: None,
-            annotations: None,
-            bytes: text.into(),
-            blobs: Vec::new(),
-            children: Vec::new(),
-            tags: Vec::new(),
-            pushed_by: String::new(),
-            now_ms: 1,
-        };
-        self.store.put_manifest(put).await.map(drop)
+        self.store.put_manifest(rows::manifest(self.registry, name, text, &[])).await.map(drop)
     }
 
     /// What it is said to hold, which is what is found when all is added up.

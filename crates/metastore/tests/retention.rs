@@ -1,13 +1,13 @@
 //! What retention rules remove, and what they leave.
 
+mod rows;
+
 use std::collections::BTreeMap;
 
 use metastore::{
-    AttributesChange, Durability, ManifestKind, Metastore, Pull, PutManifest, RegistryId, ResourceGroup,
-    RetentionRule, Subscription, Tier,
+    AttributesChange, ManifestKind, Metastore, Pull, PutManifest, RegistryId, RetentionRule, Tier,
 };
-use oci::{Digest, MediaType, Reference, Repository};
-use uuid::Uuid;
+use oci::{Digest, Reference, Repository};
 
 const DAY_MS: i64 = 86_400_000;
 
@@ -20,12 +20,7 @@ struct Rows {
 
 async fn rows() -> Rows {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
-    let id = Uuid::from_u128(7);
-    let subscription = Subscription { id, display_name: "s".to_owned(), is_disabled: false };
-    let group = ResourceGroup { subscription: id, name: "g".to_owned(), location: "here".to_owned() };
-    store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Free, group, "r", 1).await.expect("creates");
-    let registry = store.registries().await.expect("lists")[0].id;
+    let (store, registry) = rows::open(folder.path(), Tier::Free).await;
     Rows { store, registry, _folder: folder, names: std::cell::RefCell::default() }
 }
 
@@ -35,25 +30,9 @@ fn app() -> Repository {
 
 impl Rows {
     async fn push(&self, text: &'static str, day: i64, tags: &[&str], more: impl FnOnce(&mut PutManifest)) {
-        let digest = Digest::sha256(text.as_bytes());
-        self.names.borrow_mut().insert(digest.to_string(), text);
-        let mut put = PutManifest {
-            is_sparse: false,
-            registry: self.registry,
-            repository: app(),
-            digest,
-            kind: ManifestKind::Image,
-            media_type: MediaType::new(MediaType::OCI_MANIFEST),
-            artifact_type: None,
-            subject: None,
-            annotations: None,
-            bytes: text.into(),
-            blobs: Vec::new(),
-            children: Vec::new(),
-            tags: tags.iter().map(|tag| tag.parse().expect("a tag")).collect(),
-            pushed_by: String::new(),
-            now_ms: day * DAY_MS,
-        };
+        let mut put = rows::manifest(self.registry, "app", text, tags);
+        put.now_ms = day * DAY_MS;
+        self.names.borrow_mut().insert(put.digest.to_string(), text);
         more(&mut put);
         self.store.put_manifest(put).await.expect("stores");
     }

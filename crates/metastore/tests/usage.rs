@@ -1,48 +1,25 @@
 //! Metering: each digest once a subscription and month.
 
+mod rows;
+
 use assessment::{ImageState, Verdict};
 use inventory::ImageInventory;
-use metastore::{
-    Durability, ManifestKind, Metastore, MeteredImage, PutManifest, ResourceGroup, Subscription, Tier,
-    VerdictWrite,
-};
-use oci::{Digest, MediaType};
-use uuid::Uuid;
+use metastore::{Metastore, MeteredImage, Tier, VerdictWrite};
+use oci::Digest;
+use rows::SUBSCRIPTION;
 
-const SUBSCRIPTION: Uuid = Uuid::from_u128(7);
 /// 2026-10-31T23:59:59.999Z; the next millisecond is November.
 const LATE_OCTOBER: i64 = 1_793_491_199_999;
 const DAY_MS: i64 = 86_400_000;
 
 async fn store(folder: &tempfile::TempDir) -> Metastore {
-    let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
-    let subscription = Subscription { id: SUBSCRIPTION, display_name: "s".to_owned(), is_disabled: false };
-    let group =
-        ResourceGroup { subscription: SUBSCRIPTION, name: "g".to_owned(), location: "here".to_owned() };
-    let made = store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Standard, group, "registry", 1);
-    assert!(made.await.expect("creates"));
-    store
+    rows::open(folder.path(), Tier::Standard).await.0
 }
 
 async fn push(store: &Metastore, text: &str) -> Digest {
-    let digest = Digest::sha256(text.as_bytes());
-    let put = PutManifest {
-        registry: store.registries().await.expect("lists")[0].id,
-        repository: "app".parse().expect("a name"),
-        digest: digest.clone(),
-        kind: ManifestKind::Image,
-        media_type: MediaType::new(MediaType::OCI_MANIFEST),
-        artifact_type: None,
-        subject: None,
-        annotations: None,
-        bytes: text.into(),
-        blobs: Vec::new(),
-        children: Vec::new(),
-        is_sparse: false,
-        tags: Vec::new(),
-        pushed_by: String::new(),
-        now_ms: 10,
-    };
+    let registry = store.registries().await.expect("lists")[0].id;
+    let put = rows::manifest(registry, "app", text, &[]);
+    let digest = put.digest.clone();
     store.put_manifest(put).await.expect("pushes");
     digest
 }

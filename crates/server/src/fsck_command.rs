@@ -45,7 +45,9 @@ pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
     }
     say!("{} blobs ({} bytes) and {} manifests are right", checked.blobs, checked.bytes, checked.manifests);
     if checked.is_sound() {
-        return Ok(if miscounted.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        // A count is mended here and now.
+        let is_counted = miscounted.is_empty() || arguments.repair;
+        return Ok(if is_counted { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if checked.damaged.is_empty() && checked.missing.is_empty() {
         // Only a push mends manifests: each line says which.

@@ -151,17 +151,17 @@ struct Met {
     pairs: HashSet<u64, RandomState>,
     /// How many were asked about.
     asked: usize,
+    /// Most were new: to remember them is all cost.
+    is_useless: bool,
 }
 
 impl Met {
     /// The codes of the one column that is no constant, if its values are codes of the same dictionary as ever.
     fn codes(&mut self, columns: &[Column]) -> Option<Codes> {
         if self.pairs.len() > MET_MIN && self.pairs.len() > self.asked / 2 {
-            // Where most are new, to remember them is all cost.
-            self.pairs = HashSet::default();
-            self.asked = usize::MAX;
+            *self = Self { is_useless: true, ..Self::default() };
         }
-        if self.asked == usize::MAX {
+        if self.is_useless {
             return None;
         }
         let mut varying = columns.iter().filter(|column| !matches!(column, Column::Const(_)));
@@ -184,3 +184,24 @@ impl Met {
 
 /// So many pairs show whether most are new.
 const MET_MIN: usize = 8192;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pairs_are_remembered_as_long_as_they_come_again() {
+        let len = u32::try_from(2 * MET_MIN).unwrap();
+        let values = Arc::new(Dictionary::of((0..len).map(|number| Value::Long(number.into()))));
+        let columns = [Column::Coded { codes: Arc::new(Vec::new()), values }];
+        let (mut again, mut new) = (Met::default(), Met::default());
+        assert!(again.codes(&columns).is_some() && new.codes(&columns).is_some());
+        for code in 0..len {
+            let firsts = [again.is_new(0, code), new.is_new(0, code)];
+            assert!(firsts.iter().all(Option::is_some));
+            assert!((0..2).all(|_| again.is_new(0, code).is_none()), "met");
+        }
+        assert!(again.codes(&columns).is_some());
+        assert!(new.codes(&columns).is_none() && new.codes(&columns).is_none(), "for good");
+    }
+}
