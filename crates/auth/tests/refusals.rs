@@ -166,3 +166,42 @@ async fn a_token_of_a_changed_secret_or_a_removed_principal_is_refused() {
     assert_eq!(house.says(&token).await, "nobody");
     assert_eq!(house.says(&house.with("oid", Uuid::from_u128(2).to_string().into())).await, "invalid");
 }
+
+#[tokio::test]
+async fn a_renewal_is_for_its_program_and_its_time_and_nothing_else() {
+    let house = house().await;
+    let ann = house.auth.password("ann", "right").await.unwrap();
+    let (program, other) = (Uuid::from_u128(3), Uuid::from_u128(4));
+    let good = house.auth.issue_renewal_token(&ann, program).unwrap().token;
+    let payload = URL_SAFE_NO_PAD.decode(good.split('.').nth(1).unwrap()).unwrap();
+    let claims: Value = serde_json::from_slice(&payload).unwrap();
+    let with = |claim: &str, value: Value| {
+        let mut changed = claims.clone();
+        changed[claim] = value;
+        signed(Algorithm::HS256, &KEY, &changed)
+    };
+    assert_eq!(house.auth.renew(&good, program).await.unwrap().id, ANN);
+    let refused = async |token: &str| house.auth.renew(token, program).await.unwrap_err();
+    assert!(matches!(house.auth.renew(&good, other).await, Err(TokenError::Invalid)));
+    assert!(matches!(refused(&with("exp", (NOW_S - 60).into())).await, TokenError::Expired));
+    for (claim, value) in [
+        ("kind", json!("management")),
+        ("aud", json!(MANAGEMENT)),
+        ("iss", json!("x")),
+        ("tid", json!(Uuid::nil())),
+        ("nbf", json!(NOW_S + 60)),
+        ("secret", json!(Uuid::nil())),
+    ] {
+        assert!(matches!(refused(&with(claim, value)).await, TokenError::Invalid), "{claim}");
+    }
+    assert!(matches!(refused(&with("oid", json!(Uuid::nil()))).await, TokenError::UnknownPrincipal));
+    for (algorithm, key) in [(Algorithm::HS512, KEY), (Algorithm::HS256, [2; 32])] {
+        assert!(matches!(refused(&signed(algorithm, &key, &claims)).await, TokenError::Invalid));
+    }
+    for token in
+        [house.auth.issue_management_token(&ann, MANAGEMENT), house.auth.issue_refresh_token(&ann, "renewal")]
+    {
+        assert!(matches!(refused(&token.unwrap().token).await, TokenError::Invalid));
+    }
+    assert_eq!(house.says(&good).await, "invalid", "nor is it any of the others");
+}

@@ -1,6 +1,6 @@
 //! The token endpoint and its discovery document (OpenID Connect Discovery 1.0; RFC 6749, RFC 7636, RFC 8628).
 
-use auth::{AuthError, Caller, TokenError};
+use auth::{AuthError, Caller, TokenError, Witness};
 use axum::extract::{Form, FromRequest as _, Request};
 use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
@@ -80,21 +80,29 @@ impl Api {
 
     /// A code for a device on which nobody can type a password (RFC 8628, section 3.2).
     pub(crate) async fn device_code(&self, tenant: Option<Uuid>, call: &Call, request: Request) -> Response {
+        let witness = request.extensions().get::<Witness>().cloned().unwrap_or_default();
         let begun = match Form::from_request(request, &()).await {
-            Ok(Form(form)) => self.begin_device(tenant, call, &Fields(form)),
+            Ok(Form(form)) => self.begin_device(tenant, call, witness.address(), &Fields(form)),
             Err(error) => Err(Refusal::bad("invalid_request", &error.to_string())),
         };
         respond(begun)
     }
 
-    fn begin_device(&self, tenant: Option<Uuid>, call: &Call, form: &Fields) -> Result<Value, Refusal> {
+    fn begin_device(
+        &self,
+        tenant: Option<Uuid>,
+        call: &Call,
+        address: &str,
+        form: &Fields,
+    ) -> Result<Value, Refusal> {
         self.check_token_tenant(tenant)?;
         let client = form.client()?;
         let scope = form.get("scope");
         if scope.len() > KEPT_BYTES_MAX {
             return Err(Refusal::bad("invalid_scope", "The scope is too long."));
         }
-        let begun = self.sign_ins.begin_device(client, scope, (self.clock)()).ok_or_else(Refusal::busy)?;
+        let begun = self.sign_ins.begin_device(address, client, scope, (self.clock)());
+        let begun = begun.map_err(Refusal::busy)?;
         let address = format!("{}/devicelogin", call.base);
         let message = format!(
             "To sign in, open the page {address} in a browser and enter the code {}.",
@@ -143,6 +151,11 @@ impl Api {
             .strip_suffix("/.default")
             .or(audience.strip_suffix("/user_impersonation"))
             .unwrap_or(audience);
+        let audience = match (audience, &granted.person) {
+            // Who asks for no more than to know who it is gets what Azure's clients want most.
+            ("", Some(_)) => MANAGEMENT,
+            (audience, _) => audience,
+        };
         let issued = self.auth.issue_management_token(&granted.caller, audience).map_err(|_| {
             let message = format!("AADSTS500011: The resource '{audience}' is unknown: ask for https://management.azure.com/.default.");
             Refusal::bad("invalid_scope", &message)
@@ -187,6 +200,10 @@ impl Api {
     async fn granted(&self, form: &Fields) -> Result<Granted, Refusal> {
         let now_ms = (self.clock)();
         match form.get("grant_type") {
+            "client_credentials" if !form.get("client_assertion").is_empty() => {
+                let message = "AADSTS700027: Client assertions are not taken here: send a client_secret.";
+                Err(Refusal::bad("invalid_client", message))
+            }
             "client_credentials" => {
                 let caller = self.auth.password(form.get("client_id"), form.get("client_secret")).await?;
                 Ok(Granted { caller, person: None })
@@ -313,6 +330,7 @@ fn issuer(base: &str, tenant: Uuid) -> String {
 }
 
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
+const MANAGEMENT: &str = "https://management.azure.com";
 const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "offline_access", "email"];
 
 fn is_openid(scope: &str) -> bool {
@@ -337,10 +355,10 @@ impl Refusal {
         }
     }
 
-    fn busy() -> Self {
+    fn busy(retry_after_s: u64) -> Self {
         let status = StatusCode::TOO_MANY_REQUESTS;
-        let message = "too many sign-ins are under way: try again in a minute";
-        Self { status, retry_after_s: Some(60), ..Self::bad("temporarily_unavailable", message) }
+        let message = format!("too many sign-ins are under way: wait {retry_after_s} seconds");
+        Self { status, retry_after_s: Some(retry_after_s), ..Self::bad("temporarily_unavailable", &message) }
     }
 
     fn failed() -> Self {

@@ -34,21 +34,15 @@ impl Api {
             return asked.answer(&[("error", error), ("error_description", why)]);
         }
         if !is_sent {
-            return self.page(call, &asked.page(&fields), &asked.origin(), StatusCode::OK, "");
+            return page(call, &headers, &asked.page(&fields), StatusCode::OK, "");
         }
-        if !has_cookie(&headers, fields.get("token")) {
+        if cookie(&headers) != Some(fields.get("token")) {
             return refused(NO_COOKIE);
         }
         let caller = match self.auth.password(fields.get("username"), fields.get("password")).await {
             Ok(caller) => caller,
             Err(error) => {
-                return self.page(
-                    call,
-                    &asked.page(&fields),
-                    &asked.origin(),
-                    StatusCode::UNAUTHORIZED,
-                    &said(&error),
-                );
+                return page(call, &headers, &asked.page(&fields), StatusCode::UNAUTHORIZED, &said(&error));
             }
         };
         let client_info = self.client_info(&caller);
@@ -73,54 +67,51 @@ impl Api {
     pub(crate) async fn device_login(&self, call: &Call, request: Request) -> Response {
         let (is_sent, headers) = (request.method() == Method::POST, request.headers().clone());
         let Some(fields) = fields(request).await else { return refused(NO_FORM) };
-        let page = |status, said: &str| self.page(call, &Page::of_device(&fields), "", status, said);
+        let page = |status, said: &str| page(call, &headers, &Page::of_device(&fields), status, said);
         if !is_sent {
             return page(StatusCode::OK, "");
         }
-        if !has_cookie(&headers, fields.get("token")) {
+        if cookie(&headers) != Some(fields.get("token")) {
             return refused(NO_COOKIE);
         }
         let code = fields.get("user_code");
-        let unknown = "No device waits under this code. It may have expired: begin again at the device.";
-        if !self.sign_ins.is_awaited(code, (self.clock)()) {
-            return page(StatusCode::BAD_REQUEST, unknown);
-        }
         match self.auth.password(fields.get("username"), fields.get("password")).await {
-            Ok(caller) if self.sign_ins.approve(code, caller.clone(), (self.clock)()) => {
+            Ok(caller) if self.sign_ins.approve(code, &caller, (self.clock)()) => {
                 let text = "<h1>Signed in</h1><p>Your device goes on by itself. You can close this page.</p>";
-                html(StatusCode::OK, &document(text, ""), "default-src 'none'")
+                html(StatusCode::OK, &auth::random_secret(), text, "")
             }
-            Ok(_) => page(StatusCode::BAD_REQUEST, unknown),
+            Ok(_) => page(
+                StatusCode::BAD_REQUEST,
+                "No device waits under this code. It may have expired: begin again at the device.",
+            ),
             Err(error) => page(StatusCode::UNAUTHORIZED, &said(&error)),
         }
     }
+}
 
-    fn page(&self, call: &Call, page: &Page, origin: &str, status: StatusCode, said: &str) -> Response {
-        let token = auth::random_secret();
-        let hidden = page.hidden.iter().map(|(name, value)| hidden(name, value)).collect::<String>();
-        let said =
-            if said.is_empty() { String::new() } else { format!("<p role=alert>{}</p>", escaped(said)) };
-        let text = format!(
-            "<h1>Sign in to Lazaret</h1><p>{}</p>{said}<form method=post>{hidden}{}{}\
-             <label>Name <input name=username value=\"{}\" autocomplete=username required></label>\
-             <label>Password <input name=password type=password autocomplete=current-password required></label>\
-             <button>Sign in</button></form>",
-            escaped(&page.why),
-            hidden_token(&token),
-            page.code,
-            escaped(&page.name),
-        );
-        let policy = format!(
-            "default-src 'none'; style-src 'nonce-{token}'; form-action 'self' {origin}; base-uri 'none'; frame-ancestors 'none'"
-        );
-        let mut response = html(status, &document(&text, &token), &policy);
-        let secure = if call.base.starts_with("https://") { "; Secure" } else { "" };
-        let cookie = format!("{COOKIE_NAME}={token}; Path=/; Max-Age=900; HttpOnly; SameSite=Strict{secure}");
-        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-            response.headers_mut().insert(SET_COOKIE, cookie);
-        }
-        response
+fn page(call: &Call, headers: &HeaderMap, page: &Page, status: StatusCode, said: &str) -> Response {
+    // Pages in several windows share one cookie.
+    let token = cookie(headers).map_or_else(auth::random_secret, str::to_owned);
+    let carried = page.hidden.iter().map(|(name, value)| hidden(name, value)).collect::<String>();
+    let said = if said.is_empty() { String::new() } else { format!("<p role=alert>{}</p>", escaped(said)) };
+    let text = format!(
+        "<h1>Sign in to Lazaret</h1><p>{}</p>{said}<form method=post>{carried}{}{}\
+         <label>Name <input name=username value=\"{}\" autocomplete=username required></label>\
+         <label>Password <input name=password type=password autocomplete=current-password required></label>\
+         <button>Sign in</button></form>",
+        escaped(&page.why),
+        hidden("token", &token),
+        page.code,
+        escaped(&page.name),
+    );
+    let policy = format!("; form-action 'self' {}", page.origin);
+    let mut response = html(status, &auth::random_secret(), &text, &policy);
+    let secure = if call.base.starts_with("https://") { "; Secure" } else { "" };
+    let cookie = format!("{COOKIE_NAME}={token}; Path=/; Max-Age=900; HttpOnly; SameSite=Strict{secure}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().insert(SET_COOKIE, cookie);
     }
+    response
 }
 
 /// What a sign-in page says and carries.
@@ -130,6 +121,8 @@ struct Page {
     /// The field for a device's code, if it is for one.
     code: String,
     name: String,
+    /// Where the browser goes afterwards, if it is elsewhere.
+    origin: String,
 }
 
 impl Page {
@@ -142,7 +135,8 @@ impl Page {
         );
         let why = "A device waits for you to sign in with the code that it shows. Go on only if it is yours: whoever has \
                    it acts in your name afterwards.";
-        Self { why: why.to_owned(), hidden: Vec::new(), code, name: fields.get("username").to_owned() }
+        let name = fields.get("username").to_owned();
+        Self { why: why.to_owned(), hidden: Vec::new(), code, name, origin: String::new() }
     }
 }
 
@@ -195,7 +189,8 @@ impl Asked {
         let why = format!("A program on this machine ({}) wants to act in your name.", self.client);
         let given =
             [fields.get("username"), fields.get("login_hint")].into_iter().find(|name| !name.is_empty());
-        Page { why, hidden, code: String::new(), name: given.unwrap_or_default().to_owned() }
+        let name = given.unwrap_or_default().to_owned();
+        Page { why, hidden, code: String::new(), name, origin: self.origin() }
     }
 
     /// `http://localhost:PORT`
@@ -212,15 +207,12 @@ impl Asked {
             let nonce = auth::random_secret();
             let hidden: String = values.map(|(name, value)| hidden(name, value)).collect();
             let text = format!(
-                "<h1>Signed in</h1><form method=post action=\"{}\">{hidden}<button>Go on</button></form>\
+                "<h1>Back to the program</h1><form method=post action=\"{}\">{hidden}<button>Go on</button></form>\
                  <script nonce={nonce}>document.forms[0].submit()</script>",
                 escaped(&self.redirect)
             );
-            let policy = format!(
-                "default-src 'none'; script-src 'nonce-{nonce}'; form-action {}; base-uri 'none'; frame-ancestors 'none'",
-                self.origin()
-            );
-            return html(StatusCode::OK, &document(&text, ""), &policy);
+            let policy = format!("; script-src 'nonce-{nonce}'; form-action {}", self.origin());
+            return html(StatusCode::OK, &nonce, &text, &policy);
         }
         let encoded =
             values.map(|(name, value)| format!("{name}={}", utf8_percent_encode(value, NON_ALPHANUMERIC)));
@@ -256,11 +248,12 @@ async fn fields(request: Request) -> Option<Fields> {
     Query::try_from_uri(request.uri()).ok().map(|Query(query)| Fields(query))
 }
 
-fn has_cookie(headers: &HeaderMap, token: &str) -> bool {
+/// What an earlier page left with the browser.
+fn cookie(headers: &HeaderMap) -> Option<&str> {
     let cookies = headers.get_all(COOKIE).iter().filter_map(|cookies| cookies.to_str().ok());
-    let mut pairs =
-        cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    !token.is_empty() && pairs.any(|(name, value)| name == COOKIE_NAME && value == token)
+    let pairs = cookies.flat_map(|cookies| cookies.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    let is_ours = |value: &&str| value.len() == 32 && value.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    pairs.filter(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value).find(is_ours)
 }
 
 fn said(error: &auth::AuthError) -> String {
@@ -279,35 +272,30 @@ fn said(error: &auth::AuthError) -> String {
 
 fn refused(why: &str) -> Response {
     let text = format!("<h1>No sign-in</h1><p>{}</p>", escaped(why));
-    html(StatusCode::BAD_REQUEST, &document(&text, ""), "default-src 'none'; frame-ancestors 'none'")
+    html(StatusCode::BAD_REQUEST, &auth::random_secret(), &text, "")
 }
 
 fn hidden(name: &str, value: &str) -> String {
     format!("<input type=hidden name={name} value=\"{}\">", escaped(value))
 }
 
-fn hidden_token(token: &str) -> String {
-    hidden("token", token)
-}
-
-fn document(body: &str, nonce: &str) -> String {
-    let style =
-        if nonce.is_empty() { String::new() } else { format!("<style nonce={nonce}>{STYLE}</style>") };
-    format!(
+/// A page. Nothing in it runs or shows but what bears the nonce, and what `policy` allows besides.
+fn html(status: StatusCode, nonce: &str, body: &str, policy: &str) -> Response {
+    let document = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\
-         <title>Lazaret</title>{style}<main>{body}</main></html>"
-    )
-}
-
-fn html(status: StatusCode, document: &str, policy: &str) -> Response {
-    let mut response = (status, document.to_owned()).into_response();
+         <title>Lazaret</title><style nonce={nonce}>{STYLE}</style><main>{body}</main></html>"
+    );
+    let policy = format!(
+        "default-src 'none'; style-src 'nonce-{nonce}'; base-uri 'none'; frame-ancestors 'none'{policy}"
+    );
+    let mut response = (status, document).into_response();
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     let (name, value) = no_store();
     headers.insert(name, value);
-    let policy = HeaderValue::from_str(policy);
+    let policy = HeaderValue::from_str(&policy);
     headers.insert(CONTENT_SECURITY_POLICY, policy.unwrap_or(HeaderValue::from_static("default-src 'none'")));
     response
 }

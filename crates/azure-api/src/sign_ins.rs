@@ -3,7 +3,7 @@
 //! They are kept in memory: after a restart whoever was about to sign in begins again.
 
 use std::collections::HashMap;
-use std::hash::Hash;
+use std::net::IpAddr;
 
 use auth::Caller;
 use base64::Engine as _;
@@ -35,6 +35,8 @@ pub(crate) struct Code {
 
 /// A device that waits (RFC 8628).
 struct Device {
+    /// Where it asked from.
+    source: String,
     user_code: String,
     client: Uuid,
     scope: String,
@@ -62,7 +64,12 @@ impl SignIns {
     /// A code for the program; `None` if there are too many.
     pub(crate) fn keep(&self, code: Code) -> Option<String> {
         let mut codes = self.codes.lock();
-        make_room(&mut codes, |known| code.made_ms - known.made_ms < CODE_MS)?;
+        if codes.len() >= UNDER_WAY_MAX {
+            codes.retain(|_, known| code.made_ms - known.made_ms < CODE_MS);
+        }
+        if codes.len() >= UNDER_WAY_MAX {
+            return None;
+        }
         let name = auth::random_secret();
         codes.insert(name.clone(), code);
         Some(name)
@@ -83,10 +90,28 @@ impl SignIns {
         (is_it && now_ms - found.made_ms < CODE_MS).then_some(found)
     }
 
-    /// Codes for a device; `None` if too many wait.
-    pub(crate) fn begin_device(&self, client: Uuid, scope: &str, now_ms: i64) -> Option<Begun> {
+    /// Codes for a device that asks from there. Anybody may ask, so each place has its share.
+    ///
+    /// # Errors
+    /// In how many seconds there is room again, if too many wait.
+    pub(crate) fn begin_device(
+        &self,
+        address: &str,
+        client: Uuid,
+        scope: &str,
+        now_ms: i64,
+    ) -> Result<Begun, u64> {
+        let source = source(address);
         let mut devices = self.devices.lock();
-        make_room(&mut devices, |known| now_ms - known.made_ms < SIGN_IN_MS)?;
+        devices.retain(|_, device| now_ms - device.made_ms < SIGN_IN_MS);
+        let of_source = devices.values().filter(|device| device.source == source);
+        let is_full = of_source.clone().count() >= SOURCE_MAX;
+        if is_full || devices.len() >= UNDER_WAY_MAX {
+            let made = |device: &Device| device.made_ms;
+            let oldest = if is_full { of_source.map(made).min() } else { devices.values().map(made).min() };
+            let left_ms = oldest.unwrap_or(now_ms) + SIGN_IN_MS - now_ms;
+            return Err(u64::try_from(left_ms / 1000 + 1).unwrap_or(1));
+        }
         let user_code = loop {
             let code = user_code();
             if devices.values().all(|known| known.user_code != code) {
@@ -94,26 +119,21 @@ impl SignIns {
             }
         };
         let device_code = auth::random_secret();
-        let (user, scope) = (user_code.clone(), scope.to_owned());
-        let device = Device { user_code: user, client, scope, caller: None, made_ms: now_ms, asked_ms: 0 };
-        devices.insert(device_code.clone(), device);
-        Some(Begun { device_code, user_code })
-    }
-
-    /// True if a device waits under this code, as people write it.
-    pub(crate) fn is_awaited(&self, user_code: &str, now_ms: i64) -> bool {
-        let wanted = plain(user_code);
-        self.devices.lock().values().any(|device| device.is_open(&wanted, now_ms))
+        let begun = Begun { device_code: device_code.clone(), user_code: user_code.clone() };
+        let scope = scope.to_owned();
+        let device = Device { source, user_code, client, scope, caller: None, made_ms: now_ms, asked_ms: 0 };
+        devices.insert(device_code, device);
+        Ok(begun)
     }
 
     /// Lets the device go on as the caller; false if none waits under this code.
-    pub(crate) fn approve(&self, user_code: &str, caller: Caller, now_ms: i64) -> bool {
+    pub(crate) fn approve(&self, user_code: &str, caller: &Caller, now_ms: i64) -> bool {
         let wanted = plain(user_code);
         let mut devices = self.devices.lock();
         let Some(device) = devices.values_mut().find(|device| device.is_open(&wanted, now_ms)) else {
             return false;
         };
-        device.caller = Some(caller);
+        device.caller = Some(caller.clone());
         true
     }
 
@@ -144,12 +164,14 @@ impl Device {
     }
 }
 
-/// Forgets what is over; `None` if there are still too many.
-fn make_room<K: Hash + Eq, V>(under_way: &mut HashMap<K, V>, is_good: impl Fn(&V) -> bool) -> Option<()> {
-    if under_way.len() >= UNDER_WAY_MAX {
-        under_way.retain(|_, one| is_good(one));
+/// One household has one address, or 64 bits of one (RFC 6177).
+fn source(address: &str) -> String {
+    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => {
+            address.segments().iter().take(4).map(|part| format!("{part:x}:")).collect()
+        }
+        _ => address.to_owned(),
     }
-    (under_way.len() < UNDER_WAY_MAX).then_some(())
 }
 
 /// `BCDF-GHJK`: consonants make no words.
@@ -175,7 +197,9 @@ pub(crate) const POLL_MS: i64 = 5_000;
 const POLL_LEEWAY_MS: i64 = 1_000;
 /// A browser and a program on one machine need no longer (RFC 6749, section 4.1.2: ten minutes at most).
 const CODE_MS: i64 = 300_000;
-const UNDER_WAY_MAX: usize = 1000;
+const UNDER_WAY_MAX: usize = 5_000;
+/// Devices that wait from one place.
+const SOURCE_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -185,25 +209,37 @@ mod tests {
     const MINUTE_MS: i64 = 60_000;
 
     #[test]
-    fn a_device_waits_for_its_person_and_is_let_in_once() {
+    fn a_device_waits_for_its_person_and_no_longer_than_it_may() {
         let sign_ins = SignIns::default();
-        let begun = sign_ins.begin_device(CLIENT, "", 0).unwrap();
+        let begun = sign_ins.begin_device("", CLIENT, "", 0).unwrap();
         assert!(matches!(sign_ins.poll(&begun.device_code, CLIENT, 5_000), Polled::Pending));
         assert!(matches!(sign_ins.poll(&begun.device_code, CLIENT, 6_000), Polled::TooSoon));
         assert!(matches!(sign_ins.poll(&begun.device_code, Uuid::nil(), 20_000), Polled::Unknown));
-        assert!(sign_ins.is_awaited(&begun.user_code.to_lowercase().replace('-', " "), 20_000));
-        assert!(!sign_ins.is_awaited("BCDF-GHJK-LMNP", 20_000) && !sign_ins.is_awaited("", 20_000));
-        assert!(!sign_ins.is_awaited(&begun.user_code, 15 * MINUTE_MS), "too late");
         assert!(matches!(sign_ins.poll(&begun.device_code, CLIENT, 15 * MINUTE_MS), Polled::Unknown));
     }
 
     #[test]
-    fn too_many_are_refused_until_some_are_over() {
+    fn who_asks_for_many_codes_keeps_nobody_else_from_one() {
         let sign_ins = SignIns::default();
-        for _ in 0..UNDER_WAY_MAX {
-            assert!(sign_ins.begin_device(CLIENT, "", 0).is_some());
+        for number in 0..SOURCE_MAX {
+            let address = format!("2001:db8:0:1::{number:x}");
+            assert!(sign_ins.begin_device(&address, CLIENT, "", 0).is_ok(), "{number}");
         }
-        assert!(sign_ins.begin_device(CLIENT, "", MINUTE_MS).is_none());
-        assert!(sign_ins.begin_device(CLIENT, "", 15 * MINUTE_MS).is_some());
+        let refused = sign_ins.begin_device("2001:db8:0:1:ffff::1", CLIENT, "", MINUTE_MS);
+        assert_eq!(refused.err(), Some(14 * 60 + 1));
+        for address in ["2001:db8:0:2::1", "192.0.2.1", ""] {
+            assert!(sign_ins.begin_device(address, CLIENT, "", MINUTE_MS).is_ok(), "{address}");
+        }
+        assert!(sign_ins.begin_device("2001:db8:0:1::1", CLIENT, "", 15 * MINUTE_MS).is_ok());
+    }
+
+    #[test]
+    fn there_is_an_end_to_all_together() {
+        let sign_ins = SignIns::default();
+        for number in 0..UNDER_WAY_MAX {
+            assert!(sign_ins.begin_device(&number.to_string(), CLIENT, "", 0).is_ok());
+        }
+        assert_eq!(sign_ins.begin_device("new", CLIENT, "", 0).err(), Some(15 * 60 + 1));
+        assert!(sign_ins.begin_device("new", CLIENT, "", 15 * MINUTE_MS).is_ok());
     }
 }

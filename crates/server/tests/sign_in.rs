@@ -142,6 +142,10 @@ async fn a_password_is_asked_for_once_and_ends_with_its_secret() {
     let (status, second) = house.token(&renew).await;
     assert_eq!((status, house.is_let_in(&second).await), (200, 200), "{second}");
     assert!(second["refresh_token"].as_str().is_some_and(|token| token != renewal));
+    // Who asks for nothing in particular gets what was granted.
+    let (status, third) =
+        house.post("/{tenant}/oauth2/v2.0/token", &[("client_id", CLIENT), renew[0], renew[1]]).await;
+    assert_eq!((status, house.is_let_in(&third).await), (200, 200), "{third}");
     // It is none of the others, nor another client's.
     let bearer = [
         ("grant_type", "refresh_token"),
@@ -197,6 +201,10 @@ async fn a_browser_signs_in_for_a_program_on_the_same_machine() {
     let wrong = house.send(&path, &cookie, &fields, &[("username", "mara"), ("password", "guess")]).await;
     assert_eq!(wrong.status(), StatusCode::UNAUTHORIZED);
     assert!(wrong.text().await.expect("a page").contains("The name or the password is wrong."));
+    // Another window in between changes nothing.
+    let other =
+        house.http.get(house.url("/devicelogin")).header("cookie", &cookie).send().await.expect("answers");
+    assert!(other.headers()["set-cookie"].to_str().expect("a text").starts_with(&cookie));
     let sent = house.send(&path, &cookie, &fields, &person).await;
     assert_eq!(sent.status(), StatusCode::SEE_OTHER);
     let location =
@@ -226,7 +234,7 @@ async fn a_browser_signs_in_for_a_program_on_the_same_machine() {
     let (cookie, fields) = house.page(&path).await;
     let page = house.send(&path, &cookie, &fields, &person).await;
     let policy = page.headers()["content-security-policy"].to_str().expect("a text").to_owned();
-    assert!(policy.contains("form-action http://127.0.0.1:9;"), "{policy}");
+    assert!(policy.ends_with("form-action http://127.0.0.1:9"), "{policy}");
     let page = page.text().await.expect("a page");
     let code =
         page.split("name=code value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a code");
@@ -256,7 +264,7 @@ async fn a_browser_signs_in_for_a_device_elsewhere() {
 
     let (cookie, fields) = house.page("/devicelogin").await;
     let person = |code| [("user_code", code), ("username", "mara"), ("password", house.password.as_str())];
-    let wrong = house.send("/devicelogin", &cookie, &fields, &person("XXXX-XXXX")).await;
+    let wrong = house.send("/devicelogin", &cookie, &fields, &person("BCDF-GHJK")).await;
     assert!(wrong.text().await.expect("a page").contains("No device waits under this code."));
     let forged = house.send("/devicelogin", "", &fields, &person(&user_code)).await;
     assert_eq!(forged.status(), StatusCode::BAD_REQUEST);
@@ -267,6 +275,13 @@ async fn a_browser_signs_in_for_a_device_elsewhere() {
     assert_eq!((status, house.is_let_in(&token).await), (200, 200), "{token}");
     assert!(token["refresh_token"].is_string() && token["client_info"].is_string());
     assert_eq!(house.token(&poll).await.1["error"], "expired_token", "once");
+    for number in 0..20 {
+        assert_eq!(house.post("/{tenant}/oauth2/v2.0/devicecode", &begin).await.0, 200, "{number}");
+    }
+    let form = house.http.post(house.url("/{tenant}/oauth2/v2.0/devicecode")).form(&begin);
+    let refused = form.send().await.expect("answers");
+    let wait = refused.headers()["retry-after"].to_str().expect("a text").parse::<u64>().expect("seconds");
+    assert!(refused.status() == 429 && (800..=901).contains(&wait), "{} {wait}", refused.status());
 }
 
 #[tokio::test(flavor = "multi_thread")]
