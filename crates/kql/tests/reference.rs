@@ -506,17 +506,33 @@ fn joined(kind: &str, left: &Rows, right: &Rows) -> Rows {
         }
         _ => {}
     }
+    // The rows come in the order of the right side, unless all of the left come out.
     let mut rows = Vec::new();
-    for one in lefts {
-        for other in right.rows.iter().filter(|other| is_match(one, other)) {
-            rows.push(pair(Some(one), Some(other)));
+    if kind == "leftouter" {
+        for one in lefts {
+            rows.extend(
+                right
+                    .rows
+                    .iter()
+                    .filter(|other| is_match(one, other))
+                    .map(|other| pair(Some(one), Some(other))),
+            );
+            if !has_right(one) {
+                rows.push(pair(Some(one), None));
+            }
         }
-        if matches!(kind, "leftouter" | "fullouter") && !has_right(one) {
-            rows.push(pair(Some(one), None));
+    } else {
+        for other in &right.rows {
+            rows.extend(
+                lefts.iter().filter(|one| is_match(one, other)).map(|one| pair(Some(one), Some(other))),
+            );
+            if matches!(kind, "rightouter" | "fullouter") && !has_left(other) {
+                rows.push(pair(None, Some(other)));
+            }
         }
-    }
-    if matches!(kind, "rightouter" | "fullouter") {
-        rows.extend(right.rows.iter().filter(|row| !has_left(row)).map(|row| pair(None, Some(row))));
+        if kind == "fullouter" {
+            rows.extend(left.rows.iter().filter(|one| !has_right(one)).map(|one| pair(Some(one), None)));
+        }
     }
     Rows { columns, rows }
 }

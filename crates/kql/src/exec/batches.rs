@@ -43,7 +43,7 @@ impl Joined {
         if let Some((_, joined)) = self.known.iter().find(|(known, _)| is_same(known)) {
             return Arc::clone(joined);
         }
-        let joined: Codes = Arc::new(parts.iter().flat_map(|part| part.iter().copied()).collect());
+        let joined: Codes = Arc::new(parts.iter().map(|part| part.as_slice()).collect::<Vec<_>>().concat());
         self.known.push((parts, Arc::clone(&joined)));
         joined
     }
@@ -97,7 +97,7 @@ fn concat_stemmed(first: &Stemmed, parts: &[(usize, &Column)], joined: &mut Join
     Some(Stemmed {
         codes: joined.join(texts.iter().map(|part| Arc::clone(&part.codes)).collect()),
         stems: Arc::clone(&first.stems),
-        tails: Arc::new(texts.iter().flat_map(|part| part.tails.iter().copied()).collect()),
+        tails: Arc::new(texts.iter().map(|part| part.tails.as_slice()).collect::<Vec<_>>().concat()),
     })
 }
 

@@ -61,24 +61,16 @@ fn open<'a>(plan: &'a Plan, context: &'a Context<'_>, lent: Option<&Batch>) -> R
         }
         Op::Take(input, count) => Box::new(Take { input: open(input, context, lent)?, left: *count }),
         Op::Join { kind, left, right, left_keys, right_keys, output } => {
-            let widths = (left.fields.len(), right.fields.len());
-            let nothings = (nothings(left), nothings(right));
-            let (left, right) = (open(left, context, lent)?, open(right, context, lent)?);
-            Box::new(join::Join::new(
-                *kind,
-                (left, right),
-                (left_keys, right_keys),
-                output,
-                widths,
-                nothings,
-                context,
-            ))
+            let input = |plan: &'a Plan, keys: &'a [Bound]| -> Result<join::Input<'a>, QueryError> {
+                Ok(join::Input { rows: open(plan, context, lent)?, keys, nothings: nothings(plan) })
+            };
+            let inputs = (input(left, left_keys)?, input(right, right_keys)?);
+            Box::new(join::Join::new(*kind, inputs, output, context))
         }
         Op::Union(legs) => {
             let opened = legs.iter().map(|(leg, places)| Ok((open(leg, context, lent)?, places.as_slice())));
             let legs = opened.collect::<Result<Vec<_>, QueryError>>()?;
-            let nothings = plan.fields.iter().map(|field| field.kind.nothing()).collect();
-            Box::new(Union { legs: legs.into_iter(), current: None, nothings })
+            Box::new(Union { legs: legs.into_iter(), current: None, nothings: nothings(plan) })
         }
         Op::Expand { input, expand } => {
             Box::new(expand::Expand::new(open(input, context, lent)?, expand, context))
