@@ -240,8 +240,7 @@ impl Aggregate {
             _ if first.is_null() => 0,
             State::Set(known) => {
                 let most = arguments.get(1).and_then(Value::as_long).filter(|_| self.kind == Kind::Set);
-                let is_full =
-                    most.is_some_and(|most| known.values.len() >= usize::try_from(most).unwrap_or(0));
+                let is_full = most.is_some_and(|most| known.len() >= usize::try_from(most).unwrap_or(0));
                 // `make_set` of arrays takes what is in them.
                 if let (Kind::Set, Value::Array(items)) = (self.kind, first) {
                     return items.iter().map(|item| known.add(item, is_full)).sum();
@@ -348,9 +347,9 @@ impl Aggregate {
         match state {
             State::Count(count) => one(Value::Long(count)),
             State::Set(known) if self.kind == Kind::DistinctCount => {
-                one(Value::Long(i64::try_from(known.values.len()).unwrap_or(i64::MAX)))
+                one(Value::Long(i64::try_from(known.len()).unwrap_or(i64::MAX)))
             }
-            State::Set(known) => one(Value::array(known.values)),
+            State::Set(known) => one(Value::array(known.values())),
             State::Sum { total, count } if self.kind == Kind::Average => one(average(&total, count)),
             State::Sum { total, .. } => one(match total {
                 Value::Null if types.first().is_some_and(|kind| kind.is_number() && !kind.is_whole()) => {
@@ -426,40 +425,55 @@ pub(crate) enum State {
     },
 }
 
-/// Distinct values in the order in which they came. Most groups have few: those are compared one by one.
+/// Distinct values in the order in which they came. Groups may be as many as rows, and most of them have one value:
+/// that one has its place here.
 #[derive(Debug, Default)]
 pub(crate) struct Distinct {
+    first: Option<Value>,
+    more: Option<Box<More>>,
+}
+
+/// Distinct values behind the first.
+#[derive(Debug, Default)]
+struct More {
     values: Vec<Value>,
-    /// The same, once there are many. Groups may be as many as rows: what few of them need is elsewhere.
-    #[expect(
-        clippy::box_collection,
-        reason = "an empty set is three times the size of a box that is not there"
-    )]
-    known: Option<Box<HashSet<Value, RandomState>>>,
+    /// The same, once there are many: few are compared one by one.
+    known: HashSet<Value, RandomState>,
 }
 
 impl Distinct {
+    fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.more.as_ref().map_or(0, |more| more.values.len())
+    }
+
+    fn values(self) -> Vec<Value> {
+        self.first.into_iter().chain(self.more.map(|more| more.values).unwrap_or_default()).collect()
+    }
+
     /// Adds a value that is something; the answer is how many bytes more are held.
     fn add(&mut self, value: &Value, is_full: bool) -> usize {
-        if is_full || value.is_null() {
+        if is_full || value.is_null() || self.first.as_ref() == Some(value) {
             return 0;
         }
-        if self.values.len() < FEW {
-            if self.values.contains(value) {
+        if self.first.is_none() {
+            self.first = Some(value.clone());
+            return value.size();
+        }
+        let more = self.more.get_or_insert_default();
+        if more.values.len() < FEW {
+            if more.values.contains(value) {
                 return 0;
             }
         } else {
-            let all = || Box::new(self.values.iter().cloned().collect());
-            if !self.known.get_or_insert_with(all).insert(value.clone()) {
+            if more.known.is_empty() {
+                more.known.extend(more.values.iter().cloned());
+            }
+            if !more.known.insert(value.clone()) {
                 return 0;
             }
         }
-        if self.values.is_empty() {
-            // Many groups have one and no more.
-            self.values.reserve_exact(1);
-        }
-        self.values.push(value.clone());
-        value.size() + 48
+        more.values.push(value.clone());
+        value.size() + 72
     }
 }
 
