@@ -244,7 +244,24 @@ pub(crate) fn contains(stem: &Stem, needle: &str, is_cased: bool) -> Option<bool
     if crate::function::search::contains(&stem.text, needle, is_cased) {
         return Some(true);
     }
-    (stem.text.is_ascii() && ends_in_stem(needle)).then_some(false)
+    (stem.text.is_ascii() && needle.is_ascii() && !may_reach_tail(stem, needle, is_cased)).then_some(false)
+}
+
+/// True if the needle may stand in a text of this stem with a part of it, or all, behind the stem.
+fn may_reach_tail(stem: &Stem, needle: &str, is_cased: bool) -> bool {
+    let (text, needle) = (stem.text.as_bytes(), needle.as_bytes());
+    let Some(last) = (text.len() + TAIL_BYTES).checked_sub(needle.len()) else { return false };
+    let may_be = |at: usize, byte: u8| match text.get(at) {
+        Some(known) if is_cased => *known == byte,
+        Some(known) => known.eq_ignore_ascii_case(&byte),
+        None => {
+            let byte = if is_cased { byte } else { byte.to_ascii_lowercase() };
+            tail_bytes(at - text.len()).contains(&byte)
+        }
+    };
+    // From its end: what is behind the stem has few bytes.
+    let first = (text.len() + 1).saturating_sub(needle.len());
+    (first..=last).any(|begin| needle.iter().enumerate().rev().all(|(at, byte)| may_be(begin + at, *byte)))
 }
 
 /// `startswith`
@@ -353,6 +370,19 @@ mod tests {
         "{2}",
         "é",
     ];
+
+    /// An end in common with a UUID is not enough.
+    #[test]
+    fn words_that_cannot_be_there_are_not() {
+        let asked = |needle: &str, is_cased: bool| contains(&stem(ID), needle, is_cased);
+        assert_eq!(asked("findings resolved", false), Some(false));
+        assert_eq!(asked("SUBASSESSMENTS/dead-", false), Some(false), "a hyphen comes after eight");
+        assert_eq!(asked("SUBASSESSMENTS/deadbeef-", false), None);
+        assert_eq!(asked("SUBASSESSMENTS/deadbeef-", true), Some(false));
+        assert_eq!(asked("beef-dead-", false), None);
+        assert_eq!(asked("Ab", true), Some(false), "tails are in lower case");
+        assert_eq!(asked(&"a".repeat(13), false), Some(false), "no run in a UUID is that long");
+    }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(3000))]
