@@ -38,9 +38,11 @@ impl Texts {
                 path.iter().fold(json::whole(text), |within, name| json::member(text, within, name))
             };
             let grown = found.with(new.iter().map(|text| (span(text), text)));
-            if let Some(known) = found.values.get() {
-                // A fresh cell is empty: setting it cannot fail.
-                let _ = grown.values.set(Arc::new(known.grown(texts.len())));
+            for (known, grown) in [(&found.values, &grown.values), (&found.names, &grown.names)] {
+                if let Some(known) = known.get() {
+                    // A fresh cell is empty: setting it cannot fail.
+                    let _ = grown.set(Arc::new(known.grown(texts.len())));
+                }
             }
             (path.clone(), Arc::new(grown))
         });
@@ -103,12 +105,20 @@ pub(crate) struct Found {
     /// Wherever there is something, it is a bag.
     is_bags: bool,
     values: OnceLock<Arc<Dictionary>>,
+    /// What the members are called, as arrays.
+    names: OnceLock<Arc<Dictionary>>,
 }
 
 impl Default for Found {
     /// In no text.
     fn default() -> Self {
-        Self { spans: Blocks::default(), is_anywhere: false, is_bags: true, values: OnceLock::new() }
+        Self {
+            spans: Blocks::default(),
+            is_anywhere: false,
+            is_bags: true,
+            values: OnceLock::new(),
+            names: OnceLock::new(),
+        }
     }
 }
 
@@ -124,11 +134,12 @@ impl Found {
             }
             span
         }));
-        Self { spans, is_anywhere, is_bags, values: OnceLock::new() }
+        Self { spans, is_anywhere, is_bags, ..Self::default() }
     }
 
-    fn values(&self) -> &Arc<Dictionary> {
-        self.values.get_or_init(|| Arc::new(Dictionary::unknown(self.spans.len())))
+    /// Where the values go, or the names of members.
+    fn dictionary<'a>(&self, of: &'a OnceLock<Arc<Dictionary>>) -> &'a Arc<Dictionary> {
+        of.get_or_init(|| Arc::new(Dictionary::unknown(self.spans.len())))
     }
 
     /// What stands there in the text of a code; nothing if it is not there.
@@ -145,12 +156,14 @@ impl Found {
 }
 
 /// What was seen of some words in a text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Trace {
     /// There is no text.
     Nothing,
-    Has,
     HasNot,
+    Has,
+    /// They are there as they are asked for.
+    Passes,
 }
 
 /// A layer: which of the texts, a row.
@@ -216,6 +229,33 @@ impl Document {
         found.fold(Value::Null, merge)
     }
 
+    /// What the members of each layer's bags are called, as arrays; null where there is no bag.
+    pub(crate) fn names(&self) -> Vec<Column> {
+        let found = self.layers.iter().map(|layer| (layer, layer.texts.find(&self.path)));
+        let names = found.map(|(layer, found)| {
+            if !found.is_anywhere {
+                return Column::Const(Value::Null);
+            }
+            let names = found.dictionary(&found.names);
+            // Most bags have the names that the one before has.
+            let mut last = (Vec::new(), Value::Null);
+            for code in layer.codes.iter() {
+                names.fill(*code, || {
+                    let Some(these) = json::names(found.text(&layer.texts, *code)) else {
+                        return Value::Null;
+                    };
+                    if last.1.is_null() || these != last.0 {
+                        last.1 = Value::array(these.iter().map(|name| Value::text(name.as_str())).collect());
+                        last.0 = these;
+                    }
+                    last.1.clone()
+                });
+            }
+            Column::Coded { codes: Arc::clone(&layer.codes), values: Arc::clone(names) }
+        });
+        names.collect()
+    }
+
     /// The values: a code a row where only one layer has the path.
     #[must_use]
     pub fn values(&self) -> Column {
@@ -226,7 +266,7 @@ impl Document {
         match holding.as_slice() {
             [] => Column::Const(Value::Null),
             [(layer, found)] => {
-                let values = found.values();
+                let values = found.dictionary(&found.values);
                 for code in layer.codes.iter() {
                     values.fill(*code, || found.parse(&layer.texts, *code));
                 }

@@ -202,12 +202,8 @@ impl Bound {
             Node::Call(call, arguments, memo) => {
                 let function = call.0;
                 let columns: Vec<Column> = arguments.iter().map(|it| it.eval(batch, context)).collect();
-                // Bags are what parsing would make of them: they stay unread.
-                if let [Column::Document(document)] = columns.as_slice()
-                    && function.names.contains(&"parse_json")
-                    && document.holds_bags()
-                {
-                    return columns[0].clone();
+                if let Some(column) = documents::call(function, &columns, batch.rows, memo, context) {
+                    return column;
                 }
                 if let Some(column) = stemmed::call(function, self.kind, &columns, memo, context) {
                     return column;

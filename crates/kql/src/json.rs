@@ -3,6 +3,7 @@
 //! The texts are trusted to be JSON (they are rendered by us); what is not is never found, nothing worse.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// Where a value is in its text: bytes from and to; empty if it is nowhere.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -35,40 +36,74 @@ pub(crate) fn member(text: &str, within: Span, name: &str) -> Span {
     find(text.as_bytes(), within, name).unwrap_or_default()
 }
 
-fn find(text: &[u8], within: Span, name: &str) -> Option<Span> {
-    let end = within.to as usize;
-    let mut at = blank(text, within.from as usize);
-    if text.get(at) != Some(&b'{') || at >= end {
-        return None;
+/// What the members of the bag are called, each name once, in the order in which they stand; `None` if the text is
+/// no bag.
+pub(crate) fn names(text: &str) -> Option<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    let mut known = HashSet::new();
+    for (key, _) in Members::of(text.as_bytes(), whole(text))? {
+        let name = named(key)?;
+        if known.insert(name.clone()) {
+            names.push(name.into_owned());
+        }
     }
-    at = blank(text, at + 1);
-    while at < end && text.get(at) == Some(&b'"') {
-        let key_end = string_end(text, at)?;
-        let key = text.get(at + 1..key_end - 1)?;
-        at = blank(text, key_end);
-        if text.get(at) != Some(&b':') {
-            return None;
-        }
-        at = blank(text, at + 1);
-        let value_end = value_end(text, at)?;
-        if is_name(key, name) {
-            return Some(Span::new(at, value_end));
-        }
-        at = blank(text, value_end);
-        if text.get(at) != Some(&b',') {
-            return None;
-        }
-        at = blank(text, at + 1);
-    }
-    None
+    Some(names)
 }
 
-fn is_name(key: &[u8], name: &str) -> bool {
+fn find(text: &[u8], within: Span, name: &str) -> Option<Span> {
+    let is_it = |(key, _): &(&[u8], Span)| match key.contains(&b'\\') {
+        false => *key == name.as_bytes(),
+        true => named(key).is_some_and(|key| key == name),
+    };
+    Members::of(text, within)?.find(is_it).map(|(_, value)| value)
+}
+
+/// What a key says that stands between quotes.
+fn named(key: &[u8]) -> Option<Cow<'_, str>> {
     if !key.contains(&b'\\') {
-        return key == name.as_bytes();
+        return std::str::from_utf8(key).ok().map(Cow::Borrowed);
     }
     let quoted = [b"\"", key, b"\""].concat();
-    serde_json::from_slice::<Cow<'_, str>>(&quoted).is_ok_and(|key| key == name)
+    serde_json::from_slice::<String>(&quoted).ok().map(Cow::Owned)
+}
+
+/// The members of a bag: the key without its quotes, and where the value is.
+struct Members<'a> {
+    text: &'a [u8],
+    at: usize,
+    end: usize,
+}
+
+impl<'a> Members<'a> {
+    /// `None` if there is no bag.
+    fn of(text: &'a [u8], within: Span) -> Option<Self> {
+        let (at, end) = (blank(text, within.from as usize), within.to as usize);
+        let is_bag = text.get(at) == Some(&b'{') && at < end;
+        is_bag.then(|| Self { text, at: blank(text, at + 1), end })
+    }
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = (&'a [u8], Span);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = self.text;
+        if self.at >= self.end || text.get(self.at) != Some(&b'"') {
+            return None;
+        }
+        let key_end = string_end(text, self.at)?;
+        let key = text.get(self.at + 1..key_end - 1)?;
+        let colon = blank(text, key_end);
+        if text.get(colon) != Some(&b':') {
+            return None;
+        }
+        let value = blank(text, colon + 1);
+        let value_end = value_end(text, value)?;
+        let behind = blank(text, value_end);
+        // Without a comma this is the last one.
+        self.at = if text.get(behind) == Some(&b',') { blank(text, behind + 1) } else { self.end };
+        Some((key, Span::new(value, value_end)))
+    }
 }
 
 fn blank(text: &[u8], from: usize) -> usize {

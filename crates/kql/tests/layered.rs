@@ -6,15 +6,18 @@ use std::sync::Arc;
 
 use kql::{Batch, Column, Document, Layer, Table, TableColumn, Texts, Type, Value};
 
-const BELOW: [&str; 2] =
-    [r#"{"a":{"b":[1,"x",null],"c":{"d":1}},"s":"1"}"#, r#"{"a":{"c":{"d":2.5}},"s":null}"#];
-const ABOVE: [&str; 5] = [
-    "{}",
-    r#"{"a":{"e":"name 1"}}"#,
+const BELOW: [&str; 2] = [
+    r#"{"a":{"b":[1,"x",null],"c":{"d":1}},"s":"1"}"#,
+    r#"{"a":{"c":{"d":2.5}},"s":null,"t":{"x\n":1,"y":2}}"#,
+];
+const ABOVE: [&str; 6] = [
+    r#"{"t":{"z":{"x":1},"y":null}}"#,
+    r#"{"a":{"e":"name 1"},"t":{}}"#,
     // What is no bag hides the whole of what is below it.
     r#"{"a":7}"#,
     r#"{"a":{"c":"text"}}"#,
-    r#"{"a":null,"s":null}"#,
+    r#"{"a":null,"s":null,"h":"no"}"#,
+    r#"{"v":"apart","w":"covers\nnext"}"#,
 ];
 
 struct Documents {
@@ -29,13 +32,13 @@ impl Table for Documents {
 
     fn batches<'a>(&'a self, _: &'a [bool]) -> Box<dyn Iterator<Item = Batch> + 'a> {
         let layer = |of: &[&str]| Layer {
-            codes: Arc::new((0..10_u32).map(|row| row % u32::try_from(of.len()).expect("few")).collect()),
+            codes: Arc::new((0..12_u32).map(|row| row % u32::try_from(of.len()).expect("few")).collect()),
             texts: Arc::new(Texts::new(of.iter().map(|text| Arc::from(*text)).collect())),
         };
         let layered = Column::Document(Document::new(vec![layer(&BELOW), layer(&ABOVE)]));
-        let plain = || Column::plain((0..10).map(|row| layered.get(row)).collect());
+        let plain = || Column::plain((0..12).map(|row| layered.get(row)).collect());
         let column = if self.is_plain { plain() } else { layered };
-        Box::new(std::iter::once(Batch { rows: 10, columns: vec![column] }))
+        Box::new(std::iter::once(Batch { rows: 12, columns: vec![column] }))
     }
 }
 
@@ -56,11 +59,26 @@ fn a_member_is_what_it_is_in_the_whole_document() {
         "t | mv-expand p.a.b",
         "t | where p.a.c.d == 1 | count",
         "t | where p.a contains 'name' | project p.a.e",
+        "t | where p contains 'name' | project p",
+        "t | where p !contains 'below' | project p",
+        "t | where p has 'below' | project p",
+        "t | where p has 'belo' | project p",
+        "t | where p has_cs 'Hidden' | project p",
+        "t | where p has_cs 'hidden' | project p",
+        "t | where p.t contains 'below' or p.w contains 'covered' | project p",
+        "t | where * contains 'covered' | project p",
+        "t | where p.w contains 'nnext' | project p",
+        "t | where p contains 'nnext' | project p",
         "t | mv-apply k = bag_keys(p.a) on (summarize count() by tostring(k))",
+        "t | project bag_keys(p), bag_keys(p.t), bag_keys(p.t.z), bag_keys(p.nothing), bag_keys(p.s)",
+        "t | mv-expand k = bag_keys(p.t) to typeof(string) | summarize count() by k",
         "t | summarize count() by tostring(p.a.c)",
     ] {
         assert_eq!(answer(query, false), answer(query, true), "{query}");
     }
+    let names = answer("t | take 1 | project bag_keys(p), bag_keys(p.t)", false);
+    let names: Vec<String> = names.iter().flatten().map(|value| value.to_json().to_string()).collect();
+    assert_eq!(names, [r#"["a","s","t"]"#, r#"["z","y"]"#]);
     let hidden = answer("t | where isnull(p.a.b) and isnotnull(p.a) | project p.a | take 20", false);
     assert!(hidden.iter().flatten().any(|value| *value == Value::Long(7)), "{hidden:?}");
 }

@@ -1,17 +1,46 @@
-//! Tests of whole documents' text: most documents can be told not to pass by looking at their layers.
+//! What is known of documents without reading them whole.
 //!
-//! A text without quotes and punctuation of JSON stands within one string of a document, if anywhere, and that
-//! string stands in one of its layers. So where no layer has the text, no document made of them has it.
+//! Tests of documents' text: most documents can be told not to pass by looking at their layers. A text without quotes and punctuation of JSON stands within one string of a document, if anywhere, and that
+//! string stands in one of its layers. So where no layer has the text, no document made of them has it; and where
+//! a layer has it that nothing hides, the document does.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{Context, apply, tested};
+use super::{Context, apply, tested, tested_text};
 use crate::column::{Batch, Column, Gathered};
 use crate::document::{Document, Trace};
-use crate::function::{convert, search};
+use crate::function::{Function, convert, items, search};
 use crate::plan::{Bound, Memo, Node};
 use crate::syntax::{Test, TestKind};
 use crate::value::Value;
+
+/// `parse_json` and `bag_keys` of nothing but bags; `None` where that is not what is asked.
+pub(super) fn call(
+    function: &Function,
+    columns: &[Column],
+    rows: usize,
+    memo: &Memo,
+    context: &Context<'_>,
+) -> Option<Column> {
+    let [Column::Document(document)] = columns else { return None };
+    let is = |name: &str| function.names.contains(&name);
+    if is("parse_json") && document.holds_bags() {
+        // They are what parsing would make of them: they stay unread.
+        return Some(columns[0].clone());
+    }
+    if !is("bag_keys") || !document.holds_bags() {
+        return None;
+    }
+    let of_layers = document.names();
+    Some(apply(context, &of_layers, rows, memo, |it| {
+        let mut several = it.iter().filter(|names| !names.is_null());
+        let Some(first) = several.next() else { return Value::Null };
+        let mut known = HashSet::new();
+        let names = std::iter::once(first).chain(several).flat_map(|it| items(it).unwrap_or_default());
+        Value::array(names.filter(|name| known.insert(*name)).cloned().collect())
+    }))
+}
 
 /// `contains`, `has` and their like of documents; `None` where that is not what is asked.
 pub(super) fn test(
@@ -33,13 +62,19 @@ pub(super) fn test(
         return None;
     }
     let Column::Document(document) = of.eval(batch, context) else { return None };
-    let may = rows_that_may(&document, words, batch.rows, memo, context);
-    let rest = document.select(&may, &mut Gathered::default()).values();
     let mut scratch = context.scratch.borrow_mut();
+    let passes = |text: &str| tested_text(test, text, words, &mut scratch) == Value::Bool(!test.is_negated);
+    let (sure, may) = rows(&document, words, passes, batch.rows, memo, context);
+    let rest = document.select(&may, &mut Gathered::default()).values();
     let truths = apply(context, &[rest], may.len(), &Memo::default(), |it| {
         tested(test, &convert(&it[0], left.kind), needle, &mut scratch)
     });
     let mut all = vec![Value::Bool(test.is_negated); batch.rows];
+    for row in sure {
+        if let Some(slot) = all.get_mut(row as usize) {
+            *slot = Value::Bool(!test.is_negated);
+        }
+    }
     for (place, row) in may.iter().enumerate() {
         if let Some(slot) = all.get_mut(*row as usize) {
             *slot = truths.get(place);
@@ -55,14 +90,15 @@ fn stands_in_a_string(words: &str) -> bool {
         && words.chars().any(|it| !it.is_ascii_digit() && !"+-.eEtrufalsn".contains(it))
 }
 
-/// The rows whose documents have the words in a layer, or of which nothing is known.
-fn rows_that_may(
+/// The rows whose documents are known to pass, and those that have to be read.
+fn rows(
     document: &Document,
     words: &str,
+    mut passes: impl FnMut(&str) -> bool,
     rows: usize,
     memo: &Memo,
     context: &Context<'_>,
-) -> Vec<u32> {
+) -> (Vec<u32>, Vec<u32>) {
     let mut traces = memo.traces.borrow_mut();
     let is_same = traces.len() == document.layers.len()
         && traces.iter().zip(&document.layers).all(|((texts, _), layer)| Arc::ptr_eq(texts, &layer.texts));
@@ -77,10 +113,12 @@ fn rows_that_may(
             .collect();
     }
     let found: Vec<_> = document.layers.iter().map(|layer| layer.texts.find(&document.path)).collect();
-    let mut may = Vec::new();
+    let (mut sure, mut may) = (Vec::new(), Vec::new());
+    // Rows that pass in a layer over which others are laid.
+    let mut covered = Vec::new();
     for row in 0..u32::try_from(rows).unwrap_or(u32::MAX) {
-        let mut is_anything = false;
-        let mut has = false;
+        let mut best = Trace::Nothing;
+        let mut is_on_top = false;
         for ((layer, found), (texts, traces)) in document.layers.iter().zip(&found).zip(traces.iter_mut()) {
             let code = layer.codes.get(row as usize).copied().unwrap_or(u32::MAX);
             let Some(trace) = traces.get_mut(code as usize) else { continue };
@@ -90,16 +128,61 @@ fn rows_that_may(
                 }
                 match found.text(texts, code) {
                     "" | "null" => Trace::Nothing,
-                    text if search::contains(text, words, false) => Trace::Has,
-                    _ => Trace::HasNot,
+                    text if !search::contains(text, words, false) => Trace::HasNot,
+                    // A text alone would be asked without its quotes and escapes.
+                    text if text.starts_with(['{', '[']) && passes(text) => Trace::Passes,
+                    _ => Trace::Has,
                 }
             });
-            is_anything |= trace != Trace::Nothing;
-            has |= trace == Trace::Has;
+            if trace != Trace::Nothing {
+                is_on_top = trace == Trace::Passes;
+            }
+            best = best.max(trace);
         }
-        if has || !is_anything {
-            may.push(row);
+        match best {
+            Trace::HasNot => {}
+            Trace::Passes if is_on_top => sure.push(row),
+            Trace::Passes => covered.push(row),
+            Trace::Has | Trace::Nothing => may.push(row),
         }
     }
-    may
+    if !covered.is_empty() {
+        let is_apart = rows_apart(&document.select(&covered, &mut Gathered::default()), covered.len());
+        for (row, is_apart) in covered.into_iter().zip(is_apart) {
+            if is_apart { sure.push(row) } else { may.push(row) }
+        }
+    }
+    (sure, may)
+}
+
+/// Of each row, whether its layers have no member in common: then no layer hides anything of another.
+fn rows_apart(document: &Document, rows: usize) -> Vec<bool> {
+    let names = document.names();
+    let texts: Vec<_> = document.layers.iter().map(|layer| layer.texts.find(&document.path)).collect();
+    // Rows beside each other have the same names.
+    let mut last: (Vec<Value>, bool) = (Vec::new(), false);
+    let is_apart = |row: usize| {
+        let mut of_row = Vec::with_capacity(names.len());
+        for ((layer, found), names) in document.layers.iter().zip(&texts).zip(&names) {
+            let code = layer.codes.get(row).copied().unwrap_or(u32::MAX);
+            match (names.get(row), found.text(&layer.texts, code)) {
+                (Value::Null, "" | "null") => {}
+                (Value::Null, _) => return false,
+                (names, _) => of_row.push(names),
+            }
+        }
+        let is_same = |one: &Value, other: &Value| match (one, other) {
+            (Value::Array(one), Value::Array(other)) => Arc::ptr_eq(one, other),
+            _ => false,
+        };
+        let is_known = last.0.len() == of_row.len()
+            && last.0.iter().zip(&of_row).all(|(one, other)| is_same(one, other));
+        if !is_known {
+            let mut known = HashSet::new();
+            let is_apart = of_row.iter().filter_map(items).flatten().all(|name| known.insert(name));
+            last = (of_row, is_apart);
+        }
+        last.1
+    };
+    (0..rows).map(is_apart).collect()
 }

@@ -82,7 +82,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
 ];
 
 /// The items, if it is an array.
-pub(super) fn items(value: &Value) -> Option<&[Value]> {
+pub(crate) fn items(value: &Value) -> Option<&[Value]> {
     if let Value::Array(items) = value { Some(items) } else { None }
 }
 

@@ -20,6 +20,7 @@ mod url;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use array::items;
 pub(crate) use conversion::convert;
 pub(crate) use made::MadeBag;
 pub(crate) use text::extracted;
