@@ -126,6 +126,8 @@ pub enum Action {
     WriteQueries,
     /// Delete saved queries.
     DeleteQueries,
+    /// Bring images from elsewhere into a registry.
+    ImportImage,
     /// Make or change a registry.
     WriteRegistry,
     /// Delete a registry.
@@ -207,6 +209,7 @@ impl Action {
             Self::ReadRoles => "Microsoft.Authorization/roleAssignments/read",
             Self::WriteRoles => "Microsoft.Authorization/roleAssignments/write",
             Self::DeleteRoles => "Microsoft.Authorization/roleAssignments/delete",
+            Self::ImportImage => "Microsoft.ContainerRegistry/registries/importImage/action",
             Self::WriteRegistry => "Microsoft.ContainerRegistry/registries/write",
             Self::DeleteRegistry => "Microsoft.ContainerRegistry/registries/delete",
             Self::ListCredentials => "Microsoft.ContainerRegistry/registries/listCredentials/action",
@@ -350,6 +353,7 @@ mod tests {
             ReadQueries,
             WriteQueries,
             DeleteQueries,
+            ImportImage,
             WriteRegistry,
             DeleteRegistry,
             ListCredentials,

@@ -43,6 +43,10 @@ pub(crate) enum Target {
     Webhooks(Scope),
     Webhook(Scope, String),
     WebhookVerb(Scope, String, WebhookVerb),
+    /// To bring an image from elsewhere.
+    ImportImage(Scope),
+    /// Of something that took longer.
+    OperationResult(Uuid, String),
     /// To renew one of the admin user's.
     RegenerateCredential(Scope),
     ScopeMaps(Scope),
@@ -109,6 +113,7 @@ impl Target {
             | Self::RegistryName(_)
             | Self::RegistryCredentials(_)
             | Self::WebhookVerb(..)
+            | Self::ImportImage(_)
             | Self::RegenerateCredential(_)
             | Self::GenerateCredentials(_) => &[Method::POST],
             Self::Authorize(_) | Self::DeviceLogin => &[Method::GET, Method::POST],
@@ -256,6 +261,10 @@ fn target(path: &str) -> Option<Target> {
                 _ => return None,
             };
             return Some(Target::WebhookVerb(scope, named[1].to_owned(), verb));
+        }
+        (["importimage"], _, Some(_)) => return Some(Target::ImportImage(scope)),
+        (["providers", "microsoft.containerregistry", "locations", _, "operationresults", _], None, None) => {
+            return Some(Target::OperationResult(scope.subscription, (*named.last()?).to_owned()));
         }
         (["listusages"], _, Some(_)) => return Some(Target::RegistryUsages(scope)),
         (["listcredentials"], _, Some(_)) => return Some(Target::RegistryCredentials(scope)),

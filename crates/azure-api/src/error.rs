@@ -6,7 +6,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
 /// One refusal.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct ArmError {
     status: StatusCode,
     code: &'static str,

@@ -12,6 +12,7 @@ mod discovery;
 mod error;
 mod filter;
 mod identity;
+mod imports;
 mod operation;
 mod paging;
 mod pricings;
@@ -49,6 +50,7 @@ use uuid::Uuid;
 use arm::Target;
 use error::ArmError;
 
+pub use imports::Imports;
 pub use routes::routes;
 
 #[derive(Clone)]
@@ -61,7 +63,7 @@ struct Api {
     names: Names,
     domain: Arc<Domain>,
     sign_ins: Arc<sign_ins::SignIns>,
-    /// Tells the workers that scans were queued.
+    imports: Imports,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
 
@@ -88,19 +90,31 @@ struct Call {
     query: arm::Query,
 }
 
-/// Everything that is not the registry's: a fallback for every path. `wake` is called when a request
-/// has queued scans.
-#[expect(clippy::too_many_arguments, reason = "the roof puts the door together, once")]
-pub fn router(
-    metastore: Metastore,
-    auth: Auth,
-    tenant: Uuid,
-    clock: Clock,
-    rates: RateCard,
-    names: Names,
-    domain: Domain,
-    wake: Arc<dyn Fn() + Send + Sync>,
-) -> Router {
+/// What the door is made of.
+pub struct Parts {
+    /// The rows.
+    pub metastore: Metastore,
+    /// Who calls.
+    pub auth: Auth,
+    /// The tenant.
+    pub tenant: Uuid,
+    /// The time.
+    pub clock: Clock,
+    /// What a scan costs.
+    pub rates: RateCard,
+    /// By which names assessments are shown.
+    pub names: Names,
+    /// Where registries are served.
+    pub domain: Domain,
+    /// How images are brought from elsewhere.
+    pub imports: Imports,
+    /// Tells the workers that scans were queued.
+    pub wake: Arc<dyn Fn() + Send + Sync>,
+}
+
+/// Everything that is not the registry's: a fallback for every path.
+pub fn router(parts: Parts) -> Router {
+    let Parts { metastore, auth, tenant, clock, rates, names, domain, imports, wake } = parts;
     Router::new().fallback(door).with_state(Api {
         metastore,
         auth,
@@ -110,6 +124,7 @@ pub fn router(
         names,
         domain: Arc::new(domain),
         sign_ins: Arc::default(),
+        imports,
         wake,
     })
 }
@@ -218,6 +233,11 @@ impl Api {
             Target::WebhookVerb(scope, name, verb) => {
                 self.webhook_verb(&caller, &scope, &name, verb).await.map(json)
             }
+            Target::ImportImage(scope) => {
+                let (parts, body) = request.into_parts();
+                self.import_image(&caller, &scope, &call, (&parts.headers, witness), body).await
+            }
+            Target::OperationResult(subscription, id) => self.import_result(&caller, subscription, &id).await,
             Target::RegenerateCredential(scope) => {
                 self.regenerate_credential(&caller, &scope, request.into_body()).await.map(json)
             }

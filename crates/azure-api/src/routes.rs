@@ -53,7 +53,7 @@ macro_rules! image {
     };
 }
 
-pub(crate) const PATHS: [&str; 105] = [
+pub(crate) const PATHS: [&str; 107] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -82,6 +82,10 @@ pub(crate) const PATHS: [&str; 105] = [
     registry!(""),
     registry!("/listUsages"),
     registry!("/listCredentials"),
+    registry!("/importImage"),
+    subscription!(
+        "/providers/Microsoft.ContainerRegistry/locations/{location}/operationResults/{operationId}"
+    ),
     registry!("/regenerateCredential"),
     registry!("/webhooks"),
     registry!("/webhooks/{webhookName}"),
@@ -214,6 +218,8 @@ mod tests {
         Target::Webhooks(..) => "webhooks",
         Target::Webhook(..) => "webhook",
         Target::WebhookVerb(..) => "webhook verb",
+        Target::ImportImage(..) => "import image",
+        Target::OperationResult(..) => "operation result",
         Target::RegenerateCredential(..) => "regenerate credential",
         Target::ScopeMaps(..) => "scope maps",
         Target::ScopeMap(..) => "scope map",

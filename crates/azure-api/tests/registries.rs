@@ -9,10 +9,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use azure_documents::Names;
+use blobstore::BlobStore;
 use http_body_util::BodyExt as _;
 use metastore::{
     Durability, Metastore, Principal, PrincipalSecret, ResourceGroup, RoleAssignment, Subscription, Tier,
 };
+use registry::{NobodyWatches, Registry};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -49,8 +51,24 @@ async fn house() -> House {
     let auth = Auth::new(metastore.clone(), key, Uuid::from_u128(1), clock.clone());
     let (tenant, rates) = (Uuid::from_u128(1), RateCard::default());
     let domain = azure_api::Domain { name: "registry.test".to_owned(), default };
-    let wake = Arc::new(|| ());
-    let router = azure_api::router(metastore, auth.clone(), tenant, clock, rates, Names::Own, domain, wake);
+    let registry = Registry::new(
+        metastore.clone(),
+        BlobStore::open(&folder.path().join("blobs"), blobstore::Durability::Unflushed).unwrap(),
+        Arc::new(NobodyWatches),
+        Arc::new(|| ()),
+        clock.clone(),
+    );
+    let router = azure_api::router(azure_api::Parts {
+        metastore,
+        auth: auth.clone(),
+        tenant,
+        clock,
+        rates,
+        names: Names::Own,
+        domain,
+        imports: azure_api::Imports::new(registry, Vec::new()),
+        wake: Arc::new(|| ()),
+    });
     House { router, auth, _folder: folder }
 }
 

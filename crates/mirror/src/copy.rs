@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 use metastore::RegistryId;
 use oci::{Content, Descriptor, Digest, Manifest, Reference, Repository, Tag};
 use registry::{Chunk, Owner, Registry};
@@ -154,11 +154,8 @@ impl Journey<'_> {
         // An image may have one layer twice.
         let needed: BTreeMap<_, _> = manifest.required_blobs().map(|blob| (&blob.digest, blob)).collect();
         let this = &*self;
-        let copied: Vec<Copied> = stream::iter(needed.into_values())
-            .map(|blob| this.blob(blob))
-            .buffer_unordered(PARALLEL)
-            .try_collect()
-            .await?;
+        let on_their_way = needed.into_values().map(|blob| this.blob(blob).boxed()).collect::<Vec<_>>();
+        let copied: Vec<Copied> = stream::iter(on_their_way).buffer_unordered(PARALLEL).try_collect().await?;
         copied.iter().for_each(|copied| self.copied += copied);
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Why an image could not be brought here.
 
 use layout::LayoutError;
-use oci::{Digest, InvalidManifest};
+use oci::{Digest, InvalidManifest, Repository};
 use registry::{PutManifestError, StoreError, UploadError};
 use upstream::UpstreamError;
 
@@ -45,6 +45,14 @@ pub enum ImportError {
         digest: Digest,
         /// Why.
         source: InvalidManifest,
+    },
+    /// Whatever is pulled there comes from elsewhere.
+    #[error("{repository} is filled by the cache rule {rule}: import into another one")]
+    Cached {
+        /// Which repository.
+        repository: Repository,
+        /// The rule's name.
+        rule: String,
     },
     /// More manifests belong to it than any honest image has.
     #[error("more than {max} manifests, or indexes nested more than {depth} deep, belong to this image")]

@@ -14,5 +14,5 @@ mod source;
 pub use cache::{Arrival, Cache, CacheError, CacheSettings, Content, Filled, Served, Wanted};
 pub use copy::{Copied, Importer};
 pub use error::ImportError;
-pub use rule::{InvalidMapping, Mapping};
+pub use rule::{InvalidMapping, Mapping, check_ordinary};
 pub use source::Source;

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
+use metastore::{Metastore, RegistryId};
 use oci::Repository;
 use upstream::Host;
+
+use crate::ImportError;
 
 /// A rule's two sides: `docker.io/library/*` → `hub/*`.
 ///
@@ -157,6 +160,25 @@ impl fmt::Display for Side {
             Self::Beneath(None) => f.write_str("*"),
         }
     }
+}
+
+/// Refuses to write into what is filled from elsewhere.
+///
+/// # Errors
+/// [`ImportError::Cached`] if a cache rule of the registry fills the repository; [`ImportError::Store`].
+pub async fn check_ordinary(
+    metastore: &Metastore,
+    registry: RegistryId,
+    repository: &Repository,
+) -> Result<(), ImportError> {
+    let rules = metastore.cache_rules(registry).await.map_err(registry::StoreError::from)?;
+    for rule in rules {
+        let damaged = |_| registry::StoreError::from(metastore::Error::Damaged { what: "cache rule" });
+        if Mapping::parse(&rule.source, &rule.target).map_err(damaged)?.elsewhere(repository).is_some() {
+            return Err(ImportError::Cached { repository: repository.clone(), rule: rule.name });
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -238,20 +238,3 @@ async fn credential(command: CredentialCommand) -> Result<(), Failure> {
         }
     }
 }
-
-/// Refuses to write into what is filled from elsewhere.
-pub(crate) async fn check_ordinary(
-    metastore: &Metastore,
-    registry: RegistryId,
-    repository: &oci::Repository,
-) -> Result<(), Failure> {
-    for rule in metastore.cache_rules(registry).await? {
-        if Mapping::parse(&rule.source, &rule.target)?.elsewhere(repository).is_some() {
-            let name = rule.name;
-            return Err(
-                format!("{repository} is filled by the cache rule {name}: import into another one").into()
-            );
-        }
-    }
-    Ok(())
-}

@@ -11,12 +11,11 @@ use std::sync::Arc;
 
 use layout::{Collection, Root};
 use metastore::{Metastore, RegistryId};
-use mirror::{Copied, Importer, Source};
+use mirror::{Copied, Importer, Source, check_ordinary};
 use oci::{Reference, Repository, Tag};
 use registry::{NobodyWatches, Registry};
 use upstream::{Credentials, Host, Limits, Reach, Upstream};
 
-use crate::cache_command::check_ordinary;
 use crate::cli::{CredentialArgs, ImportArgs};
 use crate::data::DataFolder;
 use crate::output::say;

@@ -174,16 +174,17 @@ impl House {
         let directory = registry_api::Directory::new(self.metastore.clone(), &self.domain);
         let registry_api = registry_api::router(self.registry.clone(), self.auth.clone(), directory);
         let wake = wake(&self.jobs, &self.dispatcher);
-        let azure_api = azure_api::router(
-            self.metastore.clone(),
-            self.auth.clone(),
-            tenancy.tenant,
-            Arc::new(now_ms),
-            self.rates.clone(),
-            settings.display_names.into(),
-            azure_api::Domain { name: self.domain.clone(), default },
+        let azure_api = azure_api::router(azure_api::Parts {
+            metastore: self.metastore.clone(),
+            auth: self.auth.clone(),
+            tenant: tenancy.tenant,
+            clock: Arc::new(now_ms),
+            rates: self.rates.clone(),
+            names: settings.display_names.into(),
+            domain: azure_api::Domain { name: self.domain.clone(), default },
+            imports: azure_api::Imports::new(self.registry.clone(), settings.import_from.clone()),
             wake,
-        );
+        });
         let cluster_api = cluster_api::router(self.metastore.clone(), self.auth.clone(), Arc::new(now_ms));
         let names = settings.display_names.into();
         let hosts = Hosts { login_server: settings.login_server.clone(), domain: self.domain.clone() };

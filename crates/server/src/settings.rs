@@ -7,6 +7,7 @@ use assessment::{Amount, Currency, RateCard};
 use clap::Args;
 use ipnet::IpNet;
 use serde::Deserialize;
+use upstream::{Host, InvalidHost};
 
 /// What may be set, each once by flag or environment and once in the file, under the same name.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
@@ -92,6 +93,11 @@ pub(crate) struct ServeOptions {
     /// pulls and deletions go on [default: 0].
     #[arg(long, env = "LAZARET_MIN_FREE_BYTES", value_name = "BYTES")]
     min_free_bytes: Option<u64>,
+    /// A registry in a private network, or with `http://` before it one without TLS, from which callers of the
+    /// Azure API may import images; those at public addresses they may import from anyhow. May be repeated.
+    #[arg(long, env = "LAZARET_IMPORT_FROM", value_name = "HOST", value_delimiter = ',')]
+    #[serde(default)]
+    import_from: Vec<String>,
     /// How often one caller may ask Resource Graph in five seconds [default: 15, as Azure has it].
     #[arg(long, env = "LAZARET_QUERIES", value_name = "COUNT")]
     queries: Option<u32>,
@@ -175,6 +181,7 @@ pub(crate) struct Settings {
     pub(crate) login_server: String,
     pub(crate) cache_fresh_seconds: u32,
     pub(crate) min_free_bytes: u64,
+    pub(crate) import_from: Vec<Host>,
     pub(crate) queries: u32,
     pub(crate) webhook_loopback: bool,
 }
@@ -197,6 +204,9 @@ pub(crate) enum SettingsError {
     /// One that no certificate can cover, or no name at all.
     #[error("domain is a DNS name of two or more labels, such as registry.example.com, not {0:?}")]
     Domain(String),
+    /// No registry.
+    #[error("import-from: {0}")]
+    ImportFrom(#[from] InvalidHost),
     /// No network, or a name.
     #[error("trusted-proxies are networks or addresses, such as 10.0.0.0/8 or ::1, not {0:?}")]
     Proxy(String),
@@ -220,6 +230,8 @@ impl ServeOptions {
             if self.trusted_proxies.is_empty() { file.trusted_proxies } else { self.trusted_proxies };
         let network = |text: String| crate::proxy::network(&text).ok_or(SettingsError::Proxy(text));
         let trusted_proxies = proxies.into_iter().map(network).collect::<Result<_, _>>()?;
+        let import_from = if self.import_from.is_empty() { file.import_from } else { self.import_from };
+        let import_from = import_from.iter().map(|host| host.parse()).collect::<Result<_, _>>()?;
         let tls_files = match (self.tls_cert.or(file.tls_cert), self.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -251,6 +263,7 @@ impl ServeOptions {
                 .or(file.cache_fresh_seconds)
                 .unwrap_or(CACHE_FRESH_SECONDS),
             min_free_bytes: self.min_free_bytes.or(file.min_free_bytes).unwrap_or(0),
+            import_from,
             queries: self.queries.or(file.queries).unwrap_or(query_api::QUERIES_PER_WINDOW),
             webhook_loopback: self.webhook_loopback || file.webhook_loopback,
         })

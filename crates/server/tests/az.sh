@@ -54,6 +54,27 @@ says "$repository" acr repository show -n lazaret --repository "$repository"
 says '"1"' acr repository show-tags -n lazaret --repository "$repository"
 says '"digest"' acr manifest list-metadata -r lazaret -n "$repository"
 
+says '' acr import -n lazaret --source "$repository:1" -r lazaret -t copied:1
+says '' acr import -n lazaret --source "$repository:1" -r lazaret -t copied:1 --force
+says '"copied"' acr repository list -n lazaret
+says '"Succeeded"' acr webhook create -r second -n hooked --actions push --uri https://hooks.example/x
+says '"hooked"' acr webhook list -r second
+says '"serviceUri": "https://hooks.example/x"' acr webhook get-config -r second -n hooked
+says '"disabled"' acr webhook update -r second -n hooked --status disabled
+says '"id"' acr webhook ping -r second -n hooked
+says '"ping"' acr webhook list-events -r second -n hooked
+says '' acr webhook delete -r second -n hooked
+says '"pullers"' acr scope-map create -r second -n pullers --repository copied content/read
+says 'repositories/copied/metadata/read' acr scope-map update -r second -n pullers --add-repository copied metadata/read
+says '"pullers"' acr scope-map list -r second
+says '"username": "pipeline"' acr token create -r second -n pipeline --scope-map pullers
+says '"username": "pipeline"' acr token credential generate -r second -n pipeline --password2
+says '"disabled"' acr token update -r second -n pipeline --status disabled
+says '"pipeline"' acr token list -r second
+says '' acr token delete -r second -n pipeline --yes
+says '' acr scope-map delete -r second -n pullers --yes
+says '"Size"' acr show-usage -n second
+
 says '"ContainerRegistry"' security pricing list
 says '"pricingTier": "Free"' security pricing create -n ContainerRegistry --tier free
 says '"pricingTier": "Standard"' security pricing create -n ContainerRegistry --tier standard

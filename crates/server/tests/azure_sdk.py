@@ -6,7 +6,7 @@
 import io
 import sys
 
-from azure.core.exceptions import HttpResponseError, ResourceExistsError
+from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
 from azure.containerregistry import ArtifactTagOrder, ContainerRegistryClient
 from azure.identity import ClientSecretCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
@@ -81,8 +81,48 @@ except HttpResponseError as error:
     equal(error.error.code, "UnsupportedProperty")
 hook = {"location": "local", "properties": {"serviceUri": "https://hooks.example/x", "actions": ["push"]}}
 registries.webhooks.begin_create("default", "second", "hooked", hook).result()
+equal([found.name for found in registries.webhooks.list("default", "second")], ["hooked"])
+equal(registries.webhooks.get_callback_config("default", "second", "hooked").service_uri, "https://hooks.example/x")
+changed = registries.webhooks.begin_update("default", "second", "hooked", {"properties": {"status": "disabled", "scope": "app:*"}}).result()
+equal((changed.status, changed.scope, changed.actions), ("disabled", "app:*", ["push"]))
+assert registries.webhooks.ping("default", "second", "hooked").id
+assert list(registries.webhooks.list_events("default", "second", "hooked"))
+
+source = {"resourceId": registry.id, "sourceImage": "app/good:1"}
+order = {"source": source, "targetTags": ["app/copied:1", "app/copied:2"], "untaggedTargetRepositories": ["app/bare"]}
+registries.registries.begin_import_image("default", "second", order).result()
+try:
+    registries.registries.begin_import_image("default", "second", order).result()
+    raise AssertionError("the tag exists")
+except ResourceExistsError as error:
+    equal(error.error.code, "Conflict")
+registries.registries.begin_import_image("default", "second", {**order, "mode": "Force"}).result()
+try:
+    missing = {**order, "source": {**source, "sourceImage": "app/good:none"}, "mode": "Force"}
+    registries.registries.begin_import_image("default", "second", missing).result()
+    raise AssertionError("there is no such image")
+except ResourceNotFoundError as error:
+    equal(error.error.code, "ImageNotFound")
+
+actions = ["repositories/app/copied/content/read"]
+scope_map = registries.scope_maps.begin_create("default", "second", "pullers", {"properties": {"actions": actions}}).result()
+equal(scope_map.actions, actions)
+more = actions + ["repositories/app/copied/metadata/read"]
+equal(registries.scope_maps.begin_update("default", "second", "pullers", {"properties": {"actions": more}}).result().actions, more)
+assert "pullers" in [found.name for found in registries.scope_maps.list("default", "second")]
+token = registries.tokens.begin_create("default", "second", "pipeline", {"properties": {"scopeMapId": scope_map.id, "status": "enabled"}}).result()
+equal((token.status, token.scope_map_id), ("enabled", scope_map.id))
+given = registries.registries.begin_generate_credentials("default", "second", {"tokenId": token.id, "name": "password1"}).result()
+equal((given.username, [password.name for password in given.passwords]), ("pipeline", ["password1"]))
+equal(registries.tokens.begin_update("default", "second", "pipeline", {"properties": {"status": "disabled"}}).result().status, "disabled")
+equal([found.name for found in registries.tokens.list("default", "second")], ["pipeline"])
+registries.tokens.begin_delete("default", "second", "pipeline").result()
+registries.scope_maps.begin_delete("default", "second", "pullers").result()
+assert "pullers" not in [found.name for found in registries.scope_maps.list("default", "second")]
+size = next(usage for usage in registries.registries.list_usages("default", "second").value if usage.name == "Size")
+assert size.current_value > 0, size
 usages = {usage.name: usage.current_value for usage in registries.registries.list_usages("default", "second").value}
-equal(usages, {"Size": 0, "Webhooks": 1, "ScopeMaps": 0, "Tokens": 0})
+equal(usages, {"Size": size.current_value, "Webhooks": 1, "ScopeMaps": 0, "Tokens": 0})
 equal(sorted(found.name for found in registries.registries.list_by_resource_group("DEFAULT")), ["lazaret", "second"])
 ids = lambda **asked: [found.name for found in resources.resources.list(**asked)]
 equal(ids(), ["lazaret", "second", "second/hooked"])

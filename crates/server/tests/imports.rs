@@ -1,6 +1,7 @@
 //! `lazaret import`: from folders, archives and registries, beside a running server.
 
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use oci::{Digest, MediaType};
 use reqwest::{Method, StatusCode};
@@ -175,6 +176,158 @@ async fn another_registry_with_its_indexes_and_signatures() {
     assert!(refused(&wrong).contains("does not accept our credentials"), "{wrong:?}");
     let nobody = here.command(&["import", &source("team/app:all")]);
     assert!(refused(&nobody).contains("refuses"), "{nobody:?}");
+}
+
+/// What `importImage` of a registry here comes to: the status and the error's code, after its operation has ended.
+async fn ordered(here: &Server, registry: &str, order: Value, more: &[(&str, &str)]) -> (u16, String) {
+    ordered_by(&here.client(), here, registry, order, more).await
+}
+
+async fn ordered_by(
+    client: &Client,
+    here: &Server,
+    registry: &str,
+    order: Value,
+    more: &[(&str, &str)],
+) -> (u16, String) {
+    let http = reqwest::Client::new();
+    let token = client.arm_token().await;
+    let default = client.registry_id(&token).await;
+    let beside = default.strip_suffix("lazaret").expect("the default registry's");
+    let path = format!("{beside}{registry}/importImage?api-version=2025-11-01");
+    let mut request = http.post(format!("http://{}{path}", here.address)).bearer_auth(&token).json(&order);
+    for (name, value) in more {
+        request = request.header(*name, *value);
+    }
+    let mut answer = request.send().await.expect("answers");
+    let mut location = None;
+    while answer.status() == StatusCode::ACCEPTED {
+        let named = answer.headers().get("location").map(|it| it.to_str().expect("text").to_owned());
+        let location = location.get_or_insert_with(|| named.expect("the first answer names it"));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        // It is announced for HTTPS; the same path serves here.
+        let path = location.splitn(4, '/').nth(3).expect("a path");
+        let url = format!("http://{}/{path}", here.address);
+        answer = http.get(url).bearer_auth(&token).send().await.expect("answers");
+    }
+    let status = answer.status().as_u16();
+    let body: Value = serde_json::from_slice(&answer.bytes().await.expect("a body")).unwrap_or_default();
+    (status, body["error"]["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn import_image_by_the_azure_api() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let there = house(&folder, "there");
+    let known = format!("--import-from=http://{}", there.address);
+    let here = Server::start(ServerOptions::new(LAZARET, &folder.path().join("here")).with(&known));
+    let (image, other) = (made("one", Packing::Gzip), made("two", Packing::Gzip));
+    there.client().push("team/app", "1", &image).await.expect("pushes");
+    there.client().push("team/app", "2", &other).await.expect("pushes");
+    let order = |uri: &str, image: &str, password: &str, mode: &str| {
+        json!({
+            "source": {
+                "registryUri": uri, "sourceImage": image,
+                "credentials": { "username": "admin", "password": password },
+            },
+            "targetTags": ["copied/app:1"], "untaggedTargetRepositories": ["bare"], "mode": mode,
+        })
+    };
+    let (uri, password) = (there.address.to_string(), there.password());
+    let password = password.as_str();
+    let is = |status: u16, code: &str| (status, code.to_owned());
+    let good = order(&uri, "team/app:1", password, "NoForce");
+    assert_eq!(ordered(&here, "lazaret", good.clone(), &[]).await, is(200, ""));
+    assert_pushed(&here, "copied/app", "1", &image).await;
+    assert_eq!(here.client().json("/v2/bare/tags/list").await["tags"], json!([]));
+    let bare = here.client().get(&format!("/v2/bare/manifests/{}", image.digest())).await.expect("answers");
+    assert_eq!(bare.status(), StatusCode::OK);
+
+    assert_eq!(ordered(&here, "lazaret", good, &[]).await, is(409, "Conflict"));
+    let moved = order(&uri, "team/app:2", password, "Force");
+    assert_eq!(ordered(&here, "lazaret", moved, &[("prefer", "respond-async")]).await, is(200, ""));
+    assert_pushed(&here, "copied/app", "1", &other).await;
+    for (order, status, code) in [
+        (order(&uri, "team/app:1", "wrong", "Force"), 400, "SourceAccessDenied"),
+        (order(&uri, "team/app:none", password, "Force"), 404, "ImageNotFound"),
+        (order("127.0.0.1:1", "team/app:1", password, "Force"), 400, "SourceForbidden"),
+        (order("169.254.169.254", "team/app:1", password, "Force"), 400, "SourceForbidden"),
+        (order("http://registry.example", "team/app:1", password, "Force"), 400, "InvalidImportSource"),
+        (order(&uri, "Team/app:1", password, "Force"), 400, "InvalidImportSource"),
+        (order(&uri, "team/app:1", password, "Maybe"), 400, "InvalidImportMode"),
+        (json!({ "source": { "registryUri": uri, "sourceImage": "a" } }), 400, "InvalidTarget"),
+        (json!({ "source": { "sourceImage": "a" }, "targetTags": ["a"] }), 400, "InvalidImportSource"),
+    ] {
+        for more in [&[][..], &[("prefer", "respond-async")]] {
+            assert_eq!(ordered(&here, "lazaret", order.clone(), more).await, is(status, code), "{order}");
+        }
+    }
+    // What a failed order would have moved is where it was.
+    assert_pushed(&here, "copied/app", "1", &other).await;
+
+    ok(&here.command(&["cache", "create", "hub", "--upstream=docker.io/library/*", "--repository=hub/*"]));
+    let cached =
+        json!({ "source": { "registryUri": uri, "sourceImage": "team/app:1" }, "targetTags": ["hub/app:1"] });
+    assert_eq!(ordered(&here, "lazaret", cached, &[]).await, is(409, "Conflict"));
+}
+
+#[tokio::test]
+async fn import_image_from_one_registry_of_the_house_to_another() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = house(&folder, "here");
+    ok(&here.command(&["registry", "create", "second"]));
+    let image = made("one", Packing::Gzip);
+    here.client().push("team/app", "1", &image).await.expect("pushes");
+    let token = here.client().arm_token().await;
+    let default = here.client().registry_id(&token).await;
+    let id =
+        |name: &str| format!("{}{name}", default.strip_suffix("lazaret").expect("the default registry's"));
+    let order =
+        |source: Value, tag: &str| json!({ "source": source, "targetTags": [format!("copied:{tag}")] });
+    let by_id = json!({ "resourceId": id("lazaret"), "sourceImage": format!("team/app@{}", image.digest()) });
+    assert_eq!(ordered(&here, "second", order(by_id, "1"), &[]).await.0, 200);
+    let by_host = json!({ "registryUri": here.address.to_string(), "sourceImage": "team/app:1" });
+    assert_eq!(ordered(&here, "second", order(by_host, "2"), &[]).await.0, 200);
+    let by_name = json!({ "registryUri": "second.lazaret.localhost", "sourceImage": "copied:2" });
+    assert_eq!(ordered(&here, "lazaret", order(by_name, "3"), &[]).await.0, 200);
+    assert_pushed(&here, "copied", "3", &image).await;
+    let with_secret = json!({
+        "resourceId": id("lazaret"), "sourceImage": "team/app:1",
+        "credentials": { "username": "admin", "password": "wrong" },
+    });
+    let refused = ordered(&here, "second", order(with_secret, "4"), &[]).await;
+    assert_eq!(refused, (400, "SourceAccessDenied".to_owned()));
+    let nowhere = json!({ "resourceId": id("third"), "sourceImage": "team/app:1" });
+    assert_eq!(
+        ordered(&here, "second", order(nowhere, "5"), &[]).await,
+        (400, "InvalidImportSource".to_owned())
+    );
+
+    // What a gate blocks does not get round it, and what somebody may not pull they may not import.
+    ok(&here.command(&["gate", "set", "judged", "--unverified=deny"]));
+    let created =
+        ok(&here.command(&["principal", "create", "importer", "--role=Owner", "--scope", &id("second")]));
+    let secret = created.lines().find(|line| line.starts_with("secret")).expect("a secret");
+    let importer =
+        Client::new(&here.address, "importer", secret.split_whitespace().nth(1).expect("a secret"));
+    let wanted = || order(json!({ "resourceId": id("lazaret"), "sourceImage": "team/app:1" }), "6");
+    // A running server follows within a second.
+    let becomes = async |status: u16, code: &str| {
+        let began = Instant::now();
+        let mut found = (0, String::new());
+        while found != (status, code.to_owned()) {
+            assert!(began.elapsed() < Duration::from_secs(20), "{found:?} is not {status} {code}");
+            found = ordered_by(&importer, &here, "second", wanted(), &[]).await;
+        }
+    };
+    becomes(403, "AuthorizationFailed").await;
+    ok(&here.command(&["role", "assign", "importer", "AcrPull"]));
+    becomes(403, "ImageBlocked").await;
+    ok(&here.command(&["gate", "remove", "judged"]));
+    becomes(200, "").await;
+    // Into the default registry they may not bring anything.
+    let refused = ordered_by(&importer, &here, "lazaret", wanted(), &[]).await;
+    assert_eq!(refused, (403, "AuthorizationFailed".to_owned()));
 }
 
 /// Debian's `docker-registry`, on a port and a folder of its own.

@@ -9,6 +9,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request};
 use azure_documents::Names;
+use blobstore::BlobStore;
 use http_body_util::BodyExt as _;
 use inventory::ImageInventory;
 use metastore::{
@@ -16,6 +17,7 @@ use metastore::{
     ResourceGroup, RoleAssignment, Subscription, Tier, VerdictWrite,
 };
 use oci::{Digest, MediaType};
+use registry::{NobodyWatches, Registry};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -70,8 +72,24 @@ pub(crate) async fn house() -> House {
     let rates = RateCard { per_image: "0.29".parse().unwrap(), ..RateCard::default() };
     let domain = azure_api::Domain { name: "registry.test".to_owned(), default: served.id };
     let clock = Arc::new(|| NOW_MS);
-    let router =
-        azure_api::router(metastore.clone(), auth, TENANT, clock, rates, Names::Own, domain, Arc::new(|| ()));
+    let registry = Registry::new(
+        metastore.clone(),
+        BlobStore::open(&folder.path().join("blobs"), blobstore::Durability::Unflushed).unwrap(),
+        Arc::new(NobodyWatches),
+        Arc::new(|| ()),
+        clock.clone(),
+    );
+    let router = azure_api::router(azure_api::Parts {
+        metastore: metastore.clone(),
+        auth,
+        tenant: TENANT,
+        clock,
+        rates,
+        names: Names::Own,
+        domain,
+        imports: azure_api::Imports::new(registry, Vec::new()),
+        wake: Arc::new(|| ()),
+    });
     House { router, metastore, registry: served.id, resource, _folder: folder }
 }
 
