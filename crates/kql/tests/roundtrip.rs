@@ -203,3 +203,22 @@ fn a_date_of_five_digits_prints_as_it_is_read() {
         assert_eq!(kql::parse(&printed).unwrap().to_string(), printed, "{text}");
     }
 }
+
+/// Some places are read in two ways; which one it is must not depend on how many levels are left.
+#[test]
+fn near_the_limit_there_is_one_reading_or_none() {
+    let mut read = 0;
+    for levels in 1..60 {
+        for inner in ["union n, g(union m, h(k))", "(union (n), (k))", "union n, u"] {
+            let text = format!("f({}{inner}{})", "(g(".repeat(levels), "))".repeat(levels));
+            if let Ok(query) = kql::parse(&text) {
+                read += 1;
+                let printed = query.to_string();
+                if let Ok(again) = kql::parse(&printed) {
+                    assert_eq!(again.to_string(), printed, "{text}");
+                }
+            }
+        }
+    }
+    assert!(read > 10, "{read}");
+}

@@ -296,6 +296,11 @@ impl Parser<'_> {
                 Expr::Name(word)
             });
         }
+        if word == "union" {
+            // There is no function of that name: these are rows.
+            self.at -= 1;
+            return Err(self.unexpected("an expression"));
+        }
         self.at += 1;
         match word.to_ascii_lowercase().as_str() {
             "dynamic" => {

@@ -26,10 +26,11 @@ pub fn parse(text: &str) -> Result<Query, QueryError> {
         return Err(QueryError::invalid(message));
     }
     let tokens = tokens(text)?;
-    let mut parser = Parser { text, tokens, at: 0, depth: 0, tried: 0, failed: HashMap::new() };
-    let query = parser.query()?;
-    parser.expect_end()?;
-    Ok(query)
+    let mut parser =
+        Parser { text, tokens, at: 0, depth: 0, tried: 0, too_deep: None, failed: HashMap::new() };
+    let query = parser.query().and_then(|query| parser.expect_end().map(|()| query));
+    // Another reading that needs fewer levels would not be what is meant.
+    parser.too_deep.map_or(query, Err)
 }
 
 pub(super) struct Parser<'a> {
@@ -39,6 +40,8 @@ pub(super) struct Parser<'a> {
     depth: usize,
     /// Rules tried so far.
     tried: usize,
+    /// Once a reading needed more levels than there are, nothing is read any more.
+    too_deep: Option<QueryError>,
     /// Rules that failed, by where they began, how far they came and why: some places are read in two ways,
     /// and within one another that would double and double.
     failed: HashMap<(Rule, usize), (usize, QueryError)>,
@@ -276,11 +279,7 @@ impl Parser<'_> {
 
     fn argument(&mut self) -> Result<Argument, QueryError> {
         let from = self.at;
-        // `union (x)` would read as a call of a function, too. There is none of that name.
         if self.step_word().is_some_and(|(word, _)| word == "union") {
-            if matches!(self.ahead(1), Kind::Mark("(")) {
-                return self.rows_of_a_source().map(Argument::Table);
-            }
             if let Ok(rows) = self.rows_of_a_source() {
                 return Ok(Argument::Table(rows));
             }
@@ -483,9 +482,12 @@ impl Parser<'_> {
     /// Goes one level down, if there is one left.
     fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, QueryError>) -> Result<T, QueryError> {
         self.tried += 1;
-        if self.depth >= DEPTH_MAX || self.tried > TRIES_MAX {
+        if self.too_deep.is_none() && (self.depth >= DEPTH_MAX || self.tried > TRIES_MAX) {
             let message = format!("The query is nested deeper than {DEPTH_MAX} levels. Simplify it.");
-            return Err(QueryError::invalid(message));
+            self.too_deep = Some(QueryError::invalid(message));
+        }
+        if let Some(error) = &self.too_deep {
+            return Err(error.clone());
         }
         self.depth += 1;
         let outcome = read(self);
