@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """Azure's own SDKs, unmodified, against a server that holds one unhealthy and one healthy image.
 
-  azure_sdk.py BASE TENANT CLIENT SECRET     (REQUESTS_CA_BUNDLE names the server's authority)
+  azure_sdk.py BASE TENANT CLIENT SECRET     (REQUESTS_CA_BUNDLE and SSL_CERT_FILE name the server's authority)
 """
+import asyncio
 import io
 import sys
+import time
 
-from azure.core.exceptions import HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError, ResourceExistsError
 from azure.containerregistry import ArtifactTagOrder, ContainerRegistryClient
+from azure.containerregistry.aio import ContainerRegistryClient as AsyncRegistryClient
 from azure.identity import ClientSecretCredential
+from azure.identity.aio import ClientSecretCredential as AsyncCredential
 from azure.mgmt.authorization import AuthorizationManagementClient
 from azure.mgmt.containerregistry import ContainerRegistryManagementClient
 from azure.mgmt.resource.resources import ResourceManagementClient
@@ -19,6 +23,7 @@ BASE, TENANT, CLIENT, SECRET = sys.argv[1:5]
 KEY_2023 = "c0b7cfc6-3172-465a-b378-53c7ff2cc0d5"
 KEY_2024 = "33422d8f-ab1e-42be-bc9a-38685bb567b9"
 KEY = "dbd0cb49-b563-45e7-9724-889e799fa648"
+AUDIENCE = "https://containerregistry.azure.net"
 SCOPES = ["https://management.azure.com/.default"]
 credential = ClientSecretCredential(TENANT, CLIENT, SECRET, authority=BASE, disable_instance_discovery=True)
 
@@ -65,64 +70,9 @@ equal([found.name for found in subscriptions.subscriptions.list_locations(SUB)],
 resources.resource_groups.begin_delete("made").result()
 equal([found.name for found in resources.resource_groups.list()], ["default"])
 
-check = registries.registries.check_name_availability
-free = {"name": "second", "type": "Microsoft.ContainerRegistry/registries"}
-equal(check(free).name_available, True)
-made = registries.registries.begin_create("default", "second", {"location": "local", "sku": {"name": "Basic"}, "tags": {"a": "b"}}).result()
-equal((made.name, made.sku.name, made.tags, made.provisioning_state), ("second", "Basic", {"a": "b"}, "Succeeded"))
-assert made.login_server.startswith("second."), made.login_server
-equal(check(free).name_available, False)
-changed = registries.registries.begin_update("default", "second", {"tags": {"c": "d"}}).result()
-equal((changed.sku.name, changed.tags), ("Basic", {"c": "d"}))
-try:
-    registries.registries.begin_update("default", "second", {"properties": {"publicNetworkAccess": "Disabled"}}).result()
-    raise AssertionError("that is for a firewall")
-except HttpResponseError as error:
-    equal(error.error.code, "UnsupportedProperty")
+made = registries.registries.begin_create("default", "second", {"location": "local", "sku": {"name": "Basic"}, "tags": {"c": "d"}}).result()
 hook = {"location": "local", "properties": {"serviceUri": "https://hooks.example/x", "actions": ["push"]}}
 registries.webhooks.begin_create("default", "second", "hooked", hook).result()
-equal([found.name for found in registries.webhooks.list("default", "second")], ["hooked"])
-equal(registries.webhooks.get_callback_config("default", "second", "hooked").service_uri, "https://hooks.example/x")
-changed = registries.webhooks.begin_update("default", "second", "hooked", {"properties": {"status": "disabled", "scope": "app:*"}}).result()
-equal((changed.status, changed.scope, changed.actions), ("disabled", "app:*", ["push"]))
-assert registries.webhooks.ping("default", "second", "hooked").id
-assert list(registries.webhooks.list_events("default", "second", "hooked"))
-
-source = {"resourceId": registry.id, "sourceImage": "app/good:1"}
-order = {"source": source, "targetTags": ["app/copied:1", "app/copied:2"], "untaggedTargetRepositories": ["app/bare"]}
-registries.registries.begin_import_image("default", "second", order).result()
-try:
-    registries.registries.begin_import_image("default", "second", order).result()
-    raise AssertionError("the tag exists")
-except ResourceExistsError as error:
-    equal(error.error.code, "Conflict")
-registries.registries.begin_import_image("default", "second", {**order, "mode": "Force"}).result()
-try:
-    missing = {**order, "source": {**source, "sourceImage": "app/good:none"}, "mode": "Force"}
-    registries.registries.begin_import_image("default", "second", missing).result()
-    raise AssertionError("there is no such image")
-except ResourceNotFoundError as error:
-    equal(error.error.code, "ImageNotFound")
-
-actions = ["repositories/app/copied/content/read"]
-scope_map = registries.scope_maps.begin_create("default", "second", "pullers", {"properties": {"actions": actions}}).result()
-equal(scope_map.actions, actions)
-more = actions + ["repositories/app/copied/metadata/read"]
-equal(registries.scope_maps.begin_update("default", "second", "pullers", {"properties": {"actions": more}}).result().actions, more)
-assert "pullers" in [found.name for found in registries.scope_maps.list("default", "second")]
-token = registries.tokens.begin_create("default", "second", "pipeline", {"properties": {"scopeMapId": scope_map.id, "status": "enabled"}}).result()
-equal((token.status, token.scope_map_id), ("enabled", scope_map.id))
-given = registries.registries.begin_generate_credentials("default", "second", {"tokenId": token.id, "name": "password1"}).result()
-equal((given.username, [password.name for password in given.passwords]), ("pipeline", ["password1"]))
-equal(registries.tokens.begin_update("default", "second", "pipeline", {"properties": {"status": "disabled"}}).result().status, "disabled")
-equal([found.name for found in registries.tokens.list("default", "second")], ["pipeline"])
-registries.tokens.begin_delete("default", "second", "pipeline").result()
-registries.scope_maps.begin_delete("default", "second", "pullers").result()
-assert "pullers" not in [found.name for found in registries.scope_maps.list("default", "second")]
-size = next(usage for usage in registries.registries.list_usages("default", "second").value if usage.name == "Size")
-assert size.current_value > 0, size
-usages = {usage.name: usage.current_value for usage in registries.registries.list_usages("default", "second").value}
-equal(usages, {"Size": size.current_value, "Webhooks": 1, "ScopeMaps": 0, "Tokens": 0})
 equal(sorted(found.name for found in registries.registries.list_by_resource_group("DEFAULT")), ["lazaret", "second"])
 ids = lambda **asked: [found.name for found in resources.resources.list(**asked)]
 equal(ids(), ["lazaret", "second", "second/hooked"])
@@ -181,7 +131,7 @@ equal(roles.role_assignments.create(registry.id, name, wanted).principal_id, CLI
 assert name in [held.name for held in roles.role_assignments.list_for_scope(registry.id)]
 roles.role_assignments.delete(registry.id, name)
 
-data = ContainerRegistryClient(BASE, credential, audience="https://containerregistry.azure.net")
+data = ContainerRegistryClient(BASE, credential, audience=AUDIENCE)
 equal(list(data.list_repository_names()), ["app/bad", "app/good"])
 equal(data.get_repository_properties("app/good").tag_count, 1)
 manifest = next(iter(data.list_manifest_properties("app/good")))
@@ -197,4 +147,37 @@ data.delete_tag("app/good", "1")
 equal(data.get_repository_properties("app/good").tag_count, 0)
 data.delete_repository("app/good")
 equal(list(data.list_repository_names()), ["app/bad", "app/blobs"])
+
+
+async def without_waiting():
+    """The same client with asyncio; and for everybody, once everybody may pull."""
+    options = {"authority": BASE, "disable_instance_discovery": True}
+    async with AsyncCredential(TENANT, CLIENT, SECRET, **options) as mine:
+        async with AsyncRegistryClient(BASE, mine, audience=AUDIENCE) as client:
+            equal([name async for name in client.list_repository_names()], ["app/bad", "app/blobs"])
+            wanted = await client.get_manifest("app/bad", "1")
+            manifest = await client.get_manifest_properties("app/bad", "1")
+            equal(manifest.digest, wanted.digest)
+            digest, _ = await client.upload_blob("app/blobs", io.BytesIO(b"more"))
+            stream = await client.download_blob("app/blobs", digest)
+            equal(b"".join([piece async for piece in stream]), b"more")
+    equal(ContainerRegistryClient(BASE, audience=AUDIENCE).get_manifest("app/bad", "1").digest, wanted.digest)
+    async with AsyncRegistryClient(BASE, audience=AUDIENCE) as nobody:
+        equal((await nobody.get_manifest("app/bad", "1")).digest, wanted.digest)
+        try:
+            await nobody.delete_repository("app/bad")
+            raise AssertionError("nobody may delete")
+        except ClientAuthenticationError as error:
+            equal(error.status_code, 401)
+
+
+try:
+    ContainerRegistryClient(BASE, audience=AUDIENCE).get_manifest("app/bad", "1")
+    raise AssertionError("not everybody may pull yet")
+except ClientAuthenticationError as error:
+    equal(error.status_code, 401)
+open_to_all = registries.registries.begin_update("default", "lazaret", {"properties": {"anonymousPullEnabled": True}}).result()
+equal(open_to_all.anonymous_pull_enabled, True)
+time.sleep(1.5)  # A running server follows within a second.
+asyncio.run(without_waiting())
 print("ok")

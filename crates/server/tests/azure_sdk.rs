@@ -1,16 +1,8 @@
 //! Azure's own Python SDKs, unmodified, over TLS.
 
-use std::path::Path;
-use std::process::Command;
-
-use testkit::{Image, Server, ServerOptions, debian, dpkg, image};
+use testkit::{Server, ServerOptions};
 
 const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
-
-fn made(package: &str) -> Image {
-    let (release, status) = (debian("12", "bookworm"), dpkg(&[(package, "1.0-1")]));
-    image().layer(&[(release.0, &release.1), (status.0, &status.1)])
-}
 
 #[tokio::test]
 async fn azures_sdks_work_unmodified() {
@@ -19,25 +11,23 @@ async fn azures_sdks_work_unmodified() {
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
-    let tracker = folder.path().join("tracker.json");
-    let text = r#"{"zlib":{"CVE-2024-1":{"releases":{"bookworm":{"status":"resolved","fixed_version":"2.0","urgency":"high"}}}}}"#;
-    std::fs::write(&tracker, text).expect("writes");
-    assert!(server.command(&["feeds", "import", tracker.to_str().expect("text")]).status.success());
-    for (repository, package) in [("app/bad", "zlib"), ("app/good", "bash")] {
-        server.client().push(repository, "1", &made(package)).await.expect("pushes");
-        assert!(server.command(&["scan", &format!("{repository}:1")]).status.success());
-    }
-    let endpoints = server.client().json("/metadata/endpoints?api-version=2022-09-01").await;
-    let principals = server.command(&["principal", "list", "--format=json"]);
-    let principals: serde_json::Value = serde_json::from_slice(&principals.stdout).expect("a list");
-    let output = Command::new(python)
-        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure_sdk.py"))
-        .arg(format!("https://{}", server.tls_address))
-        .arg(endpoints["authentication"]["tenant"].as_str().expect("text"))
-        .arg(principals[0]["id"].as_str().expect("text"))
-        .arg(server.password())
-        .env("REQUESTS_CA_BUNDLE", server.data().join("ca.pem"))
-        .output()
-        .expect("python starts");
+    server.hold_bad_and_good().await;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azure_sdk.py");
+    let output = server.run_python(&python, script, &[]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// 15.0.0 and the newest preview, each on a server of its own.
+#[tokio::test]
+async fn azures_registry_sdks_work_unmodified() {
+    for environment in ["azure", "acr-preview"] {
+        let what = format!("azure-mgmt-containerregistry of target/clients/{environment}");
+        let Some(python) = testkit::python(environment, &what) else { continue };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+        server.hold_bad_and_good().await;
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azure_registries.py");
+        let output = server.run_python(&python, script, &[]).await;
+        assert!(output.status.success(), "{environment}: {}", String::from_utf8_lossy(&output.stderr));
+    }
 }

@@ -1,9 +1,6 @@
 //! Three generations of Azure's security client for Python, unmodified, over TLS, after real pushes: every
 //! call that reads images' results, sync and async, over thousands of rows.
 
-use std::path::Path;
-use std::process::Command;
-
 use testkit::{Image, Server, ServerOptions, debian, dpkg, image};
 
 const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
@@ -30,30 +27,15 @@ async fn three_generations_of_the_security_client_read_the_same() {
         let release = serde_json::json!({ "status": "resolved", "fixed_version": "2.0", "urgency": urgency });
         (format!("CVE-2024-{number}"), serde_json::json!({ "releases": { "bookworm": release } }))
     });
-    let tracker = folder.path().join("tracker.json");
-    let text = serde_json::json!({ "zlib": flaws.collect::<serde_json::Map<String, serde_json::Value>>() })
-        .to_string();
-    std::fs::write(&tracker, text).expect("writes");
-    assert!(server.command(&["feeds", "import", tracker.to_str().expect("text")]).status.success());
+    let text = serde_json::json!({ "zlib": flaws.collect::<serde_json::Map<String, serde_json::Value>>() });
+    server.import_tracker(&text.to_string());
     for (repository, package) in [("app/bad", "zlib"), ("app/good", "bash")] {
         server.client().push(repository, "1", &made(package)).await.expect("pushes");
         assert!(server.command(&["scan", &format!("{repository}:1")]).status.success());
     }
-    let endpoints = server.client().json("/metadata/endpoints?api-version=2022-09-01").await;
-    let principals = server.command(&["principal", "list", "--format=json"]);
-    let principals: serde_json::Value = serde_json::from_slice(&principals.stdout).expect("a list");
     for python in generations.into_iter().flatten() {
-        let output = Command::new(&python)
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/azure_security.py"))
-            .arg(format!("https://{}", server.tls_address))
-            .arg(endpoints["authentication"]["tenant"].as_str().expect("text"))
-            .arg(principals[0]["id"].as_str().expect("text"))
-            .arg(server.password())
-            .arg(FINDINGS.to_string())
-            .env("REQUESTS_CA_BUNDLE", server.data().join("ca.pem"))
-            .env("SSL_CERT_FILE", server.data().join("ca.pem"))
-            .output()
-            .expect("python starts");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azure_security.py");
+        let output = server.run_python(&python, script, &[&FINDINGS.to_string()]).await;
         let said = String::from_utf8_lossy(&output.stdout);
         let errors = String::from_utf8_lossy(&output.stderr);
         let last: Vec<&str> = errors.lines().rev().take(12).collect();

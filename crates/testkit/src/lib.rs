@@ -3,6 +3,7 @@
 //! Everything here panics when it fails: it is for tests and benchmarks alone.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
+mod azure;
 mod client;
 mod image;
 mod process;
