@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use jsonwebtoken::Algorithm;
-use metastore::{Registry, RegistryId, RegistryToken};
+use metastore::{PrincipalSecret, Registry, RegistryId, RegistryToken};
 use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -110,7 +110,7 @@ impl Auth {
         let token = self.metastore.registry_token(home.id, name_or_id).await?;
         let token = token.filter(|token| token.is_enabled);
         let secrets = self.secrets_of(principal.as_ref()).await?;
-        let mut hashes: Vec<&str> = secrets.iter().map(|secret| secret.hash.as_str()).collect();
+        let mut hashes: Vec<&str> = secrets.iter().filter_map(PrincipalSecret::hash).collect();
         let of_principals = hashes.len();
         hashes.extend(token.iter().flat_map(|token| self.passwords_of(token)));
         let fitting = self.check_secret(name_or_id, secret, &hashes).await?;

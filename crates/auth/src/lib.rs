@@ -2,10 +2,12 @@
 //!
 //! - [`Auth::password`] turns a name and a secret into a [`Caller`].
 //! - [`Caller::may`] judges an [`Action`] at a scope by the built-in [`roles`].
+//! - [`Auth::assertion`] takes a signature instead of the secret.
 //! - [`Auth::sign_in`] does the same at one registry, which knows others besides: see [`Home`].
 //! - Tokens come in kinds that never pass for one another: registry tokens name what they allow as long as their
 //!   holder may; refresh, management and renewal tokens name somebody whose rights are read anew.
 
+mod assertion;
 mod audit;
 mod caller;
 mod condition;
@@ -27,6 +29,7 @@ use metastore::{Metastore, RegistryId};
 use parking_lot::RwLock;
 use uuid::Uuid;
 
+pub use assertion::{ASSERTION_KEYS_MAX, are_keys};
 pub use audit::AuditLog;
 pub use caller::{Action, Caller, covers, repository_scope};
 pub use condition::{Condition, InvalidCondition};

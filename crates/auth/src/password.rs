@@ -97,19 +97,21 @@ impl Auth {
     pub async fn password(&self, name_or_id: &str, secret: &str) -> Result<Caller, AuthError> {
         let principal = self.metastore.principal(name_or_id).await?;
         let secrets = self.secrets_of(principal.as_ref()).await?;
-        let hashes: Vec<&str> = secrets.iter().map(|secret| secret.hash.as_str()).collect();
+        let hashes: Vec<&str> = secrets.iter().filter_map(PrincipalSecret::hash).collect();
         let fitting = self.check_secret(name_or_id, secret, &hashes).await?;
         let principal = principal.ok_or(AuthError::BadCredentials)?;
         self.caller_with(&principal, &secrets[fitting]).await
     }
 
-    /// All there are, good or expired.
+    /// All there are that can be typed, good or expired.
     pub(crate) async fn secrets_of(
         &self,
         principal: Option<&Principal>,
     ) -> Result<Vec<PrincipalSecret>, metastore::Error> {
         let Some(principal) = principal else { return Ok(Vec::new()) };
-        self.metastore.principal_secrets(principal.id).await
+        let mut secrets = self.metastore.principal_secrets(principal.id).await?;
+        secrets.retain(|secret| secret.hash().is_some());
+        Ok(secrets)
     }
 
     /// The principal, who has shown this secret of theirs.

@@ -27,7 +27,8 @@ impl Api {
             "token_endpoint": format!("{authority}/oauth2/v2.0/token"),
             "device_authorization_endpoint": format!("{authority}/oauth2/v2.0/devicecode"),
             "jwks_uri": format!("{authority}/discovery/v2.0/keys"),
-            "token_endpoint_auth_methods_supported": ["client_secret_post", "none"],
+            "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt", "none"],
+            "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256"],
             "grant_types_supported": [
                 "client_credentials", "password", "authorization_code", "refresh_token", DEVICE_GRANT,
             ],
@@ -137,7 +138,7 @@ impl Api {
         form: &Fields,
     ) -> Result<Value, Refusal> {
         self.check_token_tenant(tenant)?;
-        let granted = self.granted(form).await?;
+        let granted = self.granted(call, form).await?;
         let scopes = match (form.get("scope"), &granted.person) {
             // It was said when the sign-in began.
             ("", Some(person)) => &person.scope,
@@ -197,12 +198,12 @@ impl Api {
         URL_SAFE_NO_PAD.encode(json!({ "uid": caller.id, "utid": self.tenant }).to_string())
     }
 
-    async fn granted(&self, form: &Fields) -> Result<Granted, Refusal> {
+    async fn granted(&self, call: &Call, form: &Fields) -> Result<Granted, Refusal> {
         let now_ms = (self.clock)();
         match form.get("grant_type") {
             "client_credentials" if !form.get("client_assertion").is_empty() => {
-                let message = "AADSTS700027: Client assertions are not taken here: send a client_secret.";
-                Err(Refusal::bad("invalid_client", message))
+                let caller = self.asserted(call, form).await?;
+                Ok(Granted { caller, person: None })
             }
             "client_credentials" => {
                 let caller = self.auth.password(form.get("client_id"), form.get("client_secret")).await?;
@@ -276,6 +277,36 @@ impl Api {
     }
 }
 
+impl Api {
+    /// Whoever has signed the form's assertion (RFC 7523, section 2.2).
+    async fn asserted(&self, call: &Call, form: &Fields) -> Result<Caller, Refusal> {
+        if form.get("client_assertion_type") != ASSERTION_TYPE {
+            let message = format!("AADSTS50012: The client_assertion_type is {ASSERTION_TYPE}.");
+            return Err(Refusal::bad("invalid_request", &message));
+        }
+        let authority = format!("{}/{}", call.base, self.tenant);
+        let endpoints = [
+            format!("{authority}/oauth2/v2.0/token"),
+            format!("{authority}/oauth2/token"),
+            issuer(&call.base, self.tenant),
+            format!("{}{}", call.base, call.path),
+        ];
+        let asserted =
+            self.auth.assertion(form.get("client_id"), form.get("client_assertion"), &endpoints).await;
+        asserted.map_err(|error| match error {
+            AuthError::BadCredentials => Refusal {
+                status: StatusCode::UNAUTHORIZED,
+                ..Refusal::bad(
+                    "invalid_client",
+                    "AADSTS700027: The client is unknown, or its assertion is not signed by a key that it has, has \
+                     expired, or is meant for another audience.",
+                )
+            },
+            other => other.into(),
+        })
+    }
+}
+
 /// What a grant came to.
 struct Granted {
     caller: Caller,
@@ -329,6 +360,7 @@ fn issuer(base: &str, tenant: Uuid) -> String {
     format!("{base}/{tenant}/v2.0")
 }
 
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const DEVICE_GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 const MANAGEMENT: &str = "https://management.azure.com";
 const OPENID_SCOPES: [&str; 4] = ["openid", "profile", "offline_access", "email"];

@@ -62,7 +62,7 @@ pub use manifest::{ManifestKind, PutManifest, PutManifestError, Referrer, Referr
 pub use origin::Origin;
 pub use plan::{Plan, PlanSetting, Tier};
 pub use principal::{AssignRole, KeepRole, Principal, RoleAssignment};
-pub use principal_secret::{AddSecret, PrincipalSecret, SECRETS_MAX};
+pub use principal_secret::{AddSecret, Issuer, PrincipalSecret, Proof, SECRETS_MAX};
 pub use registries::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, RegistryRoom};
 pub use repository::{BlobUse, LinkedBlob, UnlinkBlob};
 pub use retention::{Pull, Removal, RetentionRule};

@@ -13,19 +13,53 @@ pub struct PrincipalSecret {
     pub id: Uuid,
     /// For people; may be empty.
     pub name: String,
-    /// A password hash string (PHC); never the secret.
-    pub hash: String,
+    /// By what its holder is known.
+    pub proof: Proof,
     /// When it was made.
     pub created_ms: i64,
     /// From when on it is good no longer; `None`: it stays good until it is removed.
     pub expires_ms: Option<i64>,
 }
 
+/// By what the holder of a secret is known; never the secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The secret's password hash string (PHC).
+    Hash(String),
+    /// A signature of one of these keys.
+    Keys {
+        /// A JSON Web Key Set (RFC 7517), as JSON.
+        keys: String,
+        /// Whose keys they are; `None`: the principal's own.
+        issuer: Option<Issuer>,
+    },
+}
+
+/// Somebody else who vouches for a principal (workload identity federation).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// Its name: the `iss` of what it signs.
+    pub issuer: String,
+    /// What it calls the principal: the `sub`.
+    pub subject: String,
+    /// Whom it is meant for: the `aud`.
+    pub audience: String,
+}
+
 impl PrincipalSecret {
     /// Without a name and an end. When it was made, whoever stores it says.
     #[must_use]
     pub fn new(id: Uuid, hash: String) -> Self {
-        Self { id, name: String::new(), hash, created_ms: 0, expires_ms: None }
+        Self { id, name: String::new(), proof: Proof::Hash(hash), created_ms: 0, expires_ms: None }
+    }
+
+    /// The hash of a secret that is typed or kept; `None` if it is proved by keys.
+    #[must_use]
+    pub fn hash(&self) -> Option<&str> {
+        match &self.proof {
+            Proof::Hash(hash) => Some(hash),
+            Proof::Keys { .. } => None,
+        }
     }
 
     /// Whether it lets its principal in at this time.
@@ -112,14 +146,22 @@ impl Metastore {
     pub async fn principal_secrets(&self, principal: Uuid) -> Result<Vec<PrincipalSecret>, Error> {
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
-                "SELECT id, name, hash, created_ms, expires_ms FROM principal_secret WHERE principal_id = ?1
+                "SELECT id, name, hash, created_ms, expires_ms, keys, issuer, subject, audience FROM principal_secret WHERE principal_id = ?1
                  ORDER BY created_ms DESC, id",
             )?;
             let found = statement.query_map([principal.to_string()], |row| {
+                let issuer = row.get::<_, Option<String>>(6)?.map(|issuer| {
+                    Ok::<_, rusqlite::Error>(Issuer { issuer, subject: row.get(7)?, audience: row.get(8)? })
+                });
+                let issuer = issuer.transpose()?;
+                let proof = match row.get::<_, Option<String>>(5)? {
+                    Some(keys) => Proof::Keys { keys, issuer },
+                    None => Proof::Hash(row.get(2)?),
+                };
                 let rest = PrincipalSecret {
                     id: Uuid::nil(),
                     name: row.get(1)?,
-                    hash: row.get(2)?,
+                    proof,
                     created_ms: row.get(3)?,
                     expires_ms: row.get(4)?,
                 };
@@ -146,16 +188,25 @@ pub(crate) fn insert(
     secret: &PrincipalSecret,
     now_ms: i64,
 ) -> Result<(), Error> {
+    let (hash, keys, issuer) = match &secret.proof {
+        Proof::Hash(hash) => (hash.as_str(), None, None),
+        Proof::Keys { keys, issuer } => ("", Some(keys), issuer.as_ref()),
+    };
     rows.execute(
-        "INSERT INTO principal_secret (id, principal_id, name, hash, created_ms, expires_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO principal_secret
+           (id, principal_id, name, hash, created_ms, expires_ms, keys, issuer, subject, audience)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         params![
             secret.id.to_string(),
             principal.to_string(),
             secret.name,
-            secret.hash,
+            hash,
             now_ms,
-            secret.expires_ms
+            secret.expires_ms,
+            keys,
+            issuer.map(|it| &it.issuer),
+            issuer.map(|it| &it.subject),
+            issuer.map(|it| &it.audience),
         ],
     )?;
     Ok(())

@@ -21,6 +21,7 @@ mod pace;
 mod plan_command;
 mod policy_args;
 mod principal_command;
+mod proof;
 mod proxy;
 mod query_command;
 mod registry_command;

@@ -1,10 +1,10 @@
 #!/bin/sh
 # Azure's own CLI, unmodified, from registering the cloud to reading results. It stops at the first thing that fails.
 #
-#   crates/server/tests/az.sh AZ https://HOST:PORT TENANT CLIENT-ID SECRET CA.pem REPOSITORY [NAME PASSWORD]
+#   crates/server/tests/az.sh AZ https://HOST:PORT TENANT CLIENT-ID SECRET CA.pem REPOSITORY [NAME PASSWORD [CERTIFICATE]]
 #
 # REPOSITORY: one of the default registry with an image that has findings. NAME: a Reader who signs in by a device code,
-# with curl in the place of a browser. az keeps its notes in $AZURE_CONFIG_DIR:
+# with curl in the place of a browser. CERTIFICATE: a file with one of CLIENT-ID's and its key. az keeps its notes in $AZURE_CONFIG_DIR:
 # give it a folder that may go.
 set -eu
 az=$1 server=$2 tenant=$3 client=$4 secret=$5 repository=$7
@@ -124,3 +124,8 @@ wait $login
 grep -q "\"name\": \"$name\"" "$AZURE_CONFIG_DIR/signed-in"
 says '"lazaret"' acr list
 says '"accessToken"' account get-access-token
+
+[ "${10:-}" ] || exit 0
+says '' logout
+says '"state": "Enabled"' login --service-principal -u "$client" --certificate "${10}" --tenant "$tenant"
+says '"lazaret"' acr list

@@ -17,6 +17,17 @@ async fn azures_sdks_work_unmodified() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[tokio::test]
+async fn azures_identity_library_signs_in_without_secrets() {
+    let Some(python) = testkit::python("azure", "azure-identity") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azure_certificates.py");
+    let data = server.data().to_str().expect("text").to_owned();
+    let output = server.run_python(&python, script, &[LAZARET, &data]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// 15.0.0 and the newest preview, each on a server of its own.
 #[tokio::test]
 async fn azures_registry_sdks_work_unmodified() {
