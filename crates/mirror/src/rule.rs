@@ -33,7 +33,7 @@ pub enum InvalidMapping {
     #[error(transparent)]
     Host(#[from] upstream::InvalidHost),
     /// A side is neither a repository nor a prefix.
-    #[error("{text:?} is neither a repository nor a prefix that ends in /*: {source}")]
+    #[error("{text:?} is neither a repository nor a prefix that ends in /*")]
     Side {
         /// What was written.
         text: String,

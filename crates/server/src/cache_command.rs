@@ -1,14 +1,12 @@
 //! `lazaret cache`: repositories that are filled from other registries when somebody pulls.
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use metastore::{CacheRule, Metastore, PutCacheRule, RegistryId, RemoveCredential, UpstreamCredential};
 use mirror::Mapping;
 use serde_json::json;
 use upstream::Host;
 
-use crate::cli::{CredentialArgs, DataArgs, Format};
-use crate::data::DataFolder;
-use crate::import_command::registry_named;
+use crate::cli::{CredentialArgs, Format, PlaceArgs};
 use crate::output::say;
 use crate::table::{table, time};
 use crate::{Failure, now_ms};
@@ -30,12 +28,12 @@ pub(crate) enum CacheCommand {
         #[arg(long, value_name = "NAME")]
         credential: Option<String>,
         #[command(flatten)]
-        at: AtArgs,
+        at: PlaceArgs,
     },
     /// List the rules.
     List {
         #[command(flatten)]
-        at: AtArgs,
+        at: PlaceArgs,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -44,7 +42,7 @@ pub(crate) enum CacheCommand {
         /// The rule's name.
         name: String,
         #[command(flatten)]
-        at: AtArgs,
+        at: PlaceArgs,
     },
     /// Keep names and passwords for other registries.
     #[command(subcommand)]
@@ -63,12 +61,12 @@ pub(crate) enum CredentialCommand {
         #[command(flatten)]
         credentials: CredentialArgs,
         #[command(flatten)]
-        at: AtArgs,
+        at: PlaceArgs,
     },
     /// List them, without their passwords.
     List {
         #[command(flatten)]
-        at: AtArgs,
+        at: PlaceArgs,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -77,35 +75,25 @@ pub(crate) enum CredentialCommand {
         /// What it is called.
         name: String,
         #[command(flatten)]
-        at: AtArgs,
+        at: PlaceArgs,
     },
-}
-
-/// A registry of a data folder.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct AtArgs {
-    /// Which registry [default: the default one].
-    #[arg(long, value_name = "NAME")]
-    pub(crate) registry: Option<String>,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
 }
 
 pub(crate) async fn run(command: CacheCommand) -> Result<(), Failure> {
     match command {
         CacheCommand::Create { name, upstream, repository, credential, at } => {
-            let metastore = DataFolder::existing(&at.data.path)?.metastore()?;
-            let registry = registry_named(&metastore, at.registry.as_deref()).await?;
+            let (metastore, registry) = at.open().await?;
+            let registry = registry.id;
             create(&metastore, registry, name, &Mapping::parse(&upstream, &repository)?, credential).await
         }
         CacheCommand::List { at, format } => {
-            let metastore = DataFolder::existing(&at.data.path)?.metastore()?;
-            let registry = registry_named(&metastore, at.registry.as_deref()).await?;
+            let (metastore, registry) = at.open().await?;
+            let registry = registry.id;
             list(&metastore, registry, format).await
         }
         CacheCommand::Delete { name, at } => {
-            let metastore = DataFolder::existing(&at.data.path)?.metastore()?;
-            let registry = registry_named(&metastore, at.registry.as_deref()).await?;
+            let (metastore, registry) = at.open().await?;
+            let registry = registry.id;
             if !metastore.delete_cache_rule(registry, &name).await? {
                 return Err(format!(
                     "there is no cache rule {name}: `lazaret cache list` shows those there are"
@@ -186,8 +174,8 @@ async fn list(metastore: &Metastore, registry: RegistryId, format: Format) -> Re
 async fn credential(command: CredentialCommand) -> Result<(), Failure> {
     match command {
         CredentialCommand::Set { name, host, credentials, at } => {
-            let metastore = DataFolder::existing(&at.data.path)?.metastore()?;
-            let registry = registry_named(&metastore, at.registry.as_deref()).await?;
+            let (metastore, registry) = at.open().await?;
+            let registry = registry.id;
             let host: Host = host.parse()?;
             let given = credentials.settle()?.ok_or("say who you are there with --username")?;
             for rule in metastore.cache_rules(registry).await? {
@@ -210,8 +198,8 @@ async fn credential(command: CredentialCommand) -> Result<(), Failure> {
             Ok(())
         }
         CredentialCommand::List { at, format } => {
-            let metastore = DataFolder::existing(&at.data.path)?.metastore()?;
-            let registry = registry_named(&metastore, at.registry.as_deref()).await?;
+            let (metastore, registry) = at.open().await?;
+            let registry = registry.id;
             let mut rows = table(&["CREDENTIAL", "HOST", "USERNAME"]);
             let mut documents = Vec::new();
             for found in metastore.upstream_credentials(registry).await? {
@@ -225,8 +213,8 @@ async fn credential(command: CredentialCommand) -> Result<(), Failure> {
             Ok(())
         }
         CredentialCommand::Delete { name, at } => {
-            let metastore = DataFolder::existing(&at.data.path)?.metastore()?;
-            let registry = registry_named(&metastore, at.registry.as_deref()).await?;
+            let (metastore, registry) = at.open().await?;
+            let registry = registry.id;
             match metastore.delete_upstream_credential(registry, &name).await? {
                 RemoveCredential::Removed => {
                     say!("{name} is gone");

@@ -99,12 +99,14 @@ pub(crate) struct DataArgs {
     pub(crate) path: PathBuf,
 }
 
-/// Which registry a command is about.
-#[derive(Clone, Debug, Default, Args)]
-pub(crate) struct RegistryArgs {
+/// A registry of a data folder.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct PlaceArgs {
     /// The registry's name [default: the default registry].
     #[arg(long, value_name = "NAME")]
     pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 #[derive(Debug, Subcommand)]
@@ -525,7 +527,7 @@ pub(crate) enum LockCommand {
         /// `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
         target: crate::target::Target,
         #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
     },
     /// Forbid something, or allow it again. A running server follows within a second.
     Set {
@@ -534,7 +536,7 @@ pub(crate) enum LockCommand {
         #[command(flatten)]
         attributes: AttributeArgs,
         #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
     },
     /// Keep tags from being moved, by patterns: they can be made and deleted, and never pushed over.
     #[command(subcommand)]
@@ -554,25 +556,19 @@ pub(crate) enum ImmutableCommand {
         #[arg(long, value_name = "PATTERN", default_value = "*")]
         tags: String,
         #[command(flatten)]
-        registry: RegistryArgs,
-        #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
     },
     /// List the rules.
     List {
         #[command(flatten)]
-        registry: RegistryArgs,
-        #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
     },
     /// Remove a rule.
     Remove {
         /// The rule's name.
         name: String,
         #[command(flatten)]
-        registry: RegistryArgs,
-        #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
     },
 }
 
@@ -598,7 +594,7 @@ pub(crate) enum RetentionCommand {
     /// List the rules.
     List {
         #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -609,14 +605,14 @@ pub(crate) enum RetentionCommand {
         #[command(flatten)]
         rule: RetentionSetArgs,
         #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
     },
     /// Remove a rule.
     Remove {
         /// The rule's name.
         name: String,
         #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
     },
 }
 

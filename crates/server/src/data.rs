@@ -26,7 +26,7 @@ pub(crate) struct Lock {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DataError {
     /// It does not exist and cannot be made, or cannot be written to.
-    #[error("the data folder {} cannot be used: {source}; choose another with --data or LAZARET_DATA", path.display())]
+    #[error("the data folder {} cannot be used (choose another with --data or LAZARET_DATA)", path.display())]
     Unusable { path: PathBuf, source: io::Error },
     /// A command needs what only `serve` makes.
     #[error("there is no Lazaret data in {}: start `lazaret serve` there once, or name another folder with --data", path.display())]
@@ -35,10 +35,10 @@ pub(crate) enum DataError {
     #[error("another lazaret already serves the data folder {}: stop it first, or choose another with --data", path.display())]
     InUse { path: PathBuf },
     /// A file in it cannot be read or written.
-    #[error("the file {} cannot be used: {source}", path.display())]
+    #[error("the file {} cannot be used", path.display())]
     File { path: PathBuf, source: io::Error },
     /// The database cannot be opened.
-    #[error("the database in {} cannot be used: {source}", path.display())]
+    #[error("the database in {} cannot be used", path.display())]
     Metastore { path: PathBuf, source: metastore::Error },
 }
 

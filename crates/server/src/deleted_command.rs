@@ -4,11 +4,10 @@ use clap::Subcommand;
 use metastore::Restore;
 use oci::{Reference, Repository, Tag};
 
-use crate::cli::{DataArgs, RegistryArgs};
-use crate::data::DataFolder;
+use crate::cli::PlaceArgs;
 use crate::output::say;
 use crate::table::{table, time};
-use crate::target::{Target, registry_of};
+use crate::target::Target;
 use crate::{Failure, now_ms};
 
 #[derive(Debug, Subcommand)]
@@ -18,9 +17,7 @@ pub(crate) enum DeletedCommand {
         /// The repository.
         repository: Option<Repository>,
         #[command(flatten)]
-        registry: RegistryArgs,
-        #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
     },
     /// Bring a manifest back with its tags. A running server shows it within a second.
     Restore {
@@ -33,17 +30,13 @@ pub(crate) enum DeletedCommand {
         #[arg(long, requires = "tag")]
         force: bool,
         #[command(flatten)]
-        registry: RegistryArgs,
-        #[command(flatten)]
-        data: DataArgs,
+        place: PlaceArgs,
     },
 }
 
 pub(crate) async fn run(command: DeletedCommand) -> Result<(), Failure> {
-    let (DeletedCommand::List { registry, data, .. } | DeletedCommand::Restore { registry, data, .. }) =
-        &command;
-    let metastore = DataFolder::existing(&data.path)?.metastore()?;
-    let found = registry_of(&metastore, registry).await?;
+    let (DeletedCommand::List { place, .. } | DeletedCommand::Restore { place, .. }) = &command;
+    let (metastore, found) = place.open().await?;
     match command {
         DeletedCommand::List { repository, .. } => {
             let repositories = match repository {

@@ -8,12 +8,11 @@ use metastore::Metastore;
 use oci::Digest;
 use serde_json::{Value, json};
 
-use crate::cli::{DataArgs, Format, RegistryArgs};
-use crate::data::DataFolder;
+use crate::cli::{Format, PlaceArgs};
 use crate::output::say;
 use crate::policy_args::{ImagePolicyArgs, threshold_word, word};
 use crate::table::{table, time};
-use crate::target::{Target, registry_of};
+use crate::target::Target;
 use crate::{Failure, now_ms};
 
 #[derive(Debug, Subcommand)]
@@ -29,12 +28,12 @@ pub(crate) enum GateCommand {
         #[command(flatten)]
         policy: ImagePolicyArgs,
         #[command(flatten)]
-        place: Place,
+        place: PlaceArgs,
     },
     /// Show the gates and the exemptions.
     Show {
         #[command(flatten)]
-        place: Place,
+        place: PlaceArgs,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -43,7 +42,7 @@ pub(crate) enum GateCommand {
         /// The gate's name.
         name: String,
         #[command(flatten)]
-        place: Place,
+        place: PlaceArgs,
     },
     /// Let something through every gate: every condition that is given must hold.
     Exempt {
@@ -52,31 +51,22 @@ pub(crate) enum GateCommand {
         #[command(flatten)]
         exemption: ExemptArgs,
         #[command(flatten)]
-        place: Place,
+        place: PlaceArgs,
     },
     /// Take an exemption back.
     Unexempt {
         /// The exemption's name.
         name: String,
         #[command(flatten)]
-        place: Place,
+        place: PlaceArgs,
     },
     /// Say what the gates say of an image now. Exits with 3 if it is blocked.
     Check {
         /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
         target: Target,
         #[command(flatten)]
-        place: Place,
+        place: PlaceArgs,
     },
-}
-
-/// Which registry of which data folder.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct Place {
-    #[command(flatten)]
-    registry: RegistryArgs,
-    #[command(flatten)]
-    data: DataArgs,
 }
 
 /// What is exempt.
@@ -109,8 +99,8 @@ pub(crate) async fn run(command: GateCommand) -> Result<ExitCode, Failure> {
     | GateCommand::Exempt { place, .. }
     | GateCommand::Unexempt { place, .. }
     | GateCommand::Check { place, .. }) = &command;
-    let metastore = DataFolder::existing(&place.data.path)?.metastore()?;
-    let registry = registry_of(&metastore, &place.registry).await?.id;
+    let (metastore, registry) = place.open().await?;
+    let registry = registry.id;
     match command {
         GateCommand::Set { name, repositories, policy, .. } => {
             check(&[&name, &repositories])?;

@@ -10,7 +10,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use layout::{Collection, Root};
-use metastore::{Metastore, RegistryId};
 use mirror::{Copied, Importer, Source, check_ordinary};
 use oci::{Reference, Repository, Tag};
 use registry::{NobodyWatches, Registry};
@@ -19,6 +18,7 @@ use upstream::{Credentials, Host, Limits, Reach, Upstream};
 use crate::cli::{CredentialArgs, ImportArgs};
 use crate::data::DataFolder;
 use crate::output::say;
+use crate::target::registry_of;
 use crate::{Failure, now_ms};
 
 /// One image to be copied.
@@ -32,7 +32,7 @@ struct Item {
 pub(crate) async fn run(arguments: ImportArgs) -> Result<ExitCode, Failure> {
     let data = DataFolder::existing(&arguments.data.path)?;
     let metastore = data.metastore()?;
-    let registry_id = registry_named(&metastore, arguments.registry.as_deref()).await?;
+    let registry_id = registry_of(&metastore, arguments.registry.as_deref()).await?.id;
     let items = match remote(&arguments.source)? {
         Some((host, place)) => from_registry(&arguments, host, place).await?,
         None => from_files(&arguments)?,
@@ -83,20 +83,6 @@ pub(crate) async fn run(arguments: ImportArgs) -> Result<ExitCode, Failure> {
 struct Named {
     shown: String,
     source: mirror::ImportError,
-}
-
-/// The registry of that name, or the default one.
-pub(crate) async fn registry_named(metastore: &Metastore, name: Option<&str>) -> Result<RegistryId, Failure> {
-    let all = metastore.registries().await?;
-    let found = match name {
-        None => all.first(),
-        Some(name) => all.iter().find(|found| found.name.eq_ignore_ascii_case(name)),
-    };
-    let unknown = || match name {
-        Some(name) => format!("there is no registry {name}: `lazaret registry list` shows those there are"),
-        None => "the database has no registry".to_owned(),
-    };
-    Ok(found.ok_or_else(unknown)?.id)
 }
 
 /// The host and the rest, if the source is a registry; a path otherwise.

@@ -38,7 +38,7 @@ pub(crate) enum ListenError {
     #[error("{address} is already in use: stop the other program, or choose another address with {option}")]
     InUse { address: SocketAddr, option: &'static str },
     /// Anything else.
-    #[error("{address} cannot be listened on: {source}; choose another address with {option}")]
+    #[error("{address} cannot be listened on (choose another address with {option})")]
     Other { address: SocketAddr, option: &'static str, source: io::Error },
 }
 

@@ -3,20 +3,18 @@
 use metastore::{Attributes, AttributesChange, ImmutableTags};
 
 use crate::Failure;
-use crate::cli::{AttributeArgs, ImmutableCommand, LockCommand, RegistryArgs};
-use crate::data::DataFolder;
+use crate::cli::{AttributeArgs, ImmutableCommand, LockCommand};
 use crate::output::say;
 use crate::table::table;
-use crate::target::{Target, registry_of};
+use crate::target::Target;
 
 pub(crate) async fn run(command: LockCommand) -> Result<(), Failure> {
-    let (target, data) = match &command {
-        LockCommand::Show { target, data } | LockCommand::Set { target, data, .. } => (target, data),
+    let (target, place) = match &command {
+        LockCommand::Show { target, place } | LockCommand::Set { target, place, .. } => (target, place),
         LockCommand::Immutable(command) => return immutable(command).await,
     };
-    let metastore = DataFolder::existing(&data.path)?.metastore()?;
-    let Target { repository, reference } = target;
-    let registry = registry_of(&metastore, &RegistryArgs::default()).await?.id;
+    let (metastore, registry) = place.open().await?;
+    let (registry, Target { repository, reference }) = (registry.id, target);
     let attributes = match &command {
         LockCommand::Set { attributes, .. } => {
             let change = change(*attributes);
@@ -33,11 +31,11 @@ pub(crate) async fn run(command: LockCommand) -> Result<(), Failure> {
 }
 
 async fn immutable(command: &ImmutableCommand) -> Result<(), Failure> {
-    let (ImmutableCommand::Set { registry, data, .. }
-    | ImmutableCommand::List { registry, data }
-    | ImmutableCommand::Remove { registry, data, .. }) = command;
-    let metastore = DataFolder::existing(&data.path)?.metastore()?;
-    let registry = registry_of(&metastore, registry).await?.id;
+    let (ImmutableCommand::Set { place, .. }
+    | ImmutableCommand::List { place }
+    | ImmutableCommand::Remove { place, .. }) = command;
+    let (metastore, registry) = place.open().await?;
+    let registry = registry.id;
     match command {
         ImmutableCommand::Set { name, repositories, tags, .. } => {
             if [name, repositories, tags].iter().any(|text| !(1..=TEXT_MAX).contains(&text.len())) {

@@ -8,6 +8,7 @@ use crate::cli::{Format, Quota, RegistryCommand};
 use crate::data::DataFolder;
 use crate::output::say;
 use crate::table::{table, time};
+use crate::target::registry_of;
 use crate::{Failure, now_ms};
 
 pub(crate) async fn run(command: RegistryCommand) -> Result<(), Failure> {
@@ -126,16 +127,6 @@ async fn create(
     }
 }
 
-/// The registry of that name, or the default one.
-pub(crate) async fn named(metastore: &Metastore, name: Option<&str>) -> Result<Registry, Failure> {
-    let all = metastore.registries().await?;
-    let is_it = |found: &Registry| name.is_none_or(|name| found.name.eq_ignore_ascii_case(name));
-    all.into_iter().find(is_it).ok_or_else(|| {
-        let name = name.unwrap_or_default();
-        format!("there is no registry {name}: `lazaret registry list` shows those there are").into()
-    })
-}
-
 async fn set(
     metastore: &Metastore,
     name: &str,
@@ -143,7 +134,7 @@ async fn set(
     (soft_delete, soft_delete_days): (Option<bool>, Option<u32>),
     quota: Option<Quota>,
 ) -> Result<(), Failure> {
-    let found = named(metastore, Some(name)).await?;
+    let found = registry_of(metastore, Some(name)).await?;
     let wanted = NewRegistry {
         is_admin_enabled: admin_user,
         is_public: anonymous_pull,
@@ -179,7 +170,7 @@ async fn set(
 
 async fn credentials(data: &DataFolder, name: &str, renew: Option<&str>) -> Result<(), Failure> {
     let metastore = data.metastore()?;
-    let mut found = named(&metastore, Some(name)).await?;
+    let mut found = registry_of(&metastore, Some(name)).await?;
     if !found.is_admin_enabled {
         let message =
             format!("the admin user is disabled: `lazaret registry set {name} --admin-user true` first");
@@ -198,11 +189,12 @@ async fn credentials(data: &DataFolder, name: &str, renew: Option<&str>) -> Resu
 }
 
 async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
-    let mut rows = table(&["REGISTRY", "GROUP", "CREATED", "DELETED", "ID"]);
+    let mut rows = table(&["REGISTRY", "GROUP", "CREATED", "DELETED", "BYTES", "QUOTA", "ID"]);
     let mut documents = Vec::new();
     let all = [metastore.registries().await?, metastore.deleted_registries().await?].concat();
     for registry in all {
         let (created, deleted) = (time(registry.created_ms), registry.deleted_ms.map(time));
+        let room = metastore.registry_room(registry.id).await?;
         documents.push(json!({
             "name": registry.name,
             "id": registry.resource_id(),
@@ -210,10 +202,14 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
             "deleted": deleted,
             "adminUser": registry.is_admin_enabled,
             "anonymousPull": registry.is_public,
+            "usedBytes": room.used_bytes,
+            "quotaBytes": room.quota_bytes,
         }));
         let id = registry.resource_id();
         let deleted = deleted.unwrap_or_else(|| "-".to_owned());
-        rows.add_row([registry.name, registry.resource_group, created, deleted, id]);
+        let quota = room.quota_bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
+        let used = room.used_bytes.to_string();
+        rows.add_row([registry.name, registry.resource_group, created, deleted, used, quota, id]);
     }
     match format {
         Format::Json => say!("{}", serde_json::to_string_pretty(&documents)?),

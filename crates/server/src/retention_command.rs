@@ -10,11 +10,10 @@ use crate::table::table;
 use crate::{Failure, now_ms};
 
 pub(crate) async fn run(command: RetentionCommand) -> Result<(), Failure> {
-    let (RetentionCommand::List { data, .. }
-    | RetentionCommand::Set { data, .. }
-    | RetentionCommand::Remove { data, .. }) = &command;
-    let metastore = DataFolder::existing(&data.path)?.metastore()?;
-    let registry = metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?;
+    let (RetentionCommand::List { place, .. }
+    | RetentionCommand::Set { place, .. }
+    | RetentionCommand::Remove { place, .. }) = &command;
+    let (metastore, registry) = place.open().await?;
     match command {
         RetentionCommand::List { format, .. } => list(&metastore, &registry, format).await,
         RetentionCommand::Set { name, rule, .. } => {
@@ -41,7 +40,7 @@ pub(crate) async fn run(command: RetentionCommand) -> Result<(), Failure> {
 pub(crate) async fn purge(arguments: PurgeArgs) -> Result<(), Failure> {
     let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
     let mut documents = Vec::new();
-    let mut rows = table(&["REPOSITORY", "REMOVED", "RULE", "REASON"]);
+    let mut rows = table(&["REGISTRY", "REPOSITORY", "REMOVED", "RULE", "REASON"]);
     for registry in metastore.registries().await? {
         for repository in metastore.every_repository(registry.id).await? {
             let removals = if arguments.dry_run {
@@ -51,12 +50,14 @@ pub(crate) async fn purge(arguments: PurgeArgs) -> Result<(), Failure> {
             };
             for removal in removals {
                 documents.push(json!({
+                    "registry": registry.name,
                     "repository": repository,
                     "reference": removal.reference.to_string(),
                     "rule": removal.rule,
                     "reason": removal.reason,
                 }));
                 rows.add_row([
+                    registry.name.clone(),
                     repository.to_string(),
                     removal.reference.to_string(),
                     removal.rule,

@@ -190,10 +190,10 @@ pub(crate) struct Settings {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SettingsError {
     /// No file there.
-    #[error("the configuration file {} cannot be read: {source}", path.display())]
+    #[error("the configuration file {} cannot be read", path.display())]
     File { path: PathBuf, source: std::io::Error },
     /// A wrong name or value, with its line.
-    #[error("the configuration file {} is wrong:\n{source}", path.display())]
+    #[error("the configuration file {} is wrong", path.display())]
     Toml { path: PathBuf, source: Box<toml::de::Error> },
     /// Out of range.
     #[error("shrink-max-percent is a share from 0 to 100, not {0}")]

@@ -7,7 +7,8 @@ use metastore::{Metastore, Registry};
 use oci::{Reference, Repository};
 
 use crate::Failure;
-use crate::cli::RegistryArgs;
+use crate::cli::PlaceArgs;
+use crate::data::DataFolder;
 
 /// `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
 #[derive(Clone, Debug)]
@@ -47,10 +48,19 @@ impl fmt::Display for Target {
     }
 }
 
+impl PlaceArgs {
+    /// The data, and the registry in it.
+    pub(crate) async fn open(&self) -> Result<(Metastore, Registry), Failure> {
+        let metastore = DataFolder::existing(&self.data.path)?.metastore()?;
+        let registry = registry_of(&metastore, self.registry.as_deref()).await?;
+        Ok((metastore, registry))
+    }
+}
+
 /// The registry that is named, or the first: the one that a host without a name means.
-pub(crate) async fn registry_of(metastore: &Metastore, named: &RegistryArgs) -> Result<Registry, Failure> {
+pub(crate) async fn registry_of(metastore: &Metastore, named: Option<&str>) -> Result<Registry, Failure> {
     let mut registries = metastore.registries().await?.into_iter();
-    match &named.registry {
+    match named {
         None => registries.next().ok_or_else(|| "the database has no registry".into()),
         Some(name) => registries.find(|known| known.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
             format!("there is no registry {name}: `lazaret registry list` shows those there are").into()

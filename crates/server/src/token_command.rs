@@ -5,8 +5,7 @@ use clap::{Args, Subcommand};
 use metastore::{DeleteScopeMap, Metastore, PutToken, Registry, RegistryToken, TokenChange, TokenPassword};
 use serde_json::json;
 
-use crate::cli::{DataArgs, Format};
-use crate::data::DataFolder;
+use crate::cli::{Format, PlaceArgs};
 use crate::output::say;
 use crate::table::{table, time};
 use crate::{Failure, now_ms};
@@ -23,12 +22,12 @@ pub(crate) enum TokenCommand {
         #[command(flatten)]
         expiry: ExpiryArgs,
         #[command(flatten)]
-        at: RegistryArgs,
+        at: PlaceArgs,
     },
     /// List the registry's tokens.
     List {
         #[command(flatten)]
-        at: RegistryArgs,
+        at: PlaceArgs,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -42,7 +41,7 @@ pub(crate) enum TokenCommand {
         #[command(flatten)]
         expiry: ExpiryArgs,
         #[command(flatten)]
-        at: RegistryArgs,
+        at: PlaceArgs,
     },
     /// Let one log in no longer, or again.
     Set {
@@ -55,14 +54,14 @@ pub(crate) enum TokenCommand {
         #[arg(long, value_name = "NAME")]
         scope_map: Option<String>,
         #[command(flatten)]
-        at: RegistryArgs,
+        at: PlaceArgs,
     },
     /// Remove one. It is let in no longer.
     Delete {
         /// Its name.
         name: String,
         #[command(flatten)]
-        at: RegistryArgs,
+        at: PlaceArgs,
     },
 }
 
@@ -79,12 +78,12 @@ pub(crate) enum ScopeMapCommand {
         #[arg(long, value_name = "TEXT")]
         description: Option<String>,
         #[command(flatten)]
-        at: RegistryArgs,
+        at: PlaceArgs,
     },
     /// List them, the system's included.
     List {
         #[command(flatten)]
-        at: RegistryArgs,
+        at: PlaceArgs,
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -93,18 +92,8 @@ pub(crate) enum ScopeMapCommand {
         /// Its name.
         name: String,
         #[command(flatten)]
-        at: RegistryArgs,
+        at: PlaceArgs,
     },
-}
-
-/// At which registry.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct RegistryArgs {
-    /// The registry, if not the default one.
-    #[arg(long, value_name = "NAME")]
-    registry: Option<String>,
-    #[command(flatten)]
-    data: DataArgs,
 }
 
 #[derive(Clone, Copy, Debug, Args)]
@@ -127,14 +116,6 @@ impl PasswordName {
             Self::Password1 => "password1",
             Self::Password2 => "password2",
         }
-    }
-}
-
-impl RegistryArgs {
-    async fn open(&self) -> Result<(Metastore, Registry), Failure> {
-        let metastore = DataFolder::existing(&self.data.path)?.metastore()?;
-        let registry = crate::registry_command::named(&metastore, self.registry.as_deref()).await?;
-        Ok((metastore, registry))
     }
 }
 

@@ -11,8 +11,7 @@ use metastore::{
 };
 use serde_json::{Value, json};
 
-use crate::cli::{DataArgs, Format};
-use crate::data::DataFolder;
+use crate::cli::{Format, PlaceArgs};
 use crate::output::say;
 use crate::table::{table, time};
 use crate::{Failure, now_ms};
@@ -75,16 +74,6 @@ pub(crate) enum WebhookCommand {
     },
 }
 
-/// Which registry, of which data.
-#[derive(Debug, Args)]
-pub(crate) struct PlaceArgs {
-    /// The registry [default: the default registry].
-    #[arg(long, value_name = "NAME")]
-    registry: Option<String>,
-    #[command(flatten)]
-    data: DataArgs,
-}
-
 /// What a webhook is.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
@@ -121,8 +110,7 @@ pub(crate) async fn run(command: WebhookCommand) -> Result<(), Failure> {
     | WebhookCommand::Delete { place, .. }
     | WebhookCommand::Ping { place, .. }
     | WebhookCommand::Events { place, .. }) = &command;
-    let metastore = DataFolder::existing(&place.data.path)?.metastore()?;
-    let registry = registry(&metastore, place.registry.as_deref()).await?;
+    let (metastore, registry) = place.open().await?;
     match command {
         WebhookCommand::Create { name, change, .. } => create(&metastore, &registry, &name, change).await,
         WebhookCommand::List { format, .. } => list(&metastore, &registry, format).await,
@@ -151,18 +139,6 @@ pub(crate) async fn run(command: WebhookCommand) -> Result<(), Failure> {
             let webhook = metastore.webhook(registry.id, &name).await?.ok_or_else(|| no_such(&name))?;
             let log = metastore.deliveries(webhook.id, LOG_MAX).await?;
             show_log(&webhook, &log, format)
-        }
-    }
-}
-
-async fn registry(metastore: &Metastore, name: Option<&str>) -> Result<Registry, Failure> {
-    let mut registries = metastore.registries().await?.into_iter();
-    match name {
-        None => Ok(registries.next().ok_or("the database has no registry")?),
-        Some(name) => {
-            let found = registries.find(|registry| registry.name.eq_ignore_ascii_case(name));
-            Ok(found
-                .ok_or_else(|| format!("there is no registry {name}: `lazaret registry list` shows them"))?)
         }
     }
 }

@@ -45,6 +45,11 @@ async fn what_fits_gets_in_and_what_does_not_leaves_nothing() {
     // A layer takes a little more than its 50,000 bytes, and its image a config and a manifest.
     assert!((10..=19).contains(&fitted) && refused == 50 - fitted, "{fitted} got in, {refused} did not");
 
+    let listed: serde_json::Value =
+        serde_json::from_str(&said(&["registry", "list", "--format=json"])).expect("a list");
+    assert_eq!(listed[0]["quotaBytes"], 1_000_000, "{listed}");
+    assert!((500_000..=1_000_000).contains(&listed[0]["usedBytes"].as_u64().expect("a number")), "{listed}");
+
     let client = server.client();
     let bytes = vec![7; 500_000];
     let path = format!("/v2/team/late/blobs/uploads/?digest={}", oci::Digest::sha256(&bytes));
