@@ -126,6 +126,18 @@ pub enum Action {
     WriteQueries,
     /// Delete saved queries.
     DeleteQueries,
+    /// Read by which rules a registry fills repositories from elsewhere.
+    ReadCacheRules,
+    /// Make and change them.
+    WriteCacheRules,
+    /// Delete them.
+    DeleteCacheRules,
+    /// Read for which registries elsewhere a registry has credentials.
+    ReadCredentialSets,
+    /// Give it such a credential.
+    WriteCredentialSets,
+    /// Delete such a credential.
+    DeleteCredentialSets,
     /// Bring images from elsewhere into a registry.
     ImportImage,
     /// Make or change a registry.
@@ -209,6 +221,12 @@ impl Action {
             Self::ReadRoles => "Microsoft.Authorization/roleAssignments/read",
             Self::WriteRoles => "Microsoft.Authorization/roleAssignments/write",
             Self::DeleteRoles => "Microsoft.Authorization/roleAssignments/delete",
+            Self::ReadCacheRules => "Microsoft.ContainerRegistry/registries/cacheRules/read",
+            Self::WriteCacheRules => "Microsoft.ContainerRegistry/registries/cacheRules/write",
+            Self::DeleteCacheRules => "Microsoft.ContainerRegistry/registries/cacheRules/delete",
+            Self::ReadCredentialSets => "Microsoft.ContainerRegistry/registries/credentialSets/read",
+            Self::WriteCredentialSets => "Microsoft.ContainerRegistry/registries/credentialSets/write",
+            Self::DeleteCredentialSets => "Microsoft.ContainerRegistry/registries/credentialSets/delete",
             Self::ImportImage => "Microsoft.ContainerRegistry/registries/importImage/action",
             Self::WriteRegistry => "Microsoft.ContainerRegistry/registries/write",
             Self::DeleteRegistry => "Microsoft.ContainerRegistry/registries/delete",
@@ -353,6 +371,12 @@ mod tests {
             ReadQueries,
             WriteQueries,
             DeleteQueries,
+            ReadCacheRules,
+            WriteCacheRules,
+            DeleteCacheRules,
+            ReadCredentialSets,
+            WriteCredentialSets,
+            DeleteCredentialSets,
             ImportImage,
             WriteRegistry,
             DeleteRegistry,
@@ -397,6 +421,8 @@ mod tests {
                     ReadUsage,
                     ReadActivityLog,
                     ReadQueries,
+                    ReadCacheRules,
+                    ReadCredentialSets,
                     ReadScopeMaps,
                     ReadTokens,
                     ReadGroup,

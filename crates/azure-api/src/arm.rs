@@ -54,6 +54,10 @@ pub(crate) enum Target {
     Tokens(Scope),
     RegistryToken(Scope, String),
     GenerateCredentials(Scope),
+    CacheRules(Scope),
+    CacheRule(Scope, String),
+    CredentialSets(Scope),
+    CredentialSet(Scope, String),
     /// Of a kind that registries here do not have: all of them, or one.
     RegistryChildren(Scope, &'static str),
     RegistryChild(Scope, &'static str, String),
@@ -122,6 +126,8 @@ impl Target {
             | Self::Webhook(..)
             | Self::ScopeMap(..)
             | Self::RegistryToken(..)
+            | Self::CacheRule(..)
+            | Self::CredentialSet(..)
             | Self::RegistryChild(..) => {
                 &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE]
             }
@@ -275,6 +281,12 @@ fn target(path: &str) -> Option<Target> {
         (["tokens"], _, Some(_)) => return Some(Target::Tokens(scope)),
         (["tokens", _], _, Some(_)) => {
             return Some(Target::RegistryToken(scope, (*named.get(1)?).to_owned()));
+        }
+        (["cacherules"], _, Some(_)) => return Some(Target::CacheRules(scope)),
+        (["cacherules", _], _, Some(_)) => return Some(Target::CacheRule(scope, named[1].to_owned())),
+        (["credentialsets"], _, Some(_)) => return Some(Target::CredentialSets(scope)),
+        (["credentialsets", _], _, Some(_)) => {
+            return Some(Target::CredentialSet(scope, named[1].to_owned()));
         }
         ([kind], _, Some(_)) => {
             if let Some(kind) = child(kind) {

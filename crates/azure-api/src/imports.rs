@@ -29,7 +29,7 @@ use crate::error::ArmError;
 use crate::registries::read;
 use crate::{Api, Call};
 
-/// What imports need: the registry's engine, and which registries in private networks may be asked.
+/// What imports need: the registry's engine, and which registries in private networks may be asked, by cache rules, too.
 #[derive(Clone)]
 pub struct Imports {
     registry: Registry,
@@ -43,6 +43,11 @@ impl Imports {
     #[must_use]
     pub fn new(registry: Registry, known: Vec<Host>) -> Self {
         Self { registry, known: known.into(), under_way: Arc::default() }
+    }
+
+    /// The host as the operator has named it, if that was done.
+    pub(crate) fn known(&self, host: &Host) -> Option<&Host> {
+        self.known.iter().find(|known| known.name() == host.name())
     }
 }
 
@@ -315,8 +320,7 @@ impl Api {
     ) -> Result<Source, ArmError> {
         let invalid = |why: String| ArmError::bad("InvalidImportSource", why);
         let host: Host = uri.trim_end_matches('/').parse().map_err(|error| invalid(format!("{error}.")))?;
-        let known = self.imports.known.iter().find(|known| known.name() == host.name());
-        let (host, reach) = match known {
+        let (host, reach) = match self.imports.known(&host) {
             Some(known) => (known.clone(), Reach::Anywhere),
             None if host.is_plain() => {
                 return Err(invalid(format!(

@@ -7,6 +7,7 @@ mod activity;
 mod arm;
 mod assessments;
 mod authorization;
+mod cache_rules;
 mod consumption;
 mod discovery;
 mod error;
@@ -262,6 +263,21 @@ impl Api {
             Target::GenerateCredentials(scope) => {
                 self.generate_credentials(&caller, &scope, request.into_body()).await.map(json)
             }
+            Target::CacheRules(scope) => self.cache_rules(&caller, &scope, &call).await.map(json),
+            Target::CacheRule(scope, name) => match method {
+                Method::PUT | Method::PATCH => {
+                    let may_create = method == Method::PUT;
+                    self.put_cache_rule(&caller, &scope, &name, request.into_body(), may_create).await
+                }
+                Method::DELETE => self.delete_cache_rule(&caller, &scope, &name).await,
+                _ => self.cache_rule(&caller, &scope, &name).await.map(json),
+            },
+            Target::CredentialSets(scope) => self.credential_sets(&caller, &scope, &call).await.map(json),
+            Target::CredentialSet(scope, name) => match method {
+                Method::PUT | Method::PATCH => self.put_credential_set(&caller, &scope, &name).await,
+                Method::DELETE => self.delete_credential_set(&caller, &scope, &name).await,
+                _ => self.credential_set(&caller, &scope, &name).await.map(json),
+            },
             Target::RegistryChildren(scope, kind) => {
                 self.registry_child(&caller, &scope, kind, "", &method).await
             }

@@ -53,7 +53,7 @@ macro_rules! image {
     };
 }
 
-pub(crate) const PATHS: [&str; 107] = [
+pub(crate) const PATHS: [&str; 111] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -97,6 +97,10 @@ pub(crate) const PATHS: [&str; 107] = [
     registry!("/scopeMaps/{scopeMapName}"),
     registry!("/tokens"),
     registry!("/tokens/{tokenName}"),
+    registry!("/cacheRules"),
+    registry!("/cacheRules/{cacheRuleName}"),
+    registry!("/credentialSets"),
+    registry!("/credentialSets/{credentialSetName}"),
     registry!("/replications"),
     registry!("/replications/{replicationName}"),
     registry!("/privateEndpointConnections"),
@@ -226,6 +230,10 @@ mod tests {
         Target::Tokens(..) => "tokens",
         Target::RegistryToken(..) => "registry token",
         Target::GenerateCredentials(..) => "generate credentials",
+        Target::CacheRules(..) => "cache rules",
+        Target::CacheRule(..) => "cache rule",
+        Target::CredentialSets(..) => "credential sets",
+        Target::CredentialSet(..) => "credential set",
         Target::RegistryChildren(..) => "registry children",
         Target::RegistryChild(..) => "registry child",
         Target::Operations => "operations",

@@ -4,6 +4,7 @@
 //! another way, a function of [`graph`] says so.
 
 mod assessment;
+mod cache;
 mod event;
 mod form;
 pub mod graph;
@@ -17,6 +18,7 @@ mod token;
 mod webhook;
 
 pub use assessment::{assessment, image_assessment, metadata, metadata_document};
+pub use cache::{cache_rule, credential_set};
 pub use event::{cloud_event, webhook_payload};
 pub use form::{Form, Names};
 pub use pricing::{pricing, pricing_of_version};

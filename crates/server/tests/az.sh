@@ -73,6 +73,11 @@ says '"disabled"' acr token update -r second -n pipeline --status disabled
 says '"pipeline"' acr token list -r second
 says '' acr token delete -r second -n pipeline --yes
 says '' acr scope-map delete -r second -n pullers --yes
+says '"docker.io/library/ubuntu"' acr cache create -r second -n ubuntu -s docker.io/library/ubuntu -t ubuntu
+says '"ubuntu"' acr cache list -r second
+says '"targetRepository": "ubuntu"' acr cache show -r second -n ubuntu
+says '[]' acr credential-set list -r second
+says '' acr cache delete -r second -n ubuntu --yes
 says '"Size"' acr show-usage -n second
 
 says '"ContainerRegistry"' security pricing list

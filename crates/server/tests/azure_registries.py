@@ -75,6 +75,7 @@ async def registry(client, name):
     await images(client, name, source)
     await webhooks(client, name)
     await tokens(client, name)
+    await cache_rules(client, name)
     usages = {usage.name: usage.current_value for usage in (await done(client.registries.list_usages(GROUP, name))).value}
     assert usages.pop("Size") > 0
     equal(usages, {"Webhooks": 1, "ScopeMaps": 0, "Tokens": 0})
@@ -117,6 +118,21 @@ async def webhooks(client, name):
     await done(hooks.begin_create(GROUP, name, "passing", wanted))
     await done(hooks.begin_delete(GROUP, name, "passing"))
     await refused(ResourceNotFoundError, "ResourceNotFound", lambda: hooks.get(GROUP, name, "passing"))
+
+
+async def cache_rules(client, name):
+    rules = client.cache_rules
+    wanted = {"properties": {"sourceRepository": "docker.io/library/hello-world", "targetRepository": "hello-world"}}
+    made = await done(rules.begin_create(GROUP, name, "hello", wanted))
+    equal((made.source_repository, made.target_repository, made.provisioning_state), ("docker.io/library/hello-world", "hello-world", "Succeeded"))
+    equal((made.credential_set_resource_id, made.creation_date.tzinfo is not None), (None, True))
+    equal([found.name for found in await listed(rules.list(GROUP, name))], ["hello"])
+    await refused(ResourceExistsError, "Conflict", lambda: rules.begin_create(GROUP, name, "second", wanted))
+    absent = {"properties": {"credentialSetResourceId": f"{made.id.split('/cacheRules')[0]}/credentialSets/absent"}}
+    await refused(ResourceNotFoundError, "ResourceNotFound", lambda: rules.begin_update(GROUP, name, "hello", absent))
+    equal(await listed(client.credential_sets.list(GROUP, name)), [])
+    await done(rules.begin_delete(GROUP, name, "hello"))
+    equal(await listed(rules.list(GROUP, name)), [])
 
 
 async def tokens(client, name):

@@ -417,6 +417,91 @@ async fn mirrors_name_the_registry_and_rights_are_those_of_the_repository_here()
     assert_eq!(source.requests(), before);
 }
 
+/// Whoever may change a registry may make a rule; into this machine's network it leads only where the operator said so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_made_by_the_azure_api_reaches_what_the_operator_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = made("api");
+    let (known, other) = (holding(&image, |_| None).await, holding(&image, |_| None).await);
+    let hosts = [&known, &other]
+        .map(|source| source.url("").trim_start_matches("http://").trim_end_matches('/').to_owned());
+    let options = ServerOptions::new(LAZARET, &folder.path().join("data"))
+        .with("--cache-fresh-seconds=0")
+        .with(&format!("--import-from=http://{}", hosts[0]));
+    let server = Server::start(options);
+    let client = server.client();
+    let token = client.arm_token().await;
+    let registry = client.registry_id(&token).await;
+    let http = reqwest::Client::new();
+    let call = async |method: Method, path: &str, properties: Value| {
+        let url = format!("http://{}{registry}/{path}?api-version=2025-11-01", server.address);
+        let body = json!({ "properties": properties });
+        let answer = http.request(method, url).bearer_auth(&token).json(&body).send().await.expect("answers");
+        let status = answer.status().as_u16();
+        let body = answer.bytes().await.expect("a body");
+        (status, serde_json::from_slice::<Value>(&body).unwrap_or_default())
+    };
+    let rule = |host: &str, target: &str| json!({ "sourceRepository": format!("{host}/library/*"), "targetRepository": format!("{target}/*") });
+    let (status, made) = call(Method::PUT, "cacheRules/known", rule(&hosts[0], "hub")).await;
+    assert_eq!(
+        (status, &made["properties"]["sourceRepository"]),
+        (201, &json!(format!("{}/library/*", hosts[0])))
+    );
+    eventually("it is filled", || async {
+        get(&client, "/v2/hub/app/manifests/1").await.status() == StatusCode::OK
+    })
+    .await;
+    pull(&client, "hub/app", "1", &image).await;
+
+    // Anybody's host is taken over TLS alone, and never at this machine's own addresses.
+    let (status, refused) =
+        call(Method::PUT, "cacheRules/other", rule(&format!("http://{}", hosts[1]), "other")).await;
+    assert_eq!((status, &refused["error"]["code"]), (400, &json!("InvalidCacheRule")), "{refused}");
+    assert!(refused["error"]["message"].as_str().expect("a text").contains("--import-from"));
+    assert_eq!(call(Method::PUT, "cacheRules/other", rule(&hosts[1], "other")).await.0, 201);
+    eventually("it is followed", || async {
+        let begun =
+            client.request(Method::POST, "/v2/other/probe/blobs/uploads/").send().await.expect("answers");
+        begun.status() == StatusCode::FORBIDDEN
+    })
+    .await;
+    let answer = get(&client, "/v2/other/app/manifests/1").await;
+    assert!(!answer.status().is_success(), "{}", answer.status());
+    assert_eq!(other.requests(), 0, "it was never asked");
+
+    // Credentials are the operator's to give; rules name them.
+    let (status, refused) = call(Method::PUT, "credentialSets/robot", json!({})).await;
+    assert_eq!((status, &refused["error"]["code"]), (400, &json!("UnsupportedResourceType")));
+    let host = format!("http://{}", hosts[0]);
+    ok(&server.command(&[
+        "cache",
+        "credential",
+        "set",
+        "robot",
+        &format!("--host={host}"),
+        "--username=me",
+        "--password=secret",
+    ]));
+    let set = format!("{registry}/credentialSets/robot");
+    let (status, changed) =
+        call(Method::PATCH, "cacheRules/known", json!({ "credentialSetResourceId": set })).await;
+    assert_eq!((status, &changed["properties"]["credentialSetResourceId"]), (200, &json!(set)), "{changed}");
+    let elsewhere = call(Method::PATCH, "cacheRules/other", json!({ "credentialSetResourceId": set })).await;
+    assert_eq!((elsewhere.0, &elsewhere.1["error"]["code"]), (400, &json!("InvalidCacheRule")));
+    assert_eq!(call(Method::DELETE, "credentialSets/robot", json!({})).await.0, 409);
+    let (status, shown) = call(Method::GET, "credentialSets/robot", json!({})).await;
+    assert_eq!((status, &shown["properties"]["loginServer"]), (200, &json!(hosts[0])));
+    assert!(!shown.to_string().contains("secret\""), "{shown}");
+    let (status, changed) =
+        call(Method::PATCH, "cacheRules/known", json!({ "credentialSetResourceId": null })).await;
+    assert_eq!((status, &changed["properties"]["credentialSetResourceId"]), (200, &Value::Null));
+    for gone in ["credentialSets/robot", "cacheRules/known", "cacheRules/known"] {
+        assert_eq!(call(Method::DELETE, gone, json!({})).await.0, 204, "{gone}");
+        assert_eq!(call(Method::GET, gone, json!({})).await.0, 404, "{gone}");
+    }
+    pull(&client, "hub/app", "1", &image).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_gate_wants_judged_is_judged_before_it_is_pulled() {
     let folder = tempfile::tempdir().expect("a folder");
