@@ -35,8 +35,7 @@ async fn house() -> House {
         assert!(metastore.create_principal(principal, secret, role, 0).await.unwrap());
     }
     let first = Subscription { id: TENANT, display_name: "s".to_owned(), is_disabled: false };
-    let group =
-        ResourceGroup { subscription: TENANT, name: "default".to_owned(), location: "local".to_owned() };
+    let group = ResourceGroup::new(TENANT, "default".to_owned(), "local".to_owned());
     metastore.create_tenancy(TENANT, first, Tier::Standard, group, "lazaret", 0).await.unwrap();
     let now_ms = Arc::new(AtomicI64::new(1_800_000_000_000));
     let auth = with_key(&metastore, &now_ms, [1; 32], TENANT);

@@ -121,7 +121,9 @@ impl Target {
             | Self::RegenerateCredential(_)
             | Self::GenerateCredentials(_) => &[Method::POST],
             Self::Authorize(_) | Self::DeviceLogin => &[Method::GET, Method::POST],
-            Self::ResourceGroup(_) => &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE],
+            Self::ResourceGroup(_) => {
+                &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE]
+            }
             Self::Registry(_)
             | Self::Webhook(..)
             | Self::ScopeMap(..)

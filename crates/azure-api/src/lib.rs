@@ -194,6 +194,9 @@ impl Api {
             }
             Target::ResourceGroup(scope) => match method {
                 Method::PUT => self.put_resource_group(&caller, &scope, request.into_body()).await,
+                Method::PATCH => {
+                    self.patch_resource_group(&caller, &scope, request.into_body()).await.map(json)
+                }
                 Method::DELETE => self.delete_resource_group(&caller, &scope).await,
                 // Clients ask so whether there is one.
                 Method::HEAD => {

@@ -40,6 +40,14 @@ struct Sku {
 #[derive(Deserialize)]
 struct GroupBody {
     location: String,
+    #[serde(default)]
+    tags: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize)]
+struct GroupPatch {
+    #[serde(default)]
+    tags: Option<Map<String, Value>>,
 }
 
 #[derive(Deserialize)]
@@ -266,12 +274,39 @@ impl Api {
         let name = scope.group.clone().ok_or_else(ArmError::no_such_path)?;
         self.check_may(caller, scope, Action::WriteGroup).await?;
         check_group_name(&name)?;
-        let GroupBody { location } = read(body).await?;
-        let wanted = ResourceGroup { subscription: scope.subscription, name, location };
+        let GroupBody { location, tags } = read(body).await?;
+        let tags = tags_of(&tags.unwrap_or_default())?;
+        let wanted =
+            ResourceGroup { tags: tags.clone(), ..ResourceGroup::new(scope.subscription, name, location) };
         let put = self.metastore.put_resource_group(wanted).await?;
-        let (found, is_new) = put.ok_or_else(|| ArmError::no_such_subscription(scope.subscription))?;
+        let (mut found, is_new) = put.ok_or_else(|| ArmError::no_such_subscription(scope.subscription))?;
+        if !is_new {
+            let tagged = self.metastore.tag_resource_group(scope.subscription, &found.name, tags).await?;
+            found = tagged.ok_or_else(|| no_such_group(scope))?;
+        }
         let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
         Ok((status, crate::json(group(&found))).into_response())
+    }
+
+    /// `PATCH`: its tags are all of it that can change.
+    pub(crate) async fn patch_resource_group(
+        &self,
+        caller: &Caller,
+        scope: &Scope,
+        body: Body,
+    ) -> Result<Value, ArmError> {
+        let name = scope.group.clone().ok_or_else(ArmError::no_such_path)?;
+        self.check_may(caller, scope, Action::WriteGroup).await?;
+        let found = match read::<GroupPatch>(body).await?.tags {
+            Some(tags) => {
+                self.metastore.tag_resource_group(scope.subscription, &name, tags_of(&tags)?).await?
+            }
+            None => {
+                let all = self.metastore.resource_groups(scope.subscription).await?;
+                all.into_iter().find(|found| found.name.eq_ignore_ascii_case(&name))
+            }
+        };
+        found.map(|found| group(&found)).ok_or_else(|| no_such_group(scope))
     }
 
     pub(crate) async fn delete_resource_group(

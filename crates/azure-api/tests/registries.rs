@@ -31,7 +31,7 @@ async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
     let first = Subscription { id: SUB, display_name: "s".to_owned(), is_disabled: false };
-    let group = ResourceGroup { subscription: SUB, name: "default".to_owned(), location: "local".to_owned() };
+    let group = ResourceGroup::new(SUB, "default".to_owned(), "local".to_owned());
     metastore.create_tenancy(Uuid::from_u128(1), first, Tier::Standard, group, "lazaret", 0).await.unwrap();
     let default = metastore.registries().await.unwrap()[0].id;
     let elsewhere = "/subscriptions/00000000-0000-0000-0000-00000000000f";

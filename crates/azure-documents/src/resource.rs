@@ -13,6 +13,7 @@ pub fn resource_group(group: &ResourceGroup) -> Value {
         "name": group.name,
         "type": "Microsoft.Resources/resourceGroups",
         "location": group.location,
+        "tags": tags_of(&group.tags),
         "properties": { "provisioningState": "Succeeded" },
     })
 }
@@ -37,7 +38,11 @@ pub fn sku(registry: &Registry) -> Value {
 /// What its owner calls it by.
 #[must_use]
 pub fn tags(registry: &Registry) -> Value {
-    serde_json::from_str(&registry.tags).unwrap_or_else(|_| json!({}))
+    tags_of(&registry.tags)
+}
+
+fn tags_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_else(|_| json!({}))
 }
 
 /// A registry, as lists of all resources have it.

@@ -37,7 +37,7 @@ async fn one_job() -> (tempfile::TempDir, Metastore, Jobs) {
     let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
     let id = Uuid::from_u128(1);
     let subscription = Subscription { id, display_name: String::new(), is_disabled: false };
-    let group = ResourceGroup { subscription: id, name: "g".to_owned(), location: String::new() };
+    let group = ResourceGroup::new(id, "g".to_owned(), String::new());
     store.create_tenancy(id, subscription, Tier::Standard, group, "registry", 0).await.expect("creates");
     let registry = store.registries().await.expect("lists")[0].id;
     let put = PutManifest {

@@ -390,10 +390,16 @@ impl Metastore {
     /// [`Error`] if the store fails.
     pub async fn resource_groups(&self, subscription: Uuid) -> Result<Vec<ResourceGroup>, Error> {
         self.read(move |rows| {
-            let sql = "SELECT name, location FROM resource_group WHERE subscription_id = ?1 ORDER BY name";
+            let sql =
+                "SELECT name, location, tags FROM resource_group WHERE subscription_id = ?1 ORDER BY name";
             let mut statement = rows.prepare_cached(sql)?;
             let found = statement.query_map([subscription.to_string()], |row| {
-                Ok(ResourceGroup { subscription, name: row.get(0)?, location: row.get(1)? })
+                Ok(ResourceGroup {
+                    subscription,
+                    name: row.get(0)?,
+                    location: row.get(1)?,
+                    tags: row.get(2)?,
+                })
             })?;
             Ok(found.collect::<Result<_, _>>()?)
         })
@@ -418,10 +424,29 @@ impl Metastore {
                 return Ok(Some((found, false)));
             }
             rows.execute(
-                "INSERT INTO resource_group (subscription_id, name, location) VALUES (?1, ?2, ?3)",
-                params![id, wanted.name, wanted.location],
+                "INSERT INTO resource_group (subscription_id, name, location, tags) VALUES (?1, ?2, ?3, ?4)",
+                params![id, wanted.name, wanted.location, wanted.tags],
             )?;
             Ok(Some((wanted, true)))
+        })
+        .await
+    }
+
+    /// Gives a resource group these tags (a JSON object of text) in the place of those it has. `None`: there is none.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn tag_resource_group(
+        &self,
+        subscription: Uuid,
+        name: &str,
+        tags: String,
+    ) -> Result<Option<ResourceGroup>, Error> {
+        let name = name.to_owned();
+        self.write(move |rows| {
+            let sql = "UPDATE resource_group SET tags = ?3 WHERE subscription_id = ?1 AND name = ?2";
+            rows.execute(sql, params![subscription.to_string(), name, tags])?;
+            group(rows, subscription, &name)
         })
         .await
     }
@@ -453,9 +478,9 @@ impl Metastore {
 }
 
 fn group(rows: &Connection, subscription: Uuid, name: &str) -> Result<Option<ResourceGroup>, Error> {
-    let sql = "SELECT name, location FROM resource_group WHERE subscription_id = ?1 AND name = ?2";
+    let sql = "SELECT name, location, tags FROM resource_group WHERE subscription_id = ?1 AND name = ?2";
     let found = rows.prepare_cached(sql)?.query_row(params![subscription.to_string(), name], |row| {
-        Ok(ResourceGroup { subscription, name: row.get(0)?, location: row.get(1)? })
+        Ok(ResourceGroup { subscription, name: row.get(0)?, location: row.get(1)?, tags: row.get(2)? })
     });
     Ok(found.optional()?)
 }

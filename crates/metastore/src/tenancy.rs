@@ -31,6 +31,16 @@ pub struct ResourceGroup {
     pub name: String,
     /// Where it says it is.
     pub location: String,
+    /// A JSON object of text.
+    pub tags: String,
+}
+
+impl ResourceGroup {
+    /// One without tags.
+    #[must_use]
+    pub fn new(subscription: Uuid, name: String, location: String) -> Self {
+        Self { subscription, name, location, tags: "{}".to_owned() }
+    }
 }
 
 /// A registry resource.

@@ -21,8 +21,7 @@ async fn rows(tier: Tier) -> Rows {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
     let subscription = Subscription { id: SUBSCRIPTION, display_name: "s".to_owned(), is_disabled: false };
-    let group =
-        ResourceGroup { subscription: SUBSCRIPTION, name: "Group".to_owned(), location: "here".to_owned() };
+    let group = ResourceGroup::new(SUBSCRIPTION, "Group".to_owned(), "here".to_owned());
     let made = store.create_tenancy(Uuid::from_u128(1), subscription, tier, group, "registry", 1).await;
     assert!(made.expect("creates"));
     let registry = store.registries().await.expect("lists")[0].id;
@@ -91,7 +90,7 @@ fn reference(text: &str) -> Reference {
 async fn the_first_start_happens_once() {
     let rows = rows(Tier::Standard).await;
     let again = Subscription { id: Uuid::from_u128(9), display_name: "x".to_owned(), is_disabled: false };
-    let group = ResourceGroup { subscription: again.id, name: "x".to_owned(), location: "x".to_owned() };
+    let group = ResourceGroup::new(again.id, "x".to_owned(), "x".to_owned());
     assert!(
         !rows
             .store

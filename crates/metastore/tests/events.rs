@@ -26,8 +26,7 @@ impl House {
             Metastore::open(&folder.path().join("rows.sqlite"), Durability::Unflushed).expect("works");
         let subscription =
             Subscription { id: SUBSCRIPTION, display_name: "default".to_owned(), is_disabled: false };
-        let group =
-            ResourceGroup { subscription: SUBSCRIPTION, name: "g".to_owned(), location: "local".to_owned() };
+        let group = ResourceGroup::new(SUBSCRIPTION, "g".to_owned(), "local".to_owned());
         store
             .create_tenancy(Uuid::nil(), subscription, Tier::Standard, group, "lazaret", 1)
             .await

@@ -14,7 +14,7 @@ async fn store() -> (Metastore, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let store = Metastore::open(&folder.path().join("rows.db"), Durability::Unflushed).expect("opens");
     let subscription = Subscription { id: SUB, display_name: "s".to_owned(), is_disabled: false };
-    let group = ResourceGroup { subscription: SUB, name: "Group".to_owned(), location: "here".to_owned() };
+    let group = ResourceGroup::new(SUB, "Group".to_owned(), "here".to_owned());
     let made =
         store.create_tenancy(Uuid::from_u128(1), subscription, Tier::Standard, group, "first", 1).await;
     assert!(made.expect("creates"));
@@ -43,7 +43,7 @@ async fn a_name_is_one_registry_whatever_its_case() {
     let tags = r#"{"a":"b"}"#.to_owned();
     assert_eq!(changed, PutRegistry::Updated(Registry { tags, changed_ms: 6, ..made }));
     assert_eq!(store.put_registry(wanted("none", "third"), 6).await.expect("stores"), PutRegistry::NoGroup);
-    let group = ResourceGroup { subscription: SUB, name: "other".to_owned(), location: "here".to_owned() };
+    let group = ResourceGroup::new(SUB, "other".to_owned(), "here".to_owned());
     store.put_resource_group(group).await.expect("stores");
     assert_eq!(
         store.put_registry(wanted("other", "SECOND"), 6).await.expect("stores"),

@@ -23,8 +23,7 @@ async fn rows() -> Rows {
     let store = Metastore::open(&folder.path().join("rows.sqlite"), Durability::Unflushed).expect("works");
     let subscription =
         Subscription { id: SUBSCRIPTION, display_name: "default".to_owned(), is_disabled: false };
-    let group =
-        ResourceGroup { subscription: SUBSCRIPTION, name: "group".to_owned(), location: "local".to_owned() };
+    let group = ResourceGroup::new(SUBSCRIPTION, "group".to_owned(), "local".to_owned());
     store
         .create_tenancy(Uuid::nil(), subscription, Tier::Standard, group, "lazaret", 1)
         .await

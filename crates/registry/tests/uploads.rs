@@ -64,7 +64,7 @@ async fn house() -> House {
     let now_ms = Arc::new(AtomicI64::new(1_000_000));
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
     let subscription = Subscription { id: Uuid::nil(), display_name: "s".to_owned(), is_disabled: false };
-    let group = ResourceGroup { subscription: Uuid::nil(), name: "g".to_owned(), location: "l".to_owned() };
+    let group = ResourceGroup::new(Uuid::nil(), "g".to_owned(), "l".to_owned());
     metastore.create_tenancy(Uuid::nil(), subscription, Tier::Standard, group, "lazaret", 0).await.unwrap();
     let id = metastore.registries().await.unwrap()[0].id;
     let seen = Seen::default();

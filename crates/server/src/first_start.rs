@@ -41,11 +41,7 @@ pub(crate) async fn first_start(
         display_name: "Default subscription".to_owned(),
         is_disabled: false,
     };
-    let group = ResourceGroup {
-        subscription: subscription.id,
-        name: "default".to_owned(),
-        location: "local".to_owned(),
-    };
+    let group = ResourceGroup::new(subscription.id, "default".to_owned(), "local".to_owned());
     metastore
         .create_tenancy(Uuid::new_v4(), subscription, Tier::Standard, group, DEFAULT_REGISTRY, now_ms)
         .await?;

@@ -104,7 +104,7 @@ async fn create(
         (None, [only]) => only.id,
         (None, _) => return Err("there are several subscriptions: name one with --subscription".into()),
     };
-    let group = ResourceGroup { subscription, name: resource_group.clone(), location: "local".to_owned() };
+    let group = ResourceGroup::new(subscription, resource_group.clone(), "local".to_owned());
     if metastore.put_resource_group(group).await?.is_none() {
         return Err(format!(
             "there is no subscription {subscription}: `lazaret subscription list` shows them"

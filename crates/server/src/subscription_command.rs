@@ -128,7 +128,7 @@ pub(crate) async fn group(command: GroupCommand) -> Result<(), Failure> {
             if !azure_documents::is_group_name(&name) {
                 return Err(azure_documents::GROUP_NAME_RULE.into());
             }
-            let wanted = ResourceGroup { subscription: found.id, name: name.clone(), location };
+            let wanted = ResourceGroup::new(found.id, name.clone(), location);
             match metastore.put_resource_group(wanted).await? {
                 Some((_, true)) => {}
                 Some((_, false)) => return Err(format!("there is a resource group {name} already").into()),

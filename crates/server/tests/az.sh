@@ -40,6 +40,7 @@ says '' provider register -n Microsoft.Security
 says '"default"' group list
 says 'false' group exists -n made
 says '"Succeeded"' group create -n made -l local
+says '"team": "web"' group update -n made --set tags.team=web
 says 'true' group exists -n made
 says '' group delete -n made --yes
 says '"nameAvailable": true' acr check-name -n second

@@ -40,7 +40,7 @@ pub(crate) async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
     let first = Subscription { id: SUB, display_name: "s".to_owned(), is_disabled: false };
-    let group = ResourceGroup { subscription: SUB, name: "default".to_owned(), location: "local".to_owned() };
+    let group = ResourceGroup::new(SUB, "default".to_owned(), "local".to_owned());
     metastore.create_tenancy(TENANT, first, Tier::Standard, group, "lazaret", 0).await.unwrap();
     let served = metastore.registries().await.unwrap().remove(0);
     let resource = served.resource_id();

@@ -39,11 +39,7 @@ impl House {
             Metastore::open(&folder.path().join("rows.sqlite"), Durability::Unflushed).expect("opens");
         let subscription =
             Subscription { id: Uuid::from_u128(7), display_name: "default".to_owned(), is_disabled: false };
-        let group = ResourceGroup {
-            subscription: Uuid::from_u128(7),
-            name: "g".to_owned(),
-            location: "local".to_owned(),
-        };
+        let group = ResourceGroup::new(Uuid::from_u128(7), "g".to_owned(), "local".to_owned());
         let made = store.create_tenancy(Uuid::nil(), subscription, Tier::Standard, group, "lazaret", 1);
         assert!(made.await.expect("makes"));
         let registry = store.registries().await.expect("lists").remove(0);

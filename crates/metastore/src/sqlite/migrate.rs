@@ -47,6 +47,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0018_principal_secret.sql"),
     include_str!("../../migrations/0019_quota.sql"),
     include_str!("../../migrations/0020_principal_key.sql"),
+    include_str!("../../migrations/0021_group_tags.sql"),
 ];
 
 #[cfg(test)]

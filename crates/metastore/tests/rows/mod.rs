@@ -15,8 +15,7 @@ pub(crate) const SUBSCRIPTION: Uuid = Uuid::from_u128(7);
 pub(crate) async fn open(folder: &Path, tier: Tier) -> (Metastore, RegistryId) {
     let store = Metastore::open(&folder.join("rows.db"), Durability::Unflushed).expect("opens");
     let subscription = Subscription { id: SUBSCRIPTION, display_name: "s".to_owned(), is_disabled: false };
-    let group =
-        ResourceGroup { subscription: SUBSCRIPTION, name: "g".to_owned(), location: "here".to_owned() };
+    let group = ResourceGroup::new(SUBSCRIPTION, "g".to_owned(), "here".to_owned());
     let made = store.create_tenancy(Uuid::from_u128(1), subscription, tier, group, "r", 1).await;
     assert!(made.expect("creates"));
     let registry = store.registries().await.expect("lists")[0].id;

@@ -37,7 +37,7 @@ pub(crate) async fn house() -> House {
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
     let (tenant, subscription) = (Uuid::from_u128(1), Uuid::from_u128(2));
     let first = Subscription { id: subscription, display_name: "s".to_owned(), is_disabled: false };
-    let group = ResourceGroup { subscription, name: "default".to_owned(), location: "local".to_owned() };
+    let group = ResourceGroup::new(subscription, "default".to_owned(), "local".to_owned());
     metastore.create_tenancy(tenant, first, Tier::Standard, group, "lazaret", 0).await.unwrap();
     let served = metastore.registries().await.unwrap().remove(0);
     let resource = served.resource_id();
