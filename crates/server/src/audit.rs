@@ -20,14 +20,19 @@ use crate::{Failure, now_ms};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
+tokio::task_local! {
+    /// The request that is being served, and its method and path: for what is noticed where no request is known.
+    static SERVED: (Witness, String);
+}
+
 /// Passes a request on, and writes down what became of it if that is for the log. What was done is
 /// written before it is answered: what a client was told is in the log.
 pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|Peer(address)| address.to_string());
     let witness = Witness::new(peer.unwrap_or_default());
     request.extensions_mut().insert(witness.clone());
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = next.run(request).await;
+    let line = format!("{} {}", request.method(), request.uri().path());
+    let response = SERVED.scope((witness.clone(), line.clone()), next.run(request)).await;
     let (seen, status) = (witness.seen(), response.status());
     let is_refused = status == StatusCode::FORBIDDEN;
     if seen.action.is_empty() || !(is_refused || seen.is_change && status.is_success()) {
@@ -45,7 +50,7 @@ pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, nex
         scope: seen.scope,
         is_refused,
         status: status.as_u16(),
-        request: format!("{method} {path}"),
+        request: line,
         request_id: witness.request_id().to_string(),
         address: witness.address().to_owned(),
     };
@@ -65,6 +70,11 @@ pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, nex
 /// Somebody brought a wrong secret, under this name.
 pub(crate) fn turned_away(log: &AuditLog, name: &str) {
     let now_ms = now_ms();
+    let served = SERVED.try_with(|(witness, line)| {
+        (witness.address().to_owned(), witness.request_id().to_string(), line.clone())
+    });
+    // Nobody asks outside of a request.
+    let (address, request_id, request) = served.unwrap_or_default();
     log.refused(AuditEntry {
         at_ms: now_ms,
         last_ms: now_ms,
@@ -73,6 +83,9 @@ pub(crate) fn turned_away(log: &AuditLog, name: &str) {
         action: "sign in".to_owned(),
         scope: "/".to_owned(),
         status: StatusCode::UNAUTHORIZED.as_u16(),
+        request,
+        request_id,
+        address,
         ..AuditEntry::default()
     });
 }

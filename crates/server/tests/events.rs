@@ -119,8 +119,8 @@ async fn the_audit_log_says_who_did_and_who_was_refused_what() {
     assert_eq!(refused["action"], "Microsoft.ContainerRegistry/registries/push/write");
     assert!(refused["scope"].as_str().expect("text").ends_with("/registries/lazaret/repositories/app"));
     assert_eq!(
-        (&of("stranger")["action"], &of("stranger")["outcome"]),
-        (&"sign in".into(), &"refused".into())
+        (&of("stranger")["action"], &of("stranger")["outcome"], &of("stranger")["address"]),
+        (&"sign in".into(), &"refused".into(), &"127.0.0.1".into())
     );
     let done = of("admin");
     assert_eq!(done["action"], "Microsoft.Resources/subscriptions/resourceGroups/write");
