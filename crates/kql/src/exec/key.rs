@@ -34,11 +34,24 @@ struct Set {
 /// Numbers put one behind the other, each distinct row of them numbered.
 #[derive(Default)]
 struct Chain {
-    /// Of each number but the first: what the chain up to it and the number come to.
-    links: Vec<HashMap<u64, u32, RandomState>>,
+    /// One for each number but the first.
+    links: Vec<Link>,
     /// The numbers, row by row.
     rows: Vec<u32>,
     width: usize,
+    len: usize,
+}
+
+/// What a chain and one more number come to: pairs, numbered in the order in which they were met.
+///
+/// Keys often follow from each other (a severity from its flaw): then a chain has one number behind it, which is found
+/// without a look into a map.
+#[derive(Default)]
+struct Link {
+    /// The number that was met first behind each chain, and what the pair came to.
+    firsts: Vec<(u32, u32)>,
+    /// The other pairs.
+    more: HashMap<u64, u32, RandomState>,
     len: usize,
 }
 
@@ -178,7 +191,7 @@ fn shared<'a>(keys: &[&'a Column]) -> Option<&'a Codes> {
 
 impl Chain {
     fn new(width: usize) -> Self {
-        let links = (1..width).map(|_| HashMap::default()).collect();
+        let links = (1..width).map(|_| Link::default()).collect();
         Self { links, rows: Vec::new(), width, len: 0 }
     }
 
@@ -192,14 +205,14 @@ impl Chain {
         };
         let mut found = numbered.first().cloned().unwrap_or_default();
         for (link, numbers) in links.iter_mut().zip(numbered.iter().skip(1)) {
-            let before = link.len();
-            follow(link, &mut found, numbers, |_| {});
-            *bytes += (link.len() - before) * LINK_BYTES;
+            let before = link.len;
+            link.follow(&mut found, numbers, |_| {});
+            *bytes += (link.len - before) * LINK_BYTES;
         }
-        let (rows, before) = (&mut self.rows, last.len());
+        let (rows, before) = (&mut self.rows, last.len);
         let new = |row: usize| rows.extend(numbered.iter().map(|numbers| numbers[row]));
-        follow(last, &mut found, numbered.last().map_or(&[], Vec::as_slice), new);
-        self.len = last.len();
+        last.follow(&mut found, numbered.last().map_or(&[], Vec::as_slice), new);
+        self.len = last.len;
         *bytes += (self.len - before) * (LINK_BYTES + numbered.len() * size_of::<u32>());
         found
     }
@@ -213,26 +226,39 @@ impl Chain {
     }
 }
 
-/// One link further: `found` becomes the number of each pair. `new` is told the row of each pair not met before.
-fn follow(
-    link: &mut HashMap<u64, u32, RandomState>,
-    found: &mut [u32],
-    numbers: &[u32],
-    mut new: impl FnMut(usize),
-) {
-    // Rows of one image come together.
-    let mut last = (u64::MAX, 0);
-    for (row, (found, column)) in found.iter_mut().zip(numbers).enumerate() {
-        let pair = u64::from(*found) << 32 | u64::from(*column);
-        if pair != last.0 {
-            let next = number(link.len());
-            let of_pair = *link.entry(pair).or_insert(next);
-            if of_pair == next {
-                new(row);
+impl Link {
+    /// One link further: `found` becomes the number of each pair. `new` is told the row of each pair not met before.
+    fn follow(&mut self, found: &mut [u32], numbers: &[u32], mut new: impl FnMut(usize)) {
+        // Rows of one image come together.
+        let mut last = (u64::MAX, 0);
+        for (row, (found, column)) in found.iter_mut().zip(numbers).enumerate() {
+            let pair = u64::from(*found) << 32 | u64::from(*column);
+            if pair != last.0 {
+                let before = self.len;
+                last = (pair, self.of(*found, *column, pair));
+                if self.len > before {
+                    new(row);
+                }
             }
-            last = (pair, of_pair);
+            *found = last.1;
         }
-        *found = last.1;
+    }
+
+    fn of(&mut self, chain: u32, column: u32, pair: u64) -> u32 {
+        let (at, next) = (chain as usize, number(self.len));
+        if at >= self.firsts.len() && chain != UNKNOWN {
+            self.firsts.resize(at + 1, (UNKNOWN, UNKNOWN));
+        }
+        let of_pair = match self.firsts.get_mut(at) {
+            Some(first @ (_, UNKNOWN)) => {
+                *first = (column, next);
+                next
+            }
+            Some((known, of_pair)) if *known == column => *of_pair,
+            _ => *self.more.entry(pair).or_insert(next),
+        };
+        self.len += usize::from(of_pair == next);
+        of_pair
     }
 }
 
