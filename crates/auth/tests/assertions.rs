@@ -179,8 +179,12 @@ async fn an_issuer_that_it_trusts_vouches_for_a_principal() {
     // It vouches for the one that it calls so, and cannot speak as the principal itself.
     assert_eq!(house.says(&id, &cluster.signs(&own())).await, "refused");
     assert_eq!(house.says("bob", &cluster.signs(&good)).await, "refused");
-    let ended = self::house(vec![(proof, Some(NOW_S * 1000))]).await;
+    let ended = self::house(vec![(proof.clone(), Some(NOW_S * 1000))]).await;
     assert_eq!(ended.says(&id, &cluster.signs(&good)).await, "expired");
+    for renewed in [[Some(NOW_S * 1000), None], [None, Some(NOW_S * 1000)]] {
+        let house = self::house(renewed.map(|end_ms| (proof.clone(), end_ms)).to_vec()).await;
+        assert_eq!(house.says(&id, &cluster.signs(&good)).await, "ann", "{renewed:?}");
+    }
 }
 
 #[test]

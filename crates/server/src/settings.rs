@@ -338,10 +338,14 @@ mod tests {
             ("domain = \"-a.example\"", "two or more labels"),
             ("currency = \"dollars\"", "three capital letters"),
             ("trusted-proxies = [\"10.0.0.0/33\"]", "such as 10.0.0.0/8"),
+            ("import-from = [\"a/b\"]", "is no registry"),
         ] {
             std::fs::write(&path, text).expect("writes");
             let options = ServeOptions { config: Some(path.clone()), ..ServeOptions::default() };
-            let error = options.settle().expect_err("wrong").to_string();
+            // As it is shown: with what is beneath it.
+            let error = options.settle().expect_err("wrong");
+            let beneath = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            let error = format!("{error}: {beneath}");
             assert!(error.contains(wanted), "{error}");
         }
     }
