@@ -90,27 +90,7 @@ impl Api {
         };
         let source = kept(source_repository, known.as_ref().map(|rule| &rule.source), "sourceRepository")?;
         let target = kept(target_repository, known.as_ref().map(|rule| &rule.target), "targetRepository")?;
-        let mut mapping = Mapping::parse(&source, &target).map_err(|error| invalid(sentence(&error)))?;
-        let host = self.imports.known(mapping.host());
-        let is_private = host.is_some();
-        match host {
-            // As the operator has written it, with or without TLS.
-            Some(host) => {
-                let rest = mapping.source();
-                let rest = rest.split_once("://").map_or(rest.as_str(), |(_, rest)| rest);
-                let path = rest.split_once('/').map_or("", |(_, path)| path);
-                mapping = Mapping::parse(&format!("{host}/{path}"), &target)
-                    .map_err(|error| invalid(sentence(&error)))?;
-            }
-            None if mapping.host().is_plain() => {
-                let message = format!(
-                    "'{0}' has no TLS: an operator allows it with `--import-from {0}`.",
-                    mapping.host()
-                );
-                return Err(invalid(message));
-            }
-            None => {}
-        }
+        let (mapping, is_private) = self.source_of(known.as_ref(), &source, &target)?;
         let credential = match credential_set_resource_id {
             None => known.as_ref().and_then(|rule| rule.credential.clone()),
             Some(None) => None,
@@ -137,6 +117,33 @@ impl Api {
         };
         tracing::info!(registry = registry.name, rule = rule.name, source = rule.source, by = %caller.id, "a cache rule was put");
         Ok((status, crate::json(cache_rule(&registry, &rule))).into_response())
+    }
+
+    /// What a rule leads to, and whether that may be in a private network.
+    fn source_of(
+        &self,
+        known: Option<&CacheRule>,
+        source: &str,
+        target: &str,
+    ) -> Result<(Mapping, bool), ArmError> {
+        let parse = |source: &str| Mapping::parse(source, target).map_err(|error| invalid(sentence(&error)));
+        let mapping = parse(source)?;
+        // Without the scheme, as clients are shown it.
+        let (bare, host) = (without_scheme(&mapping.source()).to_owned(), mapping.host());
+        if let Some(rule) = known.filter(|rule| without_scheme(&rule.source) == bare) {
+            // It was allowed to go there before.
+            return Ok((parse(&rule.source)?, rule.is_private));
+        }
+        if let Some(known) = self.imports.known(host) {
+            // As the operator has written it, with or without TLS.
+            let path = bare.split_once('/').map_or("", |(_, path)| path);
+            return Ok((parse(&format!("{known}/{path}"))?, true));
+        }
+        if host.is_plain() {
+            let message = format!("'{host}' has no TLS: an operator allows it with `--import-from {host}`.");
+            return Err(invalid(message));
+        }
+        Ok((mapping, false))
     }
 
     /// The name of the credential that the id names, which must be for the rule's host.
@@ -236,6 +243,10 @@ fn listed(all: Vec<Value>, call: &Call) -> Result<Value, ArmError> {
     let (page, next) =
         paging::page(all, call, |it: &Value| it["name"].as_str().unwrap_or_default().to_owned())?;
     Ok(paging::listed(page, next))
+}
+
+fn without_scheme(source: &str) -> &str {
+    source.strip_prefix("http://").unwrap_or(source)
 }
 
 fn invalid(message: String) -> ArmError {

@@ -346,11 +346,15 @@ impl Imports {
     fn begin(&self, id: Uuid, operation: Operation, now_ms: i64) -> Result<(), ArmError> {
         let mut under_way = self.under_way.lock();
         under_way.retain(|_, it| it.ended.as_ref().is_none_or(|(ended_ms, _)| now_ms - ended_ms < KEPT_MS));
-        if under_way.values().filter(|it| it.ended.is_none()).count() >= RUNNING_MAX
-            || under_way.len() >= OPERATIONS_MAX
-        {
+        if under_way.values().filter(|it| it.ended.is_none()).count() >= RUNNING_MAX {
             let message = format!("{RUNNING_MAX} imports are under way: try again when one has ended.");
             return Err(ArmError::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequests", message));
+        }
+        if under_way.len() >= OPERATIONS_MAX {
+            let ended = under_way.iter().filter_map(|(id, it)| Some((it.ended.as_ref()?.0, *id)));
+            if let Some((_, oldest)) = ended.min() {
+                under_way.remove(&oldest);
+            }
         }
         under_way.insert(id, operation);
         Ok(())

@@ -453,6 +453,19 @@ async fn a_rule_made_by_the_azure_api_reaches_what_the_operator_named() {
     .await;
     pull(&client, "hub/app", "1", &image).await;
 
+    // What the operator made stays as it is made, whatever else of it is changed.
+    let own = holding(&image, |_| None).await;
+    let made = format!("--upstream={}", own.url("/library"));
+    ok(&server.command(&["cache", "create", "operators", &made, "--repository=own/*"]));
+    let (_, shown) = call(Method::GET, "cacheRules/operators", json!({})).await;
+    assert_eq!(call(Method::PUT, "cacheRules/operators", shown["properties"].clone()).await.0, 200);
+    let unset = json!({ "credentialSetResourceId": null });
+    assert_eq!(call(Method::PATCH, "cacheRules/operators", unset).await.0, 200);
+    eventually("it is filled", || async {
+        get(&client, "/v2/own/app/manifests/1").await.status() == StatusCode::OK
+    })
+    .await;
+
     // Anybody's host is taken over TLS alone, and never at this machine's own addresses.
     let (status, refused) =
         call(Method::PUT, "cacheRules/other", rule(&format!("http://{}", hosts[1]), "other")).await;
