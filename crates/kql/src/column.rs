@@ -4,6 +4,7 @@
 //! [`Dictionary`] that the codes point into; what is computed from it is computed once a distinct value,
 //! and only for the values that rows still point to.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
@@ -20,26 +21,31 @@ pub type Codes = Arc<Vec<u32>>;
 #[derive(Debug)]
 pub struct Dictionary {
     values: Blocks<OnceLock<Value>>,
+    /// Which are known, a byte a code: most looks are at rows whose value is, and need not go to the values.
+    known: Vec<AtomicBool>,
 }
 
 impl Dictionary {
     /// A dictionary of known values.
     #[must_use]
     pub fn of(values: impl IntoIterator<Item = Value>) -> Self {
-        Self { values: Blocks::of(values.into_iter().map(OnceLock::from)) }
+        let values = Blocks::of(values.into_iter().map(OnceLock::from));
+        Self { known: bytes(values.len(), true), values }
     }
 
     /// One of as many values, none of them known yet.
     #[must_use]
     pub fn unknown(len: usize) -> Self {
-        Self { values: Blocks::of(std::iter::repeat_with(OnceLock::new).take(len)) }
+        Self { values: Blocks::of(std::iter::repeat_with(OnceLock::new).take(len)), known: bytes(len, false) }
     }
 
     /// The same values with room for more codes, up to `len`.
     #[must_use]
     pub(crate) fn grown(&self, len: usize) -> Self {
         let more = len.saturating_sub(self.values.len());
-        Self { values: self.values.with(std::iter::repeat_with(OnceLock::new).take(more)) }
+        let values = self.values.with(std::iter::repeat_with(OnceLock::new).take(more));
+        let known = values.iter().map(|value| value.get().is_some().into()).collect();
+        Self { values, known }
     }
 
     /// How many codes it has.
@@ -60,18 +66,32 @@ impl Dictionary {
         self.values.get(code as usize).and_then(OnceLock::get).unwrap_or(&Value::Null)
     }
 
-    /// Computes the value of a code, unless it is known.
-    pub fn fill(&self, code: u32, value: impl FnOnce() -> Value) {
-        if let Some(slot) = self.values.get(code as usize) {
-            slot.get_or_init(value);
+    /// Computes the value of each of these rows' codes that is not known, for the first row that has it.
+    pub fn fill(&self, codes: &[u32], mut value: impl FnMut(usize, u32) -> Value) {
+        for (row, code) in codes.iter().enumerate() {
+            if self.known.get(*code as usize).is_some_and(|known| !known.load(Ordering::Acquire)) {
+                self.set(*code, value(row, *code));
+            }
+        }
+    }
+
+    /// Sets the value of a code, unless it is known.
+    pub fn set(&self, code: u32, value: Value) {
+        if let (Some(slot), Some(known)) = (self.values.get(code as usize), self.known.get(code as usize)) {
+            slot.get_or_init(|| value);
+            known.store(true, Ordering::Release);
         }
     }
 
     /// True if the value of this code is known.
     #[must_use]
     pub fn knows(&self, code: u32) -> bool {
-        self.values.get(code as usize).is_some_and(|slot| slot.get().is_some())
+        self.known.get(code as usize).is_some_and(|known| known.load(Ordering::Acquire))
     }
+}
+
+fn bytes(len: usize, known: bool) -> Vec<AtomicBool> {
+    std::iter::repeat_with(|| AtomicBool::new(known)).take(len).collect()
 }
 
 /// The values of one column in a batch of rows.

@@ -239,18 +239,16 @@ impl Document {
             let names = found.dictionary(&found.names);
             // Most bags have the names that the one before has.
             let mut last = (Vec::new(), Value::Null);
-            for code in layer.codes.iter() {
-                names.fill(*code, || {
-                    let Some(these) = json::names(found.text(&layer.texts, *code)) else {
-                        return Value::Null;
-                    };
-                    if last.1.is_null() || these != last.0 {
-                        last.1 = Value::array(these.iter().map(|name| Value::text(name.as_str())).collect());
-                        last.0 = these;
-                    }
-                    last.1.clone()
-                });
-            }
+            names.fill(&layer.codes, |_, code| {
+                let Some(these) = json::names(found.text(&layer.texts, code)) else {
+                    return Value::Null;
+                };
+                if last.1.is_null() || these != last.0 {
+                    last.1 = Value::array(these.iter().map(|name| Value::text(name.as_str())).collect());
+                    last.0 = these;
+                }
+                last.1.clone()
+            });
             Column::Coded { codes: Arc::clone(&layer.codes), values: Arc::clone(names) }
         });
         names.collect()
@@ -267,9 +265,7 @@ impl Document {
             [] => Column::Const(Value::Null),
             [(layer, found)] => {
                 let values = found.dictionary(&found.values);
-                for code in layer.codes.iter() {
-                    values.fill(*code, || found.parse(&layer.texts, *code));
-                }
+                values.fill(&layer.codes, |_, code| found.parse(&layer.texts, code));
                 Column::Coded { codes: Arc::clone(&layer.codes), values: Arc::clone(values) }
             }
             several => {

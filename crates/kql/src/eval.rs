@@ -341,18 +341,16 @@ fn apply(
     }
     if let (true, Some(codes)) = (is_coded, shared) {
         let result = memo.dictionary(&columns);
-        for (row, code) in codes.iter().enumerate() {
-            result.fill(*code, || {
-                if context.is_over() {
-                    return Value::Null;
-                }
-                values.clear();
-                values.extend(columns.iter().map(|column| column.get(row)));
-                let value = compute(&values);
-                context.keep(own_bytes(&value));
-                value
-            });
-        }
+        result.fill(&codes, |row, _| {
+            if context.is_over() {
+                return Value::Null;
+            }
+            values.clear();
+            values.extend(columns.iter().map(|column| column.get(row)));
+            let value = compute(&values);
+            context.keep(own_bytes(&value));
+            value
+        });
         return Column::Coded { codes, values: result };
     }
     if let Some(column) = pairs::apply(context, &columns, rows, &mut compute) {
@@ -408,7 +406,7 @@ fn apply_stemmed(
         match decided {
             Some(value) => {
                 context.keep(own_bytes(&value));
-                result.fill(*code, || value);
+                result.set(*code, value);
             }
             None => {
                 undecided.insert(*code);
