@@ -8,6 +8,7 @@ mod rate_card;
 mod row_id;
 mod rule;
 mod state;
+mod vex;
 
 pub use finding::{Finding, FindingPackage, FixState};
 pub use gate::{Asked, Gate, GateExemption, Gates};
@@ -16,3 +17,4 @@ pub use rate_card::{Amount, Currency, InvalidAmount, InvalidCurrency, RateCard};
 pub use row_id::{image_row_id, is_row_of};
 pub use rule::{Criteria, Exemption, InvalidCriteria, RuledFinding, RuledImage};
 pub use state::{Cause, END_OF_LIFE, ImageState, Verdict};
+pub use vex::{InvalidVex, Vex};

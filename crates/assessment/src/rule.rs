@@ -23,7 +23,8 @@ pub struct Criteria {
     /// Whose advisories: `debian`, `alpine`; or `OS`: every operating system's.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub categories: BTreeSet<String>,
-    /// Patterns of packages' names, or of the sources they were built from; `*` stands for any characters.
+    /// Patterns of packages' names, or of the sources they were built from; `*` stands for any characters. `name@version`
+    /// means that version alone.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub packages: BTreeSet<String>,
     /// What the id, the title or the description contains, whatever the case.
@@ -167,8 +168,13 @@ impl Criteria {
         let mut names = std::iter::once(&finding.id).chain(&finding.aliases);
         let is_in = |text: &str| self.text.as_ref().is_none_or(|part| text.to_lowercase().contains(part));
         let is_mild = |threshold| finding.severity != Severity::Unknown && finding.severity < threshold;
-        let of_package =
-            |pattern: &String| matches(pattern, &package.name) || matches(pattern, &finding.source);
+        let of_package = |pattern: &String| {
+            let versions = [(&package.name, &package.version), (&finding.source, &finding.source_version)];
+            versions.iter().any(|(name, version)| {
+                matches(pattern, name)
+                    || pattern.contains('@') && matches(pattern, &format!("{name}@{version}"))
+            })
+        };
         (!self.not_patchable || finding.fixed_version.is_none())
             && self.severity_below.is_none_or(is_mild)
             && (self.advisories.is_empty()
@@ -201,8 +207,8 @@ pub enum InvalidCriteria {
 }
 
 /// What a list of a criterion may hold.
-const ENTRIES_MAX: usize = 1000;
-const ENTRY_BYTES_MAX: usize = 256;
+pub(crate) const ENTRIES_MAX: usize = 1000;
+pub(crate) const ENTRY_BYTES_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {
@@ -254,6 +260,9 @@ mod tests {
             (r#"{"packages":["libssl*"]}"#, true),
             (r#"{"packages":["openssl"]}"#, true),
             (r#"{"packages":["ssl"]}"#, false),
+            (r#"{"packages":["libssl3@1"]}"#, true),
+            (r#"{"packages":["openssl@1"]}"#, true),
+            (r#"{"packages":["libssl3@2"]}"#, false),
             (r#"{"text":"OVERFLOW"}"#, true),
             (r#"{"text":"underflow"}"#, false),
             (r#"{"severityBelow":"High"}"#, true),

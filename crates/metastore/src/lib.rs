@@ -66,7 +66,9 @@ pub use principal_secret::{AddSecret, Issuer, PrincipalSecret, Proof, SECRETS_MA
 pub use registries::{DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, RegistryRoom};
 pub use repository::{BlobUse, LinkedBlob, UnlinkBlob};
 pub use retention::{Pull, Removal, RetentionRule};
-pub use rule::{InvalidRule, InvalidScope, PutRule, Rule, RuleScope, StoredRule};
+pub use rule::{
+    InvalidRule, InvalidScope, PutRule, REASON_BYTES_MAX, Rule, RuleScope, RulesDocument, StoredRule,
+};
 pub use ruled::Ruled;
 pub use saved_query::SavedQuery;
 pub use scope_map::{DeleteScopeMap, PutToken, RegistryToken, ScopeMap, TokenChange, TokenPassword};

@@ -17,7 +17,7 @@ use crate::image::tags_of;
 use crate::job::enqueue;
 use crate::repository::{ensure_repository, parse_digest, repository_id};
 use crate::retention::{note_untagged, remove_tag};
-use crate::ruled::rule_retagged;
+use crate::ruled::{rule_children, rule_retagged};
 use crate::{DeleteError, Error, EventAction, EventTarget, JobKind, Locked, Metastore, Origin, RegistryId};
 
 /// What a manifest is, as far as scanning cares.
@@ -434,6 +434,9 @@ pub(crate) fn store(rows: &Connection, put: &PutManifest, origin: &Origin) -> Re
     }
     // It may be judged already, and what its tags pointed to before may be meant by other rules now.
     rule_retagged(rows, since, origin, put.now_ms)?;
+    if is_new && put.kind == ManifestKind::Index {
+        rule_children(rows, repository_id, &digest, origin, put.now_ms)?;
+    }
     forget_deleted(rows, put)?;
     Ok(())
 }

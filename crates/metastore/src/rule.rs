@@ -7,11 +7,13 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use assessment::Criteria;
+use oci::{Digest, Repository};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
+use crate::repository::repository_id;
 use crate::ruled::{rule_images, scope};
-use crate::{Error, Metastore, Registry};
+use crate::{Error, Metastore, Registry, RegistryId};
 
 /// Where a rule holds, and beneath: everywhere, in a subscription, a group, or a registry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,6 +58,21 @@ pub struct StoredRule {
     pub changed_ms: i64,
     /// Who changed it last.
     pub changed_by: String,
+}
+
+/// A document that brings rules with it: a manifest in its repository, and what it is attached to.
+#[derive(Clone, Debug)]
+pub struct RulesDocument {
+    /// Where it is.
+    pub registry: RegistryId,
+    /// Where it is there.
+    pub repository: Repository,
+    /// The document's manifest.
+    pub digest: Digest,
+    /// The image or index that it is attached to.
+    pub subject: Digest,
+    /// The principal that attached it, by its id.
+    pub by: String,
 }
 
 /// What became of making or changing a rule.
@@ -234,7 +251,8 @@ impl Metastore {
             }
             let [subscription, group, registry] = rule.scope.columns();
             let known = find(rows, &rule.scope, &rule.name)?;
-            let count: usize = rows.query_row("SELECT count(*) FROM rule", [], |row| row.get(0))?;
+            let sql = "SELECT count(*) FROM rule WHERE vex_manifest IS NULL";
+            let count: usize = rows.query_row(sql, [], |row| row.get(0))?;
             if known.is_none() && count >= RULES_MAX {
                 return Ok(PutRule::TooMany);
             }
@@ -247,7 +265,8 @@ impl Metastore {
                      VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?8, ?9)
                      ON CONFLICT DO UPDATE SET criteria = excluded.criteria, reason = excluded.reason,
                        expires_ms = excluded.expires_ms, is_expired = 0, changed_ms = excluded.changed_ms,
-                       changed_by = excluded.changed_by
+                       changed_by = excluded.changed_by, vex_repository_id = NULL, vex_manifest = NULL, vex_subject = NULL,
+                       is_detached = 0
                      RETURNING id",
                 )?
                 .query_row(
@@ -273,6 +292,63 @@ impl Metastore {
         .await
     }
 
+    /// Makes the rules that a document brings with it, which is attached to something in its repository: they hold for that alone,
+    /// and end with the document. Those that are there already stay as they are. Says how many findings the document's
+    /// rules disable now; `None`: there are as many rules as there may be, and none was made.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn put_document_rules(
+        &self,
+        document: RulesDocument,
+        rules: Vec<(Criteria, String)>,
+        now_ms: i64,
+    ) -> Result<Option<u64>, Error> {
+        let origin = Arc::clone(&self.origin);
+        self.write(move |rows| {
+            let RulesDocument { registry, repository, digest, subject, by } = &document;
+            let Some(repository_id) = repository_id(rows, *registry, repository)? else { return Ok(Some(0)) };
+            let (digest, subject) = (digest.to_string(), subject.to_string());
+            let sql = "SELECT 1 FROM manifest WHERE repository_id = ?1 AND digest = ?2";
+            if !rows.prepare_cached(sql)?.exists(params![repository_id, digest])? {
+                return Ok(Some(0));
+            }
+            let sql = "SELECT count(*) FROM rule WHERE vex_manifest IS NOT NULL";
+            let count: usize = rows.query_row(sql, [], |row| row.get(0))?;
+            if count + rules.len() > DOCUMENT_RULES_MAX {
+                return Ok(None);
+            }
+            let mut insert = rows.prepare_cached(
+                "INSERT INTO rule (subscription_id, resource_group, registry, name, criteria, reason, created_ms, created_by,
+                                   changed_ms, changed_by, vex_repository_id, vex_manifest, vex_subject)
+                 SELECT registry.subscription_id, registry.resource_group, registry.name, ?2, ?3, ?4, ?5, by.name, ?5, by.name,
+                        ?7, ?8, ?9
+                 FROM registry, (SELECT coalesce((SELECT name FROM principal WHERE id = ?6), ?6) AS name) AS by
+                 WHERE registry.id = ?1
+                 ON CONFLICT DO NOTHING",
+            )?;
+            // One document may be in several repositories of a registry.
+            let place = Digest::sha256(format!("{repository}@{digest}").as_bytes());
+            for (number, (criteria, reason)) in (1..).zip(&rules) {
+                let name = format!("vex-{}-{number}", &place.hex()[..16]);
+                let criteria = serde_json::to_string(criteria).map_err(|_| Error::Damaged { what: "rule" })?;
+                insert.execute(params![
+                    registry.0, name, criteria, reason, now_ms, by, repository_id, digest, subject
+                ])?;
+            }
+            let mut statement = rows.prepare_cached(
+                "SELECT ?2 UNION SELECT target FROM manifest_reference WHERE repository_id = ?1 AND manifest = ?2",
+            )?;
+            let images = statement.query_map(params![repository_id, subject], |row| Ok((repository_id, row.get(0)?)))?;
+            let images: Vec<(i64, String)> = images.collect::<Result<_, _>>()?;
+            rule_images(rows, &images, None, &origin, now_ms)?;
+            let sql = "SELECT count(*) FROM exemption JOIN rule ON rule.id = exemption.rule_id
+                       WHERE rule.vex_repository_id = ?1 AND rule.vex_manifest = ?2";
+            Ok(Some(rows.prepare_cached(sql)?.query_row(params![repository_id, digest], |row| row.get(0))?))
+        })
+        .await
+    }
+
     /// Removes a rule: what it disabled counts again, unless another rule covers it. `false`: there was
     /// none.
     ///
@@ -292,8 +368,8 @@ impl Metastore {
         .await
     }
 
-    /// Ends the rules whose time has come, each as of its own time; says how many. To be called often:
-    /// time alone ends them.
+    /// Ends the rules whose time has come, each as of its own time, and those whose documents are gone; says how many. To be
+    /// called often: time alone ends them.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -307,8 +383,9 @@ impl Metastore {
             let ended = expired(rows, now_ms)?;
             for (id, expires_ms) in &ended {
                 rows.prepare_cached("UPDATE rule SET is_expired = 1 WHERE id = ?1")?.execute([id])?;
-                rule_images(rows, &exempted(rows, *id)?, None, &origin, *expires_ms)?;
+                rule_images(rows, &exempted(rows, *id)?, None, &origin, expires_ms.unwrap_or(now_ms))?;
             }
+            rows.prepare_cached("DELETE FROM rule WHERE is_detached = 1")?.execute([])?;
             Ok(ended.len())
         })
         .await
@@ -338,9 +415,11 @@ fn exists(rows: &Connection, scope: &RuleScope) -> Result<bool, Error> {
     Ok(rows.prepare_cached(sql)?.exists(rusqlite::params_from_iter(parameters))?)
 }
 
-fn expired(rows: &Connection, now_ms: i64) -> Result<Vec<(i64, i64)>, Error> {
+/// The rules that are to end, and as of when; `None`: now.
+fn expired(rows: &Connection, now_ms: i64) -> Result<Vec<(i64, Option<i64>)>, Error> {
     let mut statement = rows.prepare_cached(
         "SELECT id, expires_ms FROM rule WHERE is_expired = 0 AND expires_ms IS NOT NULL AND expires_ms <= ?1
+         UNION ALL SELECT id, NULL FROM rule WHERE is_detached = 1
          ORDER BY expires_ms, id",
     )?;
     let found = statement.query_map([now_ms], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -402,5 +481,8 @@ const RULES: &str = "SELECT subscription_id, resource_group, registry, name, cri
 
 /// Each finding is held against each rule of its registry.
 const RULES_MAX: usize = 1000;
+/// Rules of documents are looked at for what the documents are attached to alone.
+const DOCUMENT_RULES_MAX: usize = 100_000;
 const NAME_LEN_MAX: usize = 128;
-const REASON_BYTES_MAX: usize = 1000;
+/// How long a rule's reason is at most.
+pub const REASON_BYTES_MAX: usize = 1000;

@@ -49,6 +49,23 @@ pub(crate) fn rule_retagged(
     rule_images(rows, &changed(rows, since)?, None, origin, now_ms)
 }
 
+/// The same for the images of an index to which a document with rules was attached before it was there.
+pub(crate) fn rule_children(
+    rows: &Connection,
+    repository_id: i64,
+    index: &str,
+    origin: &Origin,
+    now_ms: i64,
+) -> Result<(), Error> {
+    let mut statement = rows.prepare_cached(
+        "SELECT target FROM manifest_reference WHERE repository_id = ?1 AND manifest = ?2
+           AND EXISTS (SELECT 1 FROM rule WHERE rule.vex_repository_id = ?1 AND rule.vex_subject = ?2)",
+    )?;
+    let found = statement.query_map(params![repository_id, index], |row| Ok((repository_id, row.get(0)?)))?;
+    let children: Vec<(i64, String)> = found.collect::<Result<_, _>>()?;
+    rule_images(rows, &children, None, origin, now_ms)
+}
+
 /// Decides anew for these images, by their repositories, and tells what that makes of them.
 pub(crate) fn rule_images(
     rows: &Connection,
@@ -205,6 +222,7 @@ pub(crate) fn scope([subscription, group, registry]: [String; 3]) -> Result<Rule
 /// An image as rules look at it.
 struct Loaded {
     registry: i64,
+    repository_id: i64,
     repository: Repository,
     digest: Digest,
     tags: Vec<Tag>,
@@ -234,6 +252,7 @@ fn load(rows: &Connection, repository_id: i64, digest: &str) -> Result<Option<Lo
         .collect();
     Ok(Some(Loaded {
         registry,
+        repository_id,
         repository: repository.parse().map_err(|_| Error::Damaged { what: "repository name" })?,
         digest: parse_digest(digest)?,
         tags: tags_of(rows, repository_id, digest)?,
@@ -263,19 +282,26 @@ fn decide(rows: &Connection, image: &Loaded) -> Result<Vec<(u32, i64)>, Error> {
         distro: image.distro.as_ref(),
     };
     let mut statement = rows.prepare_cached(
-        "SELECT rule.id, rule.criteria FROM rule JOIN registry ON registry.id = ?1
-         WHERE rule.is_expired = 0
+        "SELECT rule.id, rule.criteria, FALSE FROM rule JOIN registry ON registry.id = ?1
+         WHERE rule.is_expired = 0 AND rule.vex_manifest IS NULL
            AND rule.subscription_id IN ('', registry.subscription_id)
            AND (rule.resource_group = '' OR rule.resource_group = registry.resource_group)
            AND (rule.registry = '' OR rule.registry = registry.name)
+         UNION ALL
+         SELECT rule.id, rule.criteria, TRUE FROM rule
+         WHERE rule.vex_repository_id = ?2 AND rule.is_expired = 0 AND rule.is_detached = 0
+           AND rule.vex_subject IN (SELECT ?3 UNION ALL SELECT manifest FROM manifest_reference
+                                WHERE manifest_reference.repository_id = ?2 AND target = ?3)
          ORDER BY rule.id",
     )?;
     let mut rules = Vec::new();
-    let mut found = statement.query([image.registry])?;
+    let mut found =
+        statement.query(params![image.registry, image.repository_id, image.digest.to_string()])?;
     while let Some(row) = found.next()? {
         let criteria: Criteria =
             serde_json::from_str(&row.get::<_, String>(1)?).map_err(|_| Error::Damaged { what: "rule" })?;
-        if criteria.is_for(&looked_at) {
+        // A document is attached to the image, or to an index that has it.
+        if row.get(2)? || criteria.is_for(&looked_at) {
             rules.push((row.get::<_, i64>(0)?, criteria));
         }
     }

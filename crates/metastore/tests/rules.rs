@@ -5,7 +5,7 @@ use assessment::{Cause, Criteria, Finding, FindingPackage, FixState, ImageState,
 use inventory::{Distro, ImageInventory};
 use metastore::{
     Durability, ImageRow, ManifestKind, Metastore, PutManifest, PutRule, RegistryId, ResourceGroup, Rule,
-    RuleScope, Subscription, Tier, VerdictWrite,
+    RuleScope, RulesDocument, Subscription, Tier, VerdictWrite,
 };
 use oci::{Digest, MediaType, Reference};
 use uuid::Uuid;
@@ -280,4 +280,97 @@ async fn a_rule_holds_in_its_scope_alone() {
     assert_eq!(rows.seen("app", &image).await, "Healthy 30 CVE-1:x");
     assert!(rows.store.delete_rule(registry, "X", 50).await.expect("works"));
     assert_eq!(rows.seen("app", &image).await, "Unhealthy 50 CVE-1:-");
+}
+
+#[tokio::test]
+async fn the_rules_of_a_document_are_for_what_it_is_attached_to() {
+    let rows = rows().await;
+    let image = rows.push("app", "a", &["1"], 10).await;
+    let other = rows.push("app", "b", &[], 10).await;
+    let copy = rows.push("copy", "a", &[], 10).await;
+    let found = [finding("CVE-1", &[], Severity::High)];
+    rows.judge(&image, &found, &[], 20).await;
+    rows.judge(&other, &found, &[], 20).await;
+    let attach = async |subject: &Digest, text: &str, now_ms: i64| {
+        let digest = rows.push("app", text, &[], now_ms).await;
+        let criteria: Criteria = serde_json::from_str(r#"{"advisories":["CVE-1"]}"#).expect("parses");
+        let document = RulesDocument {
+            registry: rows.registry,
+            repository: "app".parse().expect("a name"),
+            digest: digest.clone(),
+            subject: subject.clone(),
+            by: "somebody".to_owned(),
+        };
+        let put = rows.store.put_document_rules(document, vec![(criteria, "not built".to_owned())], now_ms);
+        (digest, put.await.expect("works"))
+    };
+    let since = rows.store.newest_change().await.expect("works");
+    let (document, disabled) = attach(&image, "document", 30).await;
+    assert_eq!(disabled, Some(1));
+    assert!(rows.is_noticed(since, &image).await, "tables hear of it");
+    assert!(rows.seen("app", &image).await.starts_with("Healthy 30 CVE-1:vex-"));
+    assert_eq!(rows.seen("app", &other).await, "Unhealthy 20 CVE-1:-");
+    assert_eq!(rows.seen("copy", &copy).await, "Unhealthy 20 CVE-1:-", "the same image elsewhere");
+    assert_eq!(attach(&image, "document", 31).await.1, Some(1), "pushed again");
+    let rules = rows.store.rules().await.expect("works");
+    assert_eq!((rules.len(), rules[0].disabled, rules[0].created_by.as_str()), (1, 1, "somebody"));
+    assert_eq!(rules[0].rule.scope.registry.as_deref(), Some("lazaret"));
+
+    // A new verdict is held against it, and a copy of the document does not count for the first.
+    rows.judge(&image, &[], &[], 40).await;
+    rows.judge(&image, &found, &[], 50).await;
+    assert!(rows.seen("app", &image).await.starts_with("Healthy 30 CVE-1:vex-"));
+
+    // One that is attached to an index is about its images, whichever comes first.
+    let index = Digest::sha256(b"index");
+    assert_eq!(attach(&index, "of an index", 60).await.1, Some(0));
+    assert_eq!(rows.seen("app", &other).await, "Unhealthy 20 CVE-1:-");
+    let put = PutManifest {
+        registry: rows.registry,
+        repository: "app".parse().expect("a name"),
+        digest: index.clone(),
+        kind: ManifestKind::Index,
+        media_type: MediaType::new(MediaType::OCI_INDEX),
+        artifact_type: None,
+        subject: None,
+        annotations: None,
+        bytes: b"index".to_vec(),
+        tags: vec![],
+        blobs: vec![],
+        children: vec![other.clone()],
+        is_sparse: false,
+        pushed_by: String::new(),
+        now_ms: 70,
+    };
+    rows.store.put_manifest(put).await.expect("works");
+    assert!(rows.seen("app", &other).await.starts_with("Healthy 70 CVE-1:vex-"));
+
+    // It ends with its document.
+    let app = "app".parse().expect("a name");
+    assert!(rows.store.delete_manifest(rows.registry, &app, &document, 80).await.expect("works"));
+    assert_eq!(rows.store.expire_rules(90).await.expect("works"), 1);
+    assert_eq!(rows.store.expire_rules(91).await.expect("works"), 0);
+    assert_eq!(rows.seen("app", &image).await, "Unhealthy 90 CVE-1:-");
+    assert!(rows.seen("app", &other).await.starts_with("Healthy 70"));
+    // Somebody who may change rules may end it before, or make it their own.
+    let rules = rows.store.rules().await.expect("works");
+    assert_eq!(rules.len(), 1);
+    let (scope, name) = (rules[0].rule.scope.clone(), rules[0].rule.name.clone());
+    assert_eq!(
+        rows.put(scope.clone(), &name, r#"{"advisories":["CVE-2"]}"#, None, 95).await,
+        PutRule::Updated
+    );
+    assert_eq!(rows.seen("app", &other).await, "Unhealthy 95 CVE-1:-");
+    assert!(rows.store.delete_rule(scope, &name, 96).await.expect("works"));
+    assert_eq!(attach(&index, "of an index", 97).await.1, Some(1), "pushed again by somebody who may");
+
+    // What is attached to nothing that is there waits for it.
+    let document = RulesDocument {
+        registry: rows.registry,
+        repository: "app".parse().expect("a name"),
+        digest: Digest::sha256(b"never pushed"),
+        subject: image.clone(),
+        by: String::new(),
+    };
+    assert_eq!(rows.store.put_document_rules(document, vec![], 99).await.expect("works"), Some(0));
 }

@@ -89,7 +89,7 @@ impl Api {
 }
 
 /// A `Warning` header (RFC 7234, 5.5) as the distribution specification wants it; bounded, plain ASCII.
-fn warning(text: &str) -> Option<HeaderValue> {
+pub(crate) fn warning(text: &str) -> Option<HeaderValue> {
     let mut quoted = String::from("299 - \"");
     for character in text.chars() {
         match character {

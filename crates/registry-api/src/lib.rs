@@ -212,8 +212,7 @@ impl Api {
             },
             Target::Manifest(repository, reference) => match method {
                 Method::PUT => {
-                    self.put_manifest(&repository, &reference, &parameters, &caller.principal(), request)
-                        .await
+                    self.put_manifest(&caller, &repository, &reference, &parameters, request).await
                 }
                 Method::DELETE => self.delete_manifest(&repository, &reference).await,
                 _ => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use auth::Action;
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
 use axum::http::header::{
@@ -12,12 +13,13 @@ use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
 use mirror::{Content, Wanted};
 use oci::{Manifest, MediaType, Reference, Repository, Tag};
-use registry::Pulled;
+use registry::{Attached, Pulled, StoredPush};
 
 use crate::access::Identity;
 use crate::blobs::{IMMUTABLE, is_fresh};
 use crate::error::ApiError;
 use crate::filled::STALE;
+use crate::gate::warning;
 use crate::query::Parameters;
 use crate::{Api, CONTENT_DIGEST};
 
@@ -70,10 +72,10 @@ impl Api {
 
     pub(crate) async fn put_manifest(
         &self,
+        identity: &Identity,
         repository: &Repository,
         reference: &str,
         parameters: &Parameters,
-        principal: &str,
         request: Request,
     ) -> Result<Response, ApiError> {
         let reference: Reference = reference.parse().map_err(|error: oci::InvalidReference| {
@@ -97,13 +99,16 @@ impl Api {
         let media_type = MediaType::new(media_type.unwrap_or_default());
         let bytes = whole_manifest(request).await?;
         let made = tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let principal = identity.principal();
         let stored = self
             .registry
-            .put_manifest(self.id, repository, &reference, tags, (&media_type, bytes), principal)
+            .put_manifest(self.id, repository, &reference, tags, (&media_type, bytes), &principal)
             .await?;
+        let warning = self.carry_out(identity, repository, &stored).await?;
         let location = format!("/v2/{repository}/manifests/{}", stored.digest);
         let named = [(LOCATION, value(location)), (CONTENT_DIGEST, value(&stored.digest))];
         let mut response = (StatusCode::CREATED, named).into_response();
+        response.headers_mut().extend(warning.map(|warning| (WARNING, warning)));
         if let Some(subject) = stored.subject {
             response.headers_mut().insert(SUBJECT, value(subject));
         }
@@ -111,6 +116,38 @@ impl Api {
             response.headers_mut().insert(TAG, value(made));
         }
         Ok(response)
+    }
+
+    /// Makes rules of VEX documents, or says why they count for nothing: a push is not refused for what it says.
+    async fn carry_out(
+        &self,
+        identity: &Identity,
+        repository: &Repository,
+        stored: &StoredPush,
+    ) -> Result<Option<HeaderValue>, ApiError> {
+        if !stored.has_documents() {
+            return Ok(None);
+        }
+        let caller = self.caller_behind(identity).await?;
+        let may_rule = caller.is_some_and(|caller| caller.may(Action::WriteRules, &self.resource));
+        let principal = identity.principal();
+        let attached = self.registry.attach(self.id, repository, stored, may_rule, &principal).await?;
+        let counts_not = |why: String| warning(&format!("this VEX document disables no finding: {why}"));
+        Ok(match attached {
+            Attached::Nothing => None,
+            Attached::Rules { disabled } => {
+                tracing::info!(%repository, digest = %stored.digest, disabled, principal, "a VEX document was attached");
+                None
+            }
+            Attached::NotAllowed => counts_not(format!(
+                "who attaches it must be allowed {} on the registry, as Security Admin is; then push it again",
+                Action::WriteRules.name()
+            )),
+            Attached::Invalid(error) => counts_not(error.to_string()),
+            Attached::TooMany => counts_not(
+                "there are as many rules as there may be; delete documents that are not needed".to_owned(),
+            ),
+        })
     }
 
     /// By tag, the tag alone; by digest, the manifest with all its tags.

@@ -15,6 +15,7 @@ mod retention;
 mod sessions;
 mod sweep;
 mod uploads;
+mod vex;
 
 pub use check::Checked;
 pub use collect::Collected;
@@ -25,6 +26,7 @@ pub use observer::{NobodyWatches, UploadObserver, UploadWatch};
 pub use sessions::{Owner, UploadStatus};
 pub use sweep::Swept;
 pub use uploads::Chunk;
+pub use vex::Attached;
 
 use std::sync::Arc;
 

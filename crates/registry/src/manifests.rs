@@ -12,6 +12,16 @@ pub struct StoredPush {
     pub digest: Digest,
     /// The manifest it is about.
     pub subject: Option<Digest>,
+    /// Blobs of it that may be documents about that.
+    pub(crate) documents: Vec<Digest>,
+}
+
+impl StoredPush {
+    /// True if it may bring documents with it, that are to be [attached](Registry::attach).
+    #[must_use]
+    pub fn has_documents(&self) -> bool {
+        !self.documents.is_empty()
+    }
 }
 
 impl Registry {
@@ -47,6 +57,7 @@ impl Registry {
             }
         };
         let subject = manifest.subject().map(|subject| subject.digest.clone());
+        let documents = crate::vex::documents(&manifest);
         let put = PutManifest {
             registry,
             repository: repository.clone(),
@@ -68,6 +79,6 @@ impl Registry {
         let putting = async move { metastore.put_manifest(put).await };
         self.change(registry, repository, putting).await?;
         (self.wake)();
-        Ok(StoredPush { digest, subject })
+        Ok(StoredPush { digest, subject, documents })
     }
 }

@@ -48,6 +48,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0019_quota.sql"),
     include_str!("../../migrations/0020_principal_key.sql"),
     include_str!("../../migrations/0021_group_tags.sql"),
+    include_str!("../../migrations/0022_vex.sql"),
 ];
 
 #[cfg(test)]
