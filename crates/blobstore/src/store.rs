@@ -238,6 +238,20 @@ impl BlobStore {
         blocking(&self.root, move || Blob::open(&path).map_err(failed(&path))).await
     }
 
+    /// How many bytes the file of that digest has; `None` if it is not here. A torn one has others than were stored.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn size(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let path = self.blob_path(digest);
+        blocking(&self.root, move || match fs::metadata(&path) {
+            Ok(found) => Ok(Some(found.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(&path)(error)),
+        })
+        .await
+    }
+
     /// The blob of that digest as one stretch of memory; `None` if it is not here.
     ///
     /// # Errors

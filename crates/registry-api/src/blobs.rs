@@ -51,7 +51,7 @@ impl Api {
         Ok(one(&digest, range, blob.len(), Body::from_stream(stream::iter(pieces))))
     }
 
-    /// Answers from the metastore; no file is opened.
+    /// Answers from the metastore and the file's length; no file is opened.
     pub(crate) async fn blob_head(
         &self,
         repository: &Repository,

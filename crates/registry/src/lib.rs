@@ -131,8 +131,9 @@ impl Registry {
         }
     }
 
-    /// The blob's size, if this repository links it. Reads no file. Whoever is about to push a manifest
-    /// asks so which blobs are there: they stay for a day from now.
+    /// The blob's size, if this repository links it and its file is whole, as far as a length tells: one that is not is as if it
+    /// were not there, so that whoever asks pushes it again. Whoever is about to push a manifest asks so which
+    /// blobs are there: they stay for a day from now.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -145,6 +146,9 @@ impl Registry {
         let Some(linked) = self.metastore.linked_blob(registry, repository, digest).await? else {
             return Ok(None);
         };
+        if !self.is_whole(digest, linked.size).await? {
+            return Ok(None);
+        }
         let now_ms = (self.clock)();
         if !linked.is_needed && now_ms - linked.linked_ms > LEASE_MS / 2 {
             self.metastore.touch_link(registry, repository, digest, now_ms).await?;
@@ -153,6 +157,14 @@ impl Registry {
             return Ok(linked.map(|linked| linked.size));
         }
         Ok(Some(linked.size))
+    }
+
+    async fn is_whole(&self, digest: &Digest, size: u64) -> Result<bool, StoreError> {
+        let found = self.blobs.size(digest).await?;
+        if found != Some(size) {
+            tracing::error!(%digest, size, found, "a blob is not whole: it is asked for as if it were not there");
+        }
+        Ok(found == Some(size))
     }
 
     /// Takes a blob out of a repository, unless a manifest there needs it.
@@ -169,7 +181,7 @@ impl Registry {
     }
 
     /// Links a blob of one of `sources`, into which the caller may look, into `target`. `false`: none of
-    /// them has it.
+    /// them has it whole.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -181,11 +193,13 @@ impl Registry {
         digest: &Digest,
     ) -> Result<bool, StoreError> {
         let target = (registry, target);
-        let mounted = self.metastore.mount_blob(registry, sources, target, digest, (self.clock)()).await?;
-        Ok(mounted.is_some())
+        match self.metastore.mount_blob(registry, sources, target, digest, (self.clock)()).await? {
+            Some(size) => self.is_whole(digest, size).await,
+            None => Ok(false),
+        }
     }
 
-    /// Links a blob of another registry of the house into `target`. `false`: `source` does not have it.
+    /// Links a blob of another registry of the house into `target`. `false`: `source` does not have it whole.
     /// That the caller may pull there is for the caller to have decided.
     ///
     /// # Errors
@@ -197,7 +211,10 @@ impl Registry {
         digest: &Digest,
     ) -> Result<bool, StoreError> {
         let sources = vec![source.clone()];
-        Ok(self.metastore.mount_blob(from, sources, target, digest, (self.clock)()).await?.is_some())
+        match self.metastore.mount_blob(from, sources, target, digest, (self.clock)()).await? {
+            Some(size) => self.is_whole(digest, size).await,
+            None => Ok(false),
+        }
     }
 
     /// A manifest of the repository that names the blob.
