@@ -350,6 +350,36 @@ impl Metastore {
         })
     }
 
+    /// Whether a blob of which nobody knows the digest yet, but that it has at least `size` bytes, may still get in: it may be one
+    /// that is held already, and takes no room. In a registry that is full nothing does, as its manifest would not.
+    ///
+    /// # Errors
+    /// [`Error::OverQuota`] if it cannot; others if the store fails.
+    pub async fn check_may_fit(&self, id: RegistryId, size: u64) -> Result<(), Error> {
+        let RegistryRoom { used_bytes: used, quota_bytes } = self.registry_room(id).await?;
+        let Some(quota) = quota_bytes else { return Ok(()) };
+        if used >= quota {
+            return Err(Error::OverQuota { detail: format!(" than {quota} bytes and holds {used}") });
+        }
+        if used.saturating_add(size) <= quota {
+            return Ok(());
+        }
+        let least = i64::try_from(size).unwrap_or(i64::MAX);
+        let may_be_held = self.read(move |rows| {
+            let sql =
+                "SELECT 1 FROM repository JOIN repository_blob AS link ON link.repository_id = repository.id
+                       JOIN blob ON blob.digest = link.digest
+                       WHERE repository.registry_id = ?1 AND blob.size >= ?2 LIMIT 1";
+            Ok::<_, Error>(rows.prepare_cached(sql)?.exists(params![id.0, least])?)
+        });
+        if may_be_held.await? {
+            return Ok(());
+        }
+        Err(Error::OverQuota {
+            detail: format!(" than {quota} bytes and holds {used}, so {size} or more do not fit"),
+        })
+    }
+
     /// The names of the registries that do not hold what they are said to hold.
     ///
     /// # Errors

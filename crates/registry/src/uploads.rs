@@ -38,6 +38,7 @@ impl Registry {
         principal: &str,
         algorithm: Algorithm,
     ) -> Result<UploadStatus, UploadError> {
+        self.metastore.check_may_fit(registry, 0).await?;
         let owner = Owner { registry, repository: repository.clone(), principal: principal.to_owned() };
         let house = self.clone();
         carried(async move {
@@ -107,6 +108,14 @@ impl Registry {
         E: Into<BoxError>,
     {
         let mut session = self.hold(owner, id).await?;
+        if let Some(length) = chunk.length {
+            // Nobody needs to send what does not fit.
+            let size = session.file.received().saturating_add(length);
+            if let Err(error) = self.metastore.check_fits(session.owner.registry, digest, size).await {
+                self.drop_session(&mut session).await?;
+                return Err(error.into());
+            }
+        }
         if let Err(error) = self.take_in(&mut session, chunk).await {
             session.touched_ms = (self.clock)();
             let upload = Upload { id, received: session.file.received(), hasher: session.hasher.clone() };
@@ -150,6 +159,9 @@ impl Registry {
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send + 'static,
         E: Into<BoxError> + 'static,
     {
+        if let Some(length) = chunk.length {
+            self.metastore.check_fits(owner.registry, digest, length).await?;
+        }
         let (registry, digest) = (self.clone(), digest.clone());
         carried(async move {
             let mut session = registry.new_session(owner, digest.algorithm()).await?;
@@ -253,6 +265,9 @@ impl Registry {
             return Err(UploadError::WrongLength { stated, actual });
         }
         let hasher = session.hasher.clone();
+        let registry = session.owner.registry;
+        self.metastore.check_may_fit(registry, began.saturating_add(length.unwrap_or(0))).await?;
+        let mut checked = began;
         loop {
             // A client that has gone silent must not hold its session.
             let next = tokio::time::timeout(SILENCE_MAX, body.next()).await;
@@ -266,6 +281,12 @@ impl Registry {
                 && actual > stated
             {
                 return self.undo(session, hasher, began, UploadError::WrongLength { stated, actual });
+            }
+            if session.file.received() - checked > UNCHECKED_BYTES_MAX {
+                checked = session.file.received();
+                if let Err(error) = self.metastore.check_may_fit(registry, checked).await {
+                    return self.undo(session, hasher, began, error.into());
+                }
             }
         }
         let actual = session.file.received() - began;
@@ -387,6 +408,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a body may go without a byte.
 const SILENCE_MAX: Duration = Duration::from_secs(120);
+
+/// So much of a body is taken before it is asked again whether it may get in at all.
+const UNCHECKED_BYTES_MAX: u64 = 64 << 20;
 
 /// Sessions that one principal may have live at once; each holds a file open.
 const SESSIONS_PER_PRINCIPAL_MAX: usize = 1_024;

@@ -63,6 +63,30 @@ async fn what_fits_gets_in_and_what_does_not_leaves_nothing() {
         "{message}"
     );
 
+    // A chunk that cannot fit is refused before it is sent; one that may be held already is not.
+    let open =
+        client.request(reqwest::Method::POST, "/v2/team/late/blobs/uploads/").send().await.expect("answers");
+    let session = open.headers()["location"].to_str().expect("a path").to_owned();
+    let chunk = |bytes: Vec<u8>| client.request(reqwest::Method::PATCH, &session).body(bytes).send();
+    let refused = chunk(vec![7; 900_000]).await.expect("answers");
+    assert_eq!(refused.status(), 403);
+    assert!(refused.text().await.expect("text").contains("900000 or more do not fit"));
+    assert_eq!(
+        chunk(vec![7; 40_000]).await.expect("answers").status(),
+        202,
+        "the session stands where it stood"
+    );
+    let used = said(&["registry", "list", "--format=json"]);
+    let used: serde_json::Value = serde_json::from_str(&used).expect("a list");
+    let full = format!("--quota-bytes={}", used[0]["usedBytes"]);
+    said(&["registry", "set", "lazaret", &full]);
+    let open =
+        client.request(reqwest::Method::POST, "/v2/team/late/blobs/uploads/").send().await.expect("answers");
+    assert_eq!(open.status(), 403, "not even a manifest fits");
+    said(&["registry", "set", "lazaret", "--quota-bytes", "1000000"]);
+    let closed = client.request(reqwest::Method::DELETE, &session).send().await.expect("answers");
+    assert_eq!(closed.status(), 204);
+
     let token = client.arm_token().await;
     let id = client.registry_id(&token).await;
     let usages = client.with_token(&token, &format!("{id}/listUsages?api-version=2023-07-01")).await;
