@@ -51,7 +51,6 @@ use route::Target;
 pub use routes::routes;
 
 /// All registries; which one a request is for, its host says.
-#[derive(Clone)]
 struct House {
     registry: Registry,
     auth: Auth,
@@ -92,10 +91,10 @@ pub fn router(registry: Registry, auth: Auth, directory: Directory) -> Router {
         .route("/oauth2/exchange", post(token::exchange))
         .route("/token", get(token::get).post(token::post))
         .route("/oauth2/token", get(token::get).post(token::post))
-        .with_state(House { registry, auth, directory })
+        .with_state(Arc::new(House { registry, auth, directory }))
 }
 
-async fn door(State(house): State<House>, request: Request) -> Response {
+async fn door(State(house): State<Arc<House>>, request: Request) -> Response {
     let served = match house.at(access::host(request.headers(), request.uri())).await {
         Ok(mut api) => {
             api.cache = request.extensions().get::<Cache>().cloned();

@@ -1,6 +1,8 @@
 //! The token endpoint (distribution, "Token Authentication" and "OAuth2 Token Authentication").
 
 use auth::{Access, Caller, ResourceAccess, TokenError};
+use std::sync::Arc;
+
 use axum::extract::{Form, State};
 use axum::http::header::{CACHE_CONTROL, HOST, HeaderValue};
 use axum::http::{HeaderMap, Uri};
@@ -14,14 +16,14 @@ use crate::query::Parameters;
 use crate::{Api, House, SERVICE};
 
 /// `GET`: the credentials are Basic, or there are none.
-pub(crate) async fn get(State(house): State<House>, uri: Uri, headers: HeaderMap) -> Response {
+pub(crate) async fn get(State(house): State<Arc<House>>, uri: Uri, headers: HeaderMap) -> Response {
     let answer = async { house.at(host(&headers, &uri)).await?.token(&uri, &headers).await };
     answer.await.unwrap_or_else(ApiError::into_response)
 }
 
 /// `POST`: the credentials are in the form.
 pub(crate) async fn post(
-    State(house): State<House>,
+    State(house): State<Arc<House>>,
     uri: Uri,
     headers: HeaderMap,
     Form(grant): Form<Grant>,
@@ -32,7 +34,7 @@ pub(crate) async fn post(
 
 /// Azure's first step: a token of its own kind for one of ours.
 pub(crate) async fn exchange(
-    State(house): State<House>,
+    State(house): State<Arc<House>>,
     uri: Uri,
     headers: HeaderMap,
     Form(form): Form<Exchange>,

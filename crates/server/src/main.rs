@@ -29,6 +29,7 @@ mod retention_command;
 mod rule_command;
 mod scan_command;
 mod secret_command;
+mod sending;
 mod serve;
 mod settings;
 mod subscription_command;
