@@ -2,13 +2,13 @@
 //!
 //! A repository's blob that no manifest needs is let go after a day in which nobody linked it or
 //! asked for it: a push asks before it uploads, and that is its lease. Bytes that no repository
-//! links are removed row first, then file; a push of the same bytes holds their [`Committing`] from
+//! links are removed row first, then file; a push of the same bytes holds their [`Turn`] from
 //! before its file is in place until its row is, and so never meets a removal.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 
-use oci::Digest;
 use parking_lot::Mutex;
 use tokio::sync::OwnedMutexGuard;
 
@@ -23,34 +23,41 @@ pub struct Collected {
     pub removed: usize,
 }
 
-/// One turn for each digest whose bytes come or go right now.
-#[derive(Default)]
-pub(crate) struct Turns {
-    turns: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+/// One turn for each of what only one may work on at a time: the bytes of a digest that come or go, say.
+pub(crate) struct Turns<K> {
+    turns: Mutex<HashMap<K, Arc<tokio::sync::Mutex<()>>>>,
 }
 
-/// The bytes of one digest are nobody else's to place or remove.
-pub(crate) struct Committing {
-    turns: Arc<Turns>,
-    digest: Digest,
-    turn: Option<OwnedMutexGuard<()>>,
-}
-
-impl Turns {
-    pub(crate) async fn take(self: &Arc<Self>, digest: &Digest) -> Committing {
-        let turn = Arc::clone(self.turns.lock().entry(digest.clone()).or_default());
-        let turn = Some(turn.lock_owned().await);
-        Committing { turns: Arc::clone(self), digest: digest.clone(), turn }
+impl<K> Default for Turns<K> {
+    fn default() -> Self {
+        Self { turns: Mutex::default() }
     }
 }
 
-impl Drop for Committing {
+/// Until it is dropped it is nobody else's turn.
+pub(crate) struct Turn<K: Eq + Hash> {
+    turns: Arc<Turns<K>>,
+    of: K,
+    held: Option<OwnedMutexGuard<()>>,
+}
+
+impl<K: Clone + Eq + Hash> Turns<K> {
+    pub(crate) async fn take(self: &Arc<Self>, of: &K) -> Turn<K> {
+        // Whoever gives up waiting tidies up, too.
+        let mut turn = Turn { turns: Arc::clone(self), of: of.clone(), held: None };
+        let waited_for = Arc::clone(self.turns.lock().entry(of.clone()).or_default());
+        turn.held = Some(waited_for.lock_owned().await);
+        turn
+    }
+}
+
+impl<K: Eq + Hash> Drop for Turn<K> {
     fn drop(&mut self) {
-        drop(self.turn.take());
+        drop(self.held.take());
         let mut turns = self.turns.turns.lock();
         // The map's own is the last: nobody waits.
-        if turns.get(&self.digest).is_some_and(|turn| Arc::strong_count(turn) == 1) {
-            turns.remove(&self.digest);
+        if turns.get(&self.of).is_some_and(|turn| Arc::strong_count(turn) == 1) {
+            turns.remove(&self.of);
         }
     }
 }
@@ -96,3 +103,34 @@ pub(crate) const LEASE_MS: i64 = 86_400_000;
 
 /// Rows in one transaction.
 const STEP: usize = 500;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn one_at_a_time_for_each_and_nothing_is_left_behind() {
+        let turns = Arc::new(Turns::default());
+        let first = turns.take(&1).await;
+        let other = turns.take(&2).await;
+        let waiting = tokio::spawn({
+            let turns = Arc::clone(&turns);
+            async move { drop(turns.take(&1).await) }
+        });
+        // Somebody who gives up waiting leaves the others their turn.
+        let wait = std::time::Duration::from_secs(1);
+        assert!(tokio::time::timeout(wait, turns.take(&1)).await.is_err());
+        assert!(!waiting.is_finished());
+        drop(first);
+        waiting.await.expect("gets its turn");
+        drop(other);
+        // And if they were the last: the turn had come when they were gone.
+        let first = turns.take(&1).await;
+        let mut last = Box::pin(turns.take(&1));
+        assert!(tokio::time::timeout(wait, &mut last).await.is_err());
+        drop(first);
+        assert!(!turns.turns.lock().is_empty(), "somebody waits");
+        drop(last);
+        assert!(turns.turns.lock().is_empty());
+    }
+}

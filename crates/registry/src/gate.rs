@@ -7,6 +7,7 @@ use assessment::Ruling;
 use metastore::{PulledManifest, Quarantine, RegistryId, StoredManifest};
 use oci::{Digest, Reference, Repository};
 
+use crate::cache::Generation;
 use crate::{Registry, StoreError};
 
 /// A manifest, and whether it may be pulled.
@@ -55,11 +56,13 @@ impl Registry {
     ) -> Result<Option<Arc<Pulled>>, StoreError> {
         self.follow_changes().await?;
         let key = (registry, repository.clone());
-        let began = match self.manifests.get(&key, reference) {
-            Ok(pulled) if pulled.until_ms.is_none_or(|end_ms| (self.clock)() < end_ms) => {
-                return readable(repository, reference, pulled).map(Some);
-            }
-            Ok(_) => self.manifests.generation(),
+        if let Ok(pulled) = self.known(&key, reference) {
+            return readable(repository, reference, pulled).map(Some);
+        }
+        // A thousand nodes ask for one image at once: the first looks it up, with its findings, for all.
+        let _turn = self.looks.take(&(registry, repository.clone(), reference.clone())).await;
+        let began = match self.known(&key, reference) {
+            Ok(pulled) => return readable(repository, reference, pulled).map(Some),
             Err(began) => began,
         };
         let Some(found) = self.metastore.pulled(registry, repository, reference).await? else {
@@ -68,6 +71,17 @@ impl Registry {
         let pulled = Arc::new(ruled(repository, found, (self.clock)()));
         self.manifests.put(key, reference.clone(), &pulled, began);
         readable(repository, reference, pulled).map(Some)
+    }
+
+    /// What is kept and still holds, or since when whoever looks it up must not be overtaken.
+    fn known(
+        &self,
+        key: &(RegistryId, Repository),
+        reference: &Reference,
+    ) -> Result<Arc<Pulled>, Generation> {
+        let pulled = self.manifests.get(key, reference)?;
+        let holds = pulled.until_ms.is_none_or(|end_ms| (self.clock)() < end_ms);
+        if holds { Ok(pulled) } else { Err(self.manifests.generation()) }
     }
 
     /// True if an image that is new to the repository may not be pulled by everybody before it was judged.

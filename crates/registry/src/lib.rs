@@ -57,7 +57,9 @@ pub struct Registry {
     sessions: Arc<Sessions>,
     manifests: Arc<ManifestCache>,
     following: Arc<tokio::sync::Mutex<()>>,
-    turns: Arc<Turns>,
+    turns: Arc<Turns<Digest>>,
+    /// Who looks a manifest up.
+    looks: Arc<Turns<(RegistryId, Repository, Reference)>>,
     sparse_indexes: bool,
     pulls: Arc<Pulls>,
 }
@@ -83,6 +85,7 @@ impl Registry {
             manifests: Arc::default(),
             following: Arc::default(),
             turns: Arc::default(),
+            looks: Arc::default(),
             sparse_indexes: false,
             pulls: Arc::default(),
         }
