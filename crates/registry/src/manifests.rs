@@ -12,15 +12,15 @@ pub struct StoredPush {
     pub digest: Digest,
     /// The manifest it is about.
     pub subject: Option<Digest>,
-    /// Blobs of it that may be documents about that.
-    pub(crate) documents: Vec<Digest>,
+    /// Blobs of it that may be documents about something else, after what they are about.
+    pub(crate) documents: Option<(Digest, Vec<Digest>)>,
 }
 
 impl StoredPush {
     /// True if it may bring documents with it, that are to be [attached](Registry::attach).
     #[must_use]
     pub fn has_documents(&self) -> bool {
-        !self.documents.is_empty()
+        self.documents.is_some()
     }
 }
 
@@ -57,7 +57,7 @@ impl Registry {
             }
         };
         let subject = manifest.subject().map(|subject| subject.digest.clone());
-        let documents = crate::vex::documents(&manifest);
+        let documents = crate::vex::documents(&manifest, &tags);
         let put = PutManifest {
             registry,
             repository: repository.clone(),

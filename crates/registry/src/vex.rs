@@ -2,7 +2,7 @@
 
 use assessment::{InvalidVex, Vex};
 use metastore::{REASON_BYTES_MAX, RegistryId, RulesDocument};
-use oci::{Content, Descriptor, Digest, Manifest, Repository};
+use oci::{Content, Descriptor, Digest, Manifest, Repository, Tag};
 
 use crate::{Registry, StoreError, StoredPush};
 
@@ -38,9 +38,9 @@ impl Registry {
         may_rule: bool,
         principal: &str,
     ) -> Result<Attached, StoreError> {
-        let Some(subject) = &pushed.subject else { return Ok(Attached::Nothing) };
+        let Some((subject, documents)) = &pushed.documents else { return Ok(Attached::Nothing) };
         let mut rules = None;
-        for digest in &pushed.documents {
+        for digest in documents {
             let Some(blob) = self.blob(registry, repository, digest).await? else { continue };
             let (bytes, of, repository) = (blob.whole(), subject.clone(), repository.clone());
             // Parsing takes its time, and other requests wait for the thread.
@@ -71,20 +71,78 @@ impl Registry {
     }
 }
 
-/// The blobs of a manifest that may be documents about its subject.
-pub(crate) fn documents(manifest: &Manifest) -> Vec<Digest> {
-    let Content::Image { layers, .. } = manifest.content() else { return Vec::new() };
-    if manifest.subject().is_none() || manifest.is_container_image() {
-        return Vec::new();
-    }
+/// The blobs of a manifest that may be documents about something else, and about what.
+pub(crate) fn documents(manifest: &Manifest, tags: &[Tag]) -> Option<(Digest, Vec<Digest>)> {
+    let Content::Image { layers, .. } = manifest.content() else { return None };
+    let attested = tags.iter().find_map(attested);
+    let subject = match manifest.subject() {
+        Some(subject) if !manifest.is_container_image() => subject.digest.clone(),
+        // Cosign gives its attestations the configuration of an image.
+        _ => attested?,
+    };
     let may_be = |layer: &&Descriptor| {
         let media_type = layer.media_type.as_str().to_ascii_lowercase();
-        layer.size <= DOCUMENT_BYTES_MAX
-            && ["json", "vex", "csaf", "cyclonedx"].iter().any(|word| media_type.contains(word))
+        let is_named = ["json", "vex", "csaf", "cyclonedx"].iter().any(|word| media_type.contains(word));
+        is_named && layer.size <= DOCUMENT_BYTES_MAX
     };
-    layers.iter().filter(may_be).take(DOCUMENTS_MAX).map(|layer| layer.digest.clone()).collect()
+    let found: Vec<Digest> =
+        layers.iter().filter(may_be).take(DOCUMENTS_MAX).map(|layer| layer.digest.clone()).collect();
+    (!found.is_empty()).then_some((subject, found))
+}
+
+/// What cosign's tag for attestations is about: `sha256-HEX.att`.
+fn attested(tag: &Tag) -> Option<Digest> {
+    let (algorithm, hex) = tag.as_str().strip_suffix(".att")?.split_once('-')?;
+    format!("{algorithm}:{hex}").parse().ok()
 }
 
 const DOCUMENT_BYTES_MAX: u64 = 4 << 20;
 /// Who attaches more attaches several manifests.
 const DOCUMENTS_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use oci::MediaType;
+
+    use super::*;
+
+    fn manifest(config: &str, layer: (&str, u64), subject: Option<&Digest>) -> Manifest {
+        let digest = Digest::sha256(b"document");
+        let subject = subject.map_or(String::new(), |subject| {
+            format!(
+                r#","subject":{{"mediaType":"{}","digest":"{subject}","size":1}}"#,
+                MediaType::OCI_MANIFEST
+            )
+        });
+        let text = format!(
+            r#"{{"schemaVersion":2,"config":{{"mediaType":"{config}","digest":"{digest}","size":2}},
+                 "layers":[{{"mediaType":"{}","digest":"{digest}","size":{}}}]{subject}}}"#,
+            layer.0, layer.1
+        );
+        Manifest::parse(&MediaType::new(MediaType::OCI_MANIFEST), text.into_bytes()).expect("is one")
+    }
+
+    #[test]
+    fn documents_are_about_a_subject_or_what_a_tag_of_cosign_says() {
+        let (image, other) = (Digest::sha256(b"image"), Digest::sha256(b"other"));
+        let tag = |text: String| vec![text.parse::<Tag>().expect("a tag")];
+        let att = tag(format!("sha256-{}.att", other.hex()));
+        let (empty, config) =
+            ("application/vnd.oci.empty.v1+json", "application/vnd.oci.image.config.v1+json");
+        let vex = ("application/vnd.openvex+json", 100);
+        let about = |manifest: &Manifest, tags: &[Tag]| documents(manifest, tags).map(|(about, _)| about);
+        assert_eq!(about(&manifest(empty, vex, Some(&image)), &[]), Some(image.clone()));
+        assert_eq!(about(&manifest(empty, vex, Some(&image)), &att), Some(image.clone()));
+        assert_eq!(
+            about(&manifest(config, ("application/vnd.dsse.envelope.v1+json", 9), None), &att),
+            Some(other)
+        );
+        assert_eq!(about(&manifest(empty, vex, None), &[]), None);
+        assert_eq!(about(&manifest(config, vex, Some(&image)), &[]), None, "an image is no document");
+        assert_eq!(about(&manifest(empty, (vex.0, DOCUMENT_BYTES_MAX + 1), Some(&image)), &[]), None);
+        assert_eq!(about(&manifest(empty, ("application/octet-stream", 9), Some(&image)), &[]), None);
+        for tags in [tag("sha256-12.att".to_owned()), tag(format!("sha256-{}.sig", image.hex()))] {
+            assert_eq!(about(&manifest(config, vex, None), &tags), None);
+        }
+    }
+}

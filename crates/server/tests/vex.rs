@@ -1,5 +1,6 @@
 //! VEX documents that are attached to an image: they count with the authority of whoever attaches them.
 
+use base64::Engine as _;
 use oci::Digest;
 use serde_json::{Value, json};
 use testkit::{Client, Image, Server, ServerOptions, debian, dpkg, image};
@@ -122,4 +123,24 @@ async fn a_vex_document_counts_as_long_as_it_is_there() {
     assert!(warning.contains("says more than"), "{warning}");
     let (_, warning) = attach(&client, &image, &json!({ "no": "VEX" })).await;
     assert_eq!(warning, "");
+
+    // As cosign attests without referrers: a signed envelope in what looks like an image, found by its tag.
+    let payload = json!({ "_type": "https://in-toto.io/Statement/v0.1", "predicateType": "https://openvex.dev/ns", "predicate": document });
+    let payload = base64::engine::general_purpose::STANDARD.encode(payload.to_string());
+    let envelope = json!({ "payloadType": "application/vnd.in-toto+json", "payload": payload, "signatures": [{ "sig": "" }] });
+    let envelope = envelope.to_string().into_bytes();
+    let config = client.push_blob("app", b"{}").await.expect("pushes");
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": { "mediaType": "application/vnd.oci.image.config.v1+json", "digest": config, "size": 2 },
+        "layers": [{ "mediaType": "application/vnd.dsse.envelope.v1+json", "size": envelope.len(),
+                     "digest": client.push_blob("app", &envelope).await.expect("pushes") }]
+    });
+    let tag = format!("sha256-{}.att", image.hex());
+    client.push_manifest("app", &tag, manifest.to_string().as_bytes()).await.expect("pushes");
+    let seen_now = seen(&server);
+    assert!(
+        seen_now.starts_with("Healthy 0 NotApplicable; ") && seen_now.contains("(says The Team) 1"),
+        "{seen_now}"
+    );
 }
