@@ -4,12 +4,11 @@
 //! (measured: less than half of a copying read's processor time). A mapping is safe because a blob's
 //! file is never written to or cut short once it has its name, only removed, which leaves mappings whole.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use memmap2::Mmap;
@@ -32,7 +31,7 @@ impl Blob {
         let Some(mut file) = found(path)? else { return Ok(None) };
         let len = file.metadata()?.len();
         if len > SMALL_BYTES_MAX {
-            return Ok(Some(Self { bytes: Content::Large(Mapped::of(file)?), len }));
+            return Ok(Some(Self { bytes: Content::Large(Mapped::of(&file)?), len }));
         }
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
@@ -81,77 +80,25 @@ impl Blob {
 
 /// A whole file as memory. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Mapped(Arc<Region>);
-
-#[derive(Debug)]
-struct Region {
-    map: Mmap,
-    file: File,
-}
-
-/// The regions there are, by where they begin: whoever writes to a socket sees from its bytes which file they are of.
-static REGIONS: RwLock<BTreeMap<usize, Weak<Region>>> = RwLock::new(BTreeMap::new());
-
-/// A stretch of a file that bytes in memory are the same as.
-#[derive(Debug)]
-pub struct Stretch {
-    region: Arc<Region>,
-    /// Where it begins in the file.
-    pub offset: u64,
-    /// How many bytes it has.
-    pub len: usize,
-}
-
-impl Stretch {
-    /// The file behind these bytes, if they are of a mapped blob: it can be sent without a look at them.
-    #[must_use]
-    pub fn behind(bytes: &[u8]) -> Option<Self> {
-        let at = bytes.as_ptr().addr();
-        let regions = REGIONS.read().unwrap_or_else(PoisonError::into_inner);
-        let (begin, region) = regions.range(..=at).next_back()?;
-        let region = region.upgrade()?;
-        let offset = at - begin;
-        (offset + bytes.len() <= region.map.len()).then(|| Self {
-            region,
-            offset: offset as u64,
-            len: bytes.len(),
-        })
-    }
-
-    /// The file.
-    #[must_use]
-    pub fn file(&self) -> &File {
-        &self.region.file
-    }
-}
-
-impl Drop for Region {
-    fn drop(&mut self) {
-        // The map goes after this: until then nothing else can begin where it does.
-        REGIONS.write().unwrap_or_else(PoisonError::into_inner).remove(&self.map.as_ptr().addr());
-    }
-}
+pub struct Mapped(Arc<Mmap>);
 
 impl Mapped {
     pub(crate) fn open(path: &Path) -> io::Result<Option<Self>> {
-        found(path)?.map(Self::of).transpose()
+        found(path)?.map(|file| Self::of(&file)).transpose()
     }
 
-    fn of(file: File) -> io::Result<Self> {
+    fn of(file: &File) -> io::Result<Self> {
         // SAFETY: the file has a digest for its name, so it was flushed and renamed there and nobody in
         // this program writes to it or cuts it short; removing it leaves the mapping whole.
         #[expect(unsafe_code, reason = "memory maps are why this room owns unsafe code")]
-        let map = unsafe { Mmap::map(&file) }?;
-        let region = Arc::new(Region { map, file });
-        let begin = region.map.as_ptr().addr();
-        REGIONS.write().unwrap_or_else(PoisonError::into_inner).insert(begin, Arc::downgrade(&region));
-        Ok(Self(region))
+        let map = unsafe { Mmap::map(file) }?;
+        Ok(Self(Arc::new(map)))
     }
 }
 
 impl AsRef<[u8]> for Mapped {
     fn as_ref(&self) -> &[u8] {
-        &self.0.map
+        &self.0
     }
 }
 
@@ -168,27 +115,3 @@ pub const PIECE_BYTES: usize = 256 * 1024;
 
 /// Below this a read is cheaper than a mapping.
 const SMALL_BYTES_MAX: u64 = 64 * 1024;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bytes_tell_which_file_they_are_of_as_long_as_it_is_mapped() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("blob");
-        std::fs::write(&path, vec![7; 300_000]).expect("writes");
-        let blob = Blob::open(&path).expect("opens").expect("is there");
-        let whole = blob.whole();
-        let stretch = Stretch::behind(&whole[1000..5000]).expect("is of the file");
-        assert_eq!((stretch.offset, stretch.len), (1000, 4000));
-        assert_eq!(stretch.file().metadata().expect("reads").len(), 300_000);
-        let pieces: Vec<_> = blob.pieces(0..300_000).filter_map(|piece| Stretch::behind(&piece)).collect();
-        assert_eq!(pieces.iter().map(|piece| piece.offset).collect::<Vec<_>>(), [0, PIECE_BYTES as u64]);
-        let copy = whole.to_vec();
-        assert!(Stretch::behind(&copy).is_none(), "a copy is not");
-        let at = whole.as_ptr().addr();
-        drop((blob, whole, stretch, pieces));
-        assert!(!REGIONS.read().expect("works").contains_key(&at));
-    }
-}

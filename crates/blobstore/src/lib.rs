@@ -13,6 +13,6 @@ mod blob;
 mod store;
 mod upload;
 
-pub use blob::{Blob, Mapped, PIECE_BYTES, Stretch};
+pub use blob::{Blob, Mapped, PIECE_BYTES};
 pub use store::{BlobStore, Durability, Error, Listing};
 pub use upload::{UploadFile, UploadReader};

@@ -23,7 +23,6 @@ use tower::ServiceExt as _;
 
 use crate::audit::Peer;
 use crate::pace::{Paced, Patient};
-use crate::sending::Sending;
 
 /// A bound socket and how it speaks.
 pub(crate) struct Listener {
@@ -129,7 +128,7 @@ async fn connection(
         .max_concurrent_streams(128);
     let peer = Peer(stream.peer_addr()?.ip().to_canonical());
     match tls {
-        None => speak(&builder, Sending(stream), peer, router, watcher).await,
+        None => speak(&builder, stream, peer, router, watcher).await,
         Some(tls) => {
             let stream = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await??;
             speak(&builder, stream, peer, router, watcher).await

@@ -29,7 +29,6 @@ mod retention_command;
 mod rule_command;
 mod scan_command;
 mod secret_command;
-mod sending;
 mod serve;
 mod settings;
 mod subscription_command;
