@@ -18,6 +18,7 @@ pub(crate) enum Target {
     Token(Option<Uuid>, TokenVersion),
     Authorize(Option<Uuid>),
     DeviceCode(Option<Uuid>),
+    ManagedIdentity,
     DeviceLogin,
     IdKeys(Option<Uuid>),
     UserRealm(String),
@@ -224,6 +225,7 @@ fn target(path: &str) -> Option<Target> {
         [tenant, "oauth2", "v2.0", "authorize"] => return Some(Target::Authorize(tenant_of(tenant)?)),
         [tenant, "oauth2", "v2.0", "devicecode"] => return Some(Target::DeviceCode(tenant_of(tenant)?)),
         [tenant, "discovery", "v2.0", "keys"] => return Some(Target::IdKeys(tenant_of(tenant)?)),
+        ["msi", "token"] => return Some(Target::ManagedIdentity),
         ["devicelogin"] => return Some(Target::DeviceLogin),
         ["common", "userrealm", _] => return Some(Target::UserRealm((*segments.get(2)?).to_owned())),
         _ => {}

@@ -2,8 +2,8 @@
 
 use auth::{AuthError, Caller, TokenError, Witness};
 use axum::extract::{Form, FromRequest as _, Request};
-use axum::http::StatusCode;
 use axum::http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -77,6 +77,25 @@ impl Api {
             Err(error) => Err(Refusal::bad("invalid_request", &error.to_string())),
         };
         respond(answered)
+    }
+
+    /// A token for a program that believes to run in Azure's App Service, and asks its machine for it (version
+    /// 2019-08-01): the header that the machine gives it is the principal's id and secret.
+    pub(crate) async fn managed_identity(&self, call: &Call, headers: HeaderMap) -> Response {
+        let header = headers.get("x-identity-header").and_then(|header| header.to_str().ok());
+        let (id, secret) = header.and_then(|header| header.split_once(':')).unwrap_or_default();
+        let field = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let form = Fields(vec![
+            field("grant_type", "client_credentials"),
+            field("client_id", id),
+            field("client_secret", secret),
+            field("resource", call.query.get("resource").unwrap_or_default()),
+        ]);
+        let answered = self.answer(None, TokenVersion::V1, call, &form).await;
+        let mut response = answered
+            .map_or_else(Refusal::into_machine_response, |document| axum::Json(document).into_response());
+        response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
     }
 
     /// A code for a device on which nobody can type a password (RFC 8628, section 3.2).
@@ -411,11 +430,26 @@ impl Refusal {
     }
 
     fn into_response(self) -> Response {
+        let document = self.document();
+        self.written(document)
+    }
+
+    /// As the clients of machines' endpoints read it.
+    fn into_machine_response(self) -> Response {
+        let mut document = self.document();
+        document["statusCode"] = self.status.as_u16().into();
+        document["message"] = self.description.as_str().into();
+        self.written(document)
+    }
+
+    fn document(&self) -> Value {
         // `AADSTS7000215: …` has its number once more for programs.
         let digits = self.description.strip_prefix("AADSTS").and_then(|rest| rest.split_once(':'));
         let codes: Vec<u64> = digits.and_then(|(digits, _)| digits.parse().ok()).into_iter().collect();
-        let document =
-            json!({ "error": self.error, "error_description": self.description, "error_codes": codes });
+        json!({ "error": self.error, "error_description": self.description, "error_codes": codes })
+    }
+
+    fn written(self, document: Value) -> Response {
         let mut response = (self.status, axum::Json(document)).into_response();
         if let Some(seconds) = self.retry_after_s {
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));

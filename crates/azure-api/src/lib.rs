@@ -171,6 +171,9 @@ impl Api {
             Target::OpenId(tenant) => return self.openid_configuration(*tenant, &call).map(json),
             Target::Authorize(tenant) => return Ok(self.authorize(*tenant, &call, request).await),
             Target::DeviceCode(tenant) => return Ok(self.device_code(*tenant, &call, request).await),
+            Target::ManagedIdentity => {
+                return Ok(self.managed_identity(&call, request.into_parts().0.headers).await);
+            }
             Target::DeviceLogin => return Ok(self.device_login(&call, request).await),
             Target::IdKeys(tenant) => return self.id_keys(*tenant).map(json),
             Target::UserRealm(name) => return Ok(json(self.user_realm(name))),
@@ -340,6 +343,7 @@ impl Api {
             | Target::Authorize(_)
             | Target::DeviceCode(_)
             | Target::DeviceLogin
+            | Target::ManagedIdentity
             | Target::IdKeys(_)
             | Target::UserRealm(_)
             | Target::Metadata => Err(ArmError::no_such_path()),

@@ -53,7 +53,7 @@ macro_rules! image {
     };
 }
 
-pub(crate) const PATHS: [&str; 111] = [
+pub(crate) const PATHS: [&str; 112] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -62,6 +62,7 @@ pub(crate) const PATHS: [&str; 111] = [
     "/{tenantId}/oauth2/v2.0/authorize",
     "/{tenantId}/oauth2/v2.0/devicecode",
     "/{tenantId}/discovery/v2.0/keys",
+    "/msi/token",
     "/devicelogin",
     "/common/userrealm/{userName}",
     "/tenants",
@@ -202,6 +203,7 @@ mod tests {
         Target::Authorize(..) => "sign-in for a program",
         Target::DeviceCode(..) => "device code",
         Target::DeviceLogin => "sign-in for a device",
+        Target::ManagedIdentity => "managed identity",
         Target::IdKeys(..) => "keys of id tokens",
         Target::UserRealm(..) => "user realm",
         Target::Tenants => "tenants",

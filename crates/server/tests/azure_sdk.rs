@@ -28,6 +28,18 @@ async fn azures_identity_library_signs_in_without_secrets() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+#[tokio::test]
+async fn azures_credential_chains_sign_in_and_its_sdks_work_without_tls() {
+    let Some(python) = testkit::python("azure", "azure-identity") else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    server.hold_bad_and_good().await;
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azure_identity.py");
+    let plain = format!("http://{}", server.address);
+    let output = server.run_python(&python, script, &[&plain]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// 15.0.0 and the newest preview, each on a server of its own.
 #[tokio::test]
 async fn azures_registry_sdks_work_unmodified() {

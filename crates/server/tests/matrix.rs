@@ -31,7 +31,7 @@ const ROLES: [(&str, &str); 15] = [
 ];
 
 /// Routes that nobody needs to be known for, and why.
-const PUBLIC: [(&str, &str); 13] = [
+const PUBLIC: [(&str, &str); 14] = [
     ("/metadata/endpoints", "clients ask it before they can sign in"),
     ("/{tenantId}/v2.0/.well-known/openid-configuration", "clients ask it before they can sign in"),
     ("/{tenantId}/.well-known/openid-configuration", "clients ask it before they can sign in"),
@@ -40,6 +40,7 @@ const PUBLIC: [(&str, &str); 13] = [
     ("/{tenantId}/oauth2/v2.0/authorize", "takes a name and a password; without a program to go back to 400"),
     ("/{tenantId}/oauth2/v2.0/devicecode", "a device has no secret yet; without a client 400 (RFC 8628)"),
     ("/{tenantId}/discovery/v2.0/keys", "whoever reads an id token asks it"),
+    ("/msi/token", "carries its own secret; without one 401"),
     ("/devicelogin", "takes a name and a password"),
     (
         "/common/userrealm/{userName}",
