@@ -17,4 +17,4 @@ pub use rate_card::{Amount, Currency, InvalidAmount, InvalidCurrency, RateCard};
 pub use row_id::{image_row_id, is_row_of};
 pub use rule::{Criteria, Exemption, InvalidCriteria, RuledFinding, RuledImage};
 pub use state::{Cause, END_OF_LIFE, ImageState, Verdict};
-pub use vex::{InvalidVex, Vex};
+pub use vex::{InvalidVex, Subject, Vex};

@@ -27,6 +27,15 @@ pub struct Vex {
     hidden: BTreeMap<(Why, Packages), BTreeSet<String>>,
 }
 
+/// What a document is attached to: an image or an index in its repository.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Where it is.
+    pub repository: &'a Repository,
+    /// Which it is.
+    pub digest: &'a Digest,
+}
+
 type Why = String;
 /// Names, or names and versions (`openssl@3.0.1`); none: the whole image.
 type Packages = BTreeSet<String>;
@@ -47,21 +56,16 @@ impl Vex {
     ///
     /// # Errors
     /// [`InvalidVex`].
-    pub fn read(bytes: &[u8], subject: &Digest) -> Result<Option<Self>, InvalidVex> {
+    pub fn read(bytes: &[u8], subject: Subject<'_>) -> Result<Option<Self>, InvalidVex> {
         match serde_json::from_slice(bytes) {
             Ok(document) => read(&document, subject, 0),
             Err(_) => Ok(None),
         }
     }
 
-    /// What it hides, as criteria for the image in this repository, each with its reason: of `reason_bytes_max` bytes at most.
+    /// What it hides, as criteria for what it is attached to, each with its reason: of `reason_bytes_max` bytes at most.
     #[must_use]
-    pub fn rules(
-        &self,
-        repository: &Repository,
-        subject: &Digest,
-        reason_bytes_max: usize,
-    ) -> Vec<(Criteria, String)> {
+    pub fn rules(&self, subject: Subject<'_>, reason_bytes_max: usize) -> Vec<(Criteria, String)> {
         let by = if self.author.is_empty() { "its author" } else { &self.author };
         let mut rules = Vec::new();
         for ((why, packages), advisories) in &self.hidden {
@@ -72,8 +76,8 @@ impl Vex {
                 let criteria = Criteria {
                     advisories: advisories.iter().copied().cloned().collect(),
                     packages: packages.clone(),
-                    repositories: BTreeSet::from([repository.to_string()]),
-                    images: BTreeSet::from([subject.clone()]),
+                    repositories: BTreeSet::from([subject.repository.to_string()]),
+                    images: BTreeSet::from([subject.digest.clone()]),
                     ..Criteria::default()
                 };
                 rules.push((criteria, reason.clone()));
@@ -83,7 +87,7 @@ impl Vex {
     }
 }
 
-fn read(document: &Value, subject: &Digest, wraps: u8) -> Result<Option<Vex>, InvalidVex> {
+fn read(document: &Value, subject: Subject<'_>, wraps: u8) -> Result<Option<Vex>, InvalidVex> {
     if wraps > WRAPS_MAX {
         return Err(InvalidVex::TooDeep);
     }
@@ -129,7 +133,7 @@ fn read(document: &Value, subject: &Digest, wraps: u8) -> Result<Option<Vex>, In
 
 /// What is said, one statement after the other.
 struct Said<'a> {
-    subject: &'a Digest,
+    subject: Subject<'a>,
     statements: Vec<Statement>,
     /// Pairs of a flaw and a package.
     len: usize,
@@ -161,9 +165,9 @@ impl Said<'_> {
         self.statements.sort_by_key(|statement| statement.at_ms);
         // The flaws, each with the packages of which something is said.
         let mut last: BTreeMap<String, BTreeMap<String, Option<String>>> = BTreeMap::new();
-        for statement in self.statements {
-            for flaw in statement.flaws {
-                let of_flaw = last.entry(flaw).or_default();
+        for statement in &self.statements {
+            for flaw in &statement.flaws {
+                let of_flaw = last.entry(flaw.clone()).or_default();
                 for package in &statement.packages {
                     if package.is_empty() {
                         of_flaw.clear();
@@ -172,21 +176,28 @@ impl Said<'_> {
                 }
             }
         }
+        // A rule for a source is one for all that is built of it, and one without a version for each: where one package
+        // has the flaw, nobody knows here which others are meant by that.
+        let is_doubted = |flaw: &String| {
+            let has = |(package, why): (&String, &Option<String>)| !package.is_empty() && why.is_none();
+            last.get(flaw).is_some_and(|packages| packages.iter().any(has))
+        };
+        // By any of its names.
+        let named = self.statements.iter().filter(|statement| statement.flaws.iter().any(is_doubted));
+        let doubted: BTreeSet<&String> = named.flat_map(|statement| &statement.flaws).collect();
         let mut hidden: BTreeMap<(Why, Packages), BTreeSet<String>> = BTreeMap::new();
-        for (flaw, packages) in last {
-            // Of the image it cannot be said as long as one of its packages is an exception.
-            let is_doubted = packages.values().any(Option::is_none);
-            let mut by_why: BTreeMap<Why, Packages> = BTreeMap::new();
+        for (flaw, packages) in last.iter().filter(|(flaw, _)| !doubted.contains(flaw)) {
+            let mut by_why: BTreeMap<&Why, Packages> = BTreeMap::new();
             for (package, why) in packages {
-                if let Some(why) = why.filter(|_| !(package.is_empty() && is_doubted)) {
-                    by_why.entry(why).or_default().insert(package);
+                if let Some(why) = why {
+                    by_why.entry(why).or_default().insert(package.clone());
                 }
             }
             for (why, mut packages) in by_why {
                 if packages.contains("") {
                     packages.clear();
                 }
-                hidden.entry((why, packages)).or_default().insert(flaw.clone());
+                hidden.entry((why.clone(), packages)).or_default().insert(flaw.clone());
             }
         }
         hidden
@@ -206,9 +217,17 @@ impl Said<'_> {
         let name = percent_decoded(rest.rsplit('/').next()?)?;
         match kind.to_ascii_lowercase().as_str() {
             "oci" | "docker" => {
-                // A version that is no digest is a tag: which image that is, nobody knows here.
-                let is_it = version.is_none_or(|version| version == self.subject.to_string());
-                (is_it && !qualifiers.contains("tag=")).then(String::new)
+                // A document may speak of several images. A version that is no digest is a tag: which image that is,
+                // nobody knows here.
+                let is_it = match version {
+                    Some(version) => version == self.subject.digest.to_string(),
+                    None => {
+                        let repository = self.subject.repository.as_str();
+                        let last = repository.rsplit('/').next().unwrap_or(repository);
+                        name.eq_ignore_ascii_case(last) && !qualifiers.contains("tag=")
+                    }
+                };
+                is_it.then(String::new)
             }
             "deb" | "apk" if !name.is_empty() => {
                 let package = match version {
@@ -406,15 +425,16 @@ mod tests {
 
     /// What a document hides: `ADVISORIES in PACKAGES because WHY`, a line each.
     fn hides(document: &Value) -> Vec<String> {
-        let subject = Digest::sha256(b"image");
+        let (repository, digest) = ("team/app".parse().expect("a name"), Digest::sha256(b"image"));
+        let subject = Subject { repository: &repository, digest: &digest };
         let bytes = document.to_string();
-        let Some(vex) = Vex::read(bytes.as_bytes(), &subject).expect("is in bounds") else {
+        let Some(vex) = Vex::read(bytes.as_bytes(), subject).expect("is in bounds") else {
             return vec!["no VEX document".to_owned()];
         };
-        let rules = vex.rules(&"team/app".parse().expect("a name"), &subject, 200);
+        let rules = vex.rules(subject, 200);
         let shown = rules.into_iter().map(|(criteria, reason)| {
             let criteria = criteria.checked().expect("a rule can be made of it");
-            assert_eq!(criteria.images, BTreeSet::from([subject.clone()]));
+            assert_eq!(criteria.images, BTreeSet::from([digest.clone()]));
             assert_eq!(criteria.repositories, BTreeSet::from(["team/app".to_owned()]));
             let join = |list: BTreeSet<String>| list.into_iter().collect::<Vec<_>>().join(" ");
             format!("{} in [{}] {reason}", join(criteria.advisories), join(criteria.packages))
@@ -470,10 +490,18 @@ mod tests {
             say("CVE-2", "not_affected", "2026-03-01T01:00:00+02:00", openssl),
             say("CVE-3", "not_affected", "2026-02-01T00:00:00Z", image),
             say("CVE-3", "affected", "2026-03-01T00:00:00Z", openssl),
+            // Whether what is built of openssl is meant, too, nobody says.
+            say("CVE-5", "not_affected", "2026-02-01T00:00:00Z", openssl),
+            say("CVE-5", "affected", "2026-02-01T00:00:00Z", "pkg:deb/debian/libssl3@3"),
+            say("CVE-6", "under_investigation", "2026-02-01T00:00:00Z", image),
+            say("CVE-6", "not_affected", "2026-03-01T00:00:00Z", openssl),
+            say("CVE-7", "not_affected", "2026-03-01T00:00:00Z", "pkg:oci/other"),
+            { "vulnerability": { "name": "CVE-8", "aliases": ["GHSA-8"] }, "status": "fixed", "products": [{ "@id": openssl }] },
+            say("GHSA-8", "affected", "2026-03-01T00:00:00Z", "pkg:deb/debian/zlib"),
             say("CVE-4", "not_affected", "2026-02-01T00:00:00Z", openssl),
             say("CVE-4", "affected", "2026-03-01T00:00:00Z", image),
         ]));
-        assert_eq!(hides(&document), ["CVE-2 in [openssl] OpenVEX: not affected (says The Team)"]);
+        assert_eq!(hides(&document), ["CVE-2 CVE-6 in [openssl] OpenVEX: not affected (says The Team)"]);
     }
 
     #[test]
@@ -522,7 +550,6 @@ mod tests {
         assert_eq!(
             hides(&document),
             [
-                "CVE-2 in [openssl@3] CSAF: fixed (says Vendor)",
                 "CVE-1 in [zlib] CSAF: not affected (says Vendor)",
                 "CVE-1 in [openssl@3] CSAF: not affected (component_not_present): no (says Vendor)",
             ]
@@ -542,8 +569,9 @@ mod tests {
         for wrapped in [&in_toto, &envelope, &bundle] {
             assert_eq!(hides(wrapped), ["CVE-1 in [] OpenVEX: fixed (says The Team)"]);
         }
-        let subject = Digest::sha256(b"image");
-        let read = |document: &Value| Vex::read(document.to_string().as_bytes(), &subject);
+        let (repository, digest) = ("team/app".parse().expect("a name"), Digest::sha256(b"image"));
+        let subject = Subject { repository: &repository, digest: &digest };
+        let read = |document: &Value| Vex::read(document.to_string().as_bytes(), subject);
         let deep = (0..9).fold(document, |inner, _| json!({ "predicateType": "x", "predicate": inner }));
         assert_eq!(read(&deep), Err(InvalidVex::TooDeep));
         let many: Vec<Value> = (0..=STATEMENTS_MAX / 2)
@@ -551,11 +579,8 @@ mod tests {
             .collect();
         assert_eq!(read(&open_vex(&json!(many))), Err(InvalidVex::TooLarge));
         // As many flaws as there may be are not too many for one reason: they become several rules.
-        let rules = read(&open_vex(&json!(many[1..]))).expect("is in bounds").expect("is one").rules(
-            &"a".parse().expect("a name"),
-            &subject,
-            9,
-        );
+        let rules =
+            read(&open_vex(&json!(many[1..]))).expect("is in bounds").expect("is one").rules(subject, 9);
         assert_eq!(rules.len(), STATEMENTS_MAX / 2 / ENTRIES_MAX);
         let apart: Vec<Value> = (0..=RULES_MAX)
             .map(|n| json!({ "vulnerability": { "name": "CVE-1" }, "status": "fixed", "status_notes": n.to_string(),
@@ -570,7 +595,7 @@ mod tests {
             r#"{"payloadType":"x","payload":"?"}"#,
             r#"{"document":{"category":"csaf_base"}}"#,
         ] {
-            assert_eq!(Vex::read(other.as_bytes(), &subject), Ok(None), "{other}");
+            assert_eq!(Vex::read(other.as_bytes(), subject), Ok(None), "{other}");
         }
     }
 }

@@ -82,7 +82,7 @@ impl Registry {
         E: Into<BoxError>,
     {
         let mut session = self.hold(owner, id).await?;
-        let appended = self.take_in(&mut session, chunk).await;
+        let appended = self.take_in(&mut session, chunk, None).await;
         session.touched_ms = (self.clock)();
         let upload = Upload { id, received: session.file.received(), hasher: session.hasher.clone() };
         if !self.metastore.advance_upload(upload, session.touched_ms).await? {
@@ -108,15 +108,7 @@ impl Registry {
         E: Into<BoxError>,
     {
         let mut session = self.hold(owner, id).await?;
-        if let Some(length) = chunk.length {
-            // Nobody needs to send what does not fit.
-            let size = session.file.received().saturating_add(length);
-            if let Err(error) = self.metastore.check_fits(session.owner.registry, digest, size).await {
-                self.drop_session(&mut session).await?;
-                return Err(error.into());
-            }
-        }
-        if let Err(error) = self.take_in(&mut session, chunk).await {
+        if let Err(error) = self.take_in(&mut session, chunk, Some(digest)).await {
             session.touched_ms = (self.clock)();
             let upload = Upload { id, received: session.file.received(), hasher: session.hasher.clone() };
             self.metastore.advance_upload(upload, session.touched_ms).await?;
@@ -159,14 +151,11 @@ impl Registry {
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send + 'static,
         E: Into<BoxError> + 'static,
     {
-        if let Some(length) = chunk.length {
-            self.metastore.check_fits(owner.registry, digest, length).await?;
-        }
         let (registry, digest) = (self.clone(), digest.clone());
         carried(async move {
             let mut session = registry.new_session(owner, digest.algorithm()).await?;
             begun(session.file.reader());
-            let outcome = match registry.take_in(&mut session, chunk).await {
+            let outcome = match registry.take_in(&mut session, chunk, Some(&digest)).await {
                 Ok(()) => registry.commit(&mut session, &digest, None).await,
                 Err(error) => Err(error),
             };
@@ -245,7 +234,12 @@ impl Registry {
 
     /// Hashes and writes the body. After an error the session stands where it stood before, but for a
     /// body that broke off: then it stands where that ended.
-    async fn take_in<S, E>(&self, session: &mut Session, chunk: Chunk<S>) -> Result<(), UploadError>
+    async fn take_in<S, E>(
+        &self,
+        session: &mut Session,
+        chunk: Chunk<S>,
+        digest: Option<&Digest>,
+    ) -> Result<(), UploadError>
     where
         S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
         E: Into<BoxError>,
@@ -265,8 +259,13 @@ impl Registry {
             return Err(UploadError::WrongLength { stated, actual });
         }
         let hasher = session.hasher.clone();
+        // Nobody needs to send what does not fit. What has a known digest may be held already.
         let registry = session.owner.registry;
-        self.metastore.check_may_fit(registry, began.saturating_add(length.unwrap_or(0))).await?;
+        let check = async |size: u64| match digest {
+            Some(digest) => self.metastore.check_fits(registry, digest, size).await,
+            None => self.metastore.check_may_fit(registry, size).await,
+        };
+        check(began.saturating_add(length.unwrap_or(0))).await?;
         let mut checked = began;
         loop {
             // A client that has gone silent must not hold its session.
@@ -284,7 +283,7 @@ impl Registry {
             }
             if session.file.received() - checked > UNCHECKED_BYTES_MAX {
                 checked = session.file.received();
-                if let Err(error) = self.metastore.check_may_fit(registry, checked).await {
+                if let Err(error) = check(checked).await {
                     return self.undo(session, hasher, began, error.into());
                 }
             }

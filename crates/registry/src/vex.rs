@@ -1,6 +1,6 @@
 //! VEX documents that are attached to images: carried out as rules, with the authority of whoever attached them.
 
-use assessment::{InvalidVex, Vex};
+use assessment::{InvalidVex, Subject, Vex};
 use metastore::{REASON_BYTES_MAX, RegistryId, RulesDocument};
 use oci::{Content, Descriptor, Digest, Manifest, Repository, Tag};
 
@@ -45,7 +45,8 @@ impl Registry {
             let (bytes, of, repository) = (blob.whole(), subject.clone(), repository.clone());
             // Parsing takes its time, and other requests wait for the thread.
             let read = tokio::task::spawn_blocking(move || {
-                Vex::read(&bytes, &of).map(|vex| vex.map(|vex| vex.rules(&repository, &of, REASON_BYTES_MAX)))
+                let of = Subject { repository: &repository, digest: &of };
+                Vex::read(&bytes, of).map(|vex| vex.map(|vex| vex.rules(of, REASON_BYTES_MAX)))
             });
             match read.await.map_err(|_| metastore::Error::Closed)? {
                 Ok(None) => {}
