@@ -238,7 +238,7 @@ impl Api {
                 _ => self.webhook(&caller, &scope, &name).await.map(json),
             },
             Target::WebhookVerb(scope, name, verb) => {
-                self.webhook_verb(&caller, &scope, &name, verb).await.map(json)
+                self.webhook_verb(&caller, &scope, &name, verb, &call.base).await.map(json)
             }
             Target::ImportImage(scope) => {
                 let (parts, body) = request.into_parts();

@@ -131,6 +131,7 @@ impl Api {
         scope: &Scope,
         name: &str,
         verb: WebhookVerb,
+        base: &str,
     ) -> Result<Value, ArmError> {
         let action = match verb {
             WebhookVerb::Ping => Action::PingWebhooks,
@@ -147,7 +148,10 @@ impl Api {
             WebhookVerb::ListEvents => {
                 let log = self.metastore.deliveries(webhook.id, EVENTS_MAX).await?;
                 let shown = log.iter().map(|delivery| {
-                    azure_documents::webhook_event(delivery, &events::payload(&delivery.event, webhook.form))
+                    azure_documents::webhook_event(
+                        delivery,
+                        &events::payload(&delivery.event, webhook.form, base),
+                    )
                 });
                 Ok(json!({ "value": shown.collect::<Vec<_>>() }))
             }
@@ -192,7 +196,7 @@ fn change(body: WebhookBody) -> Result<WebhookChange, ArmError> {
         None => None,
         Some(name) => {
             let form = EventForm::from_name(&name);
-            Some(form.ok_or_else(|| bad("properties.payloadFormat is acr or cloudevents."))?)
+            Some(form.ok_or_else(|| bad("properties.payloadFormat is acr, cloudevents, slack or teams."))?)
         }
     };
     Ok(WebhookChange {

@@ -3,11 +3,11 @@
 use metastore::{Event, EventAction, EventTarget, Judgement};
 use serde_json::{Map, Value, json};
 
-use crate::time;
+use crate::{Form, time};
 
 /// As Azure Container Registry posts it (azure-docs, "webhook reference"). `verdict` is our own.
 #[must_use]
-pub fn webhook_payload(event: &Event) -> Value {
+pub fn webhook_payload(event: &Event, base: &str) -> Value {
     let mut payload = common(event);
     if let Some(target) = &event.target {
         payload.insert("target".to_owned(), target_of(event, target));
@@ -20,13 +20,13 @@ pub fn webhook_payload(event: &Event) -> Value {
         }
         payload.insert("request".to_owned(), request);
     }
-    with_verdict(event, payload)
+    with_judgement(event, base, payload)
 }
 
 /// As a structured CloudEvent, with the data of Azure's Event Grid (azure-docs, "event schema for
 /// Container Registry").
 #[must_use]
-pub fn cloud_event(event: &Event) -> Value {
+pub fn cloud_event(event: &Event, base: &str) -> Value {
     let origin = &event.origin;
     let mut data = common(event);
     if let Some(target) = &event.target {
@@ -57,7 +57,7 @@ pub fn cloud_event(event: &Event) -> Value {
         "type": event_type(event.action),
         "time": time(event.at_ms),
         "datacontenttype": "application/json",
-        "data": with_verdict(event, data),
+        "data": with_judgement(event, base, data),
     });
     if let Some(target) = &event.target {
         document["subject"] = match &target.tag {
@@ -65,6 +65,8 @@ pub fn cloud_event(event: &Event) -> Value {
             None => format!("{}@{}", target.repository, target.digest),
         }
         .into();
+    } else if let Some(advisory) = &event.advisory {
+        document["subject"] = advisory.id.as_str().into();
     }
     document
 }
@@ -78,6 +80,7 @@ fn event_type(action: EventAction) -> &'static str {
         EventAction::ChartDelete => "Microsoft.ContainerRegistry.ChartDeleted",
         EventAction::Quarantine => "lazaret.image.quarantined",
         EventAction::Verdict => "lazaret.verdict.changed",
+        EventAction::Advisory => "lazaret.advisory.found",
         EventAction::Ping => "lazaret.webhook.ping",
     }
 }
@@ -110,13 +113,34 @@ fn target_of(event: &Event, target: &EventTarget) -> Value {
     shown
 }
 
-fn with_verdict(event: &Event, mut document: Map<String, Value>) -> Value {
+/// What is thought of the event's image or images; our own.
+fn with_judgement(event: &Event, base: &str, mut document: Map<String, Value>) -> Value {
     let judgement = |judgement: &Judgement| json!({ "state": judgement.state, "causes": judgement.causes, "severities": judgement.severities });
     if let Some(verdict) = &event.verdict {
         let change = json!({ "from": judgement(&verdict.from), "to": judgement(&verdict.to) });
         document.insert("verdict".to_owned(), change);
     }
+    if let Some(advisory) = &event.advisory {
+        let link = affected_link(event, base);
+        let shown = json!({
+            "id": advisory.id,
+            "severity": advisory.severity,
+            "images": advisory.images,
+            "repositories": advisory.repositories,
+            "examples": advisory.examples,
+            "link": link,
+        });
+        document.insert("advisory".to_owned(), shown);
+    }
     Value::Object(document)
+}
+
+/// Where the findings of the event's registry are listed, in the Azure API at `base`.
+#[must_use]
+pub fn affected_link(event: &Event, base: &str) -> String {
+    let key = Form::Of2020.key();
+    let assessment = format!("{base}{}/providers/Microsoft.Security/assessments/{key}", event.registry);
+    format!("{assessment}/subAssessments?api-version=2019-01-01-preview")
 }
 
 #[cfg(test)]
@@ -142,6 +166,7 @@ mod tests {
                 size: 524,
             }),
             verdict: None,
+            advisory: None,
             origin: Origin {
                 principal: "p".to_owned(),
                 request_id: "q".to_owned(),
@@ -164,11 +189,14 @@ mod tests {
             },
             "request": { "id": "q", "host": "r.example", "method": "PUT", "useragent": "docker/17.09" },
         });
-        assert_eq!(webhook_payload(&event(EventAction::Push, Some("v1"))).to_string(), wanted.to_string());
-        let quarantine = webhook_payload(&event(EventAction::Quarantine, Some("v1")));
+        assert_eq!(
+            webhook_payload(&event(EventAction::Push, Some("v1")), "").to_string(),
+            wanted.to_string()
+        );
+        let quarantine = webhook_payload(&event(EventAction::Quarantine, Some("v1")), "");
         assert_eq!(quarantine["request"], json!({ "id": "q", "host": "r.example", "method": "PUT" }));
         assert_eq!(quarantine["target"], wanted["target"]);
-        let deleted = webhook_payload(&event(EventAction::Delete, None));
+        let deleted = webhook_payload(&event(EventAction::Delete, None), "");
         let target = json!({
             "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "digest": "sha256:ab",
             "repository": "hello-world",
@@ -176,12 +204,12 @@ mod tests {
         assert_eq!(deleted["target"].to_string(), target.to_string());
         let ping = Event { target: None, origin: Origin::default(), ..event(EventAction::Ping, None) };
         let wanted = json!({ "id": id, "timestamp": "2017-11-17T16:52:01.3430000Z", "action": "ping" });
-        assert_eq!(webhook_payload(&ping), wanted);
+        assert_eq!(webhook_payload(&ping, ""), wanted);
     }
 
     #[test]
     fn a_cloud_event_carries_azures_data() {
-        let pushed = cloud_event(&event(EventAction::Push, Some("v1")));
+        let pushed = cloud_event(&event(EventAction::Push, Some("v1")), "");
         for (member, wanted) in [
             ("specversion", "1.0"),
             ("type", "Microsoft.ContainerRegistry.ImagePushed"),
@@ -198,7 +226,7 @@ mod tests {
         let change = VerdictChange { from: judgement("Pending"), to: judgement("Healthy") };
         let judged =
             Event { verdict: Some(change), origin: Origin::default(), ..event(EventAction::Verdict, None) };
-        let judged = cloud_event(&judged);
+        let judged = cloud_event(&judged, "");
         assert_eq!(judged["type"], "lazaret.verdict.changed");
         assert_eq!(judged["subject"], "hello-world@sha256:ab");
         assert_eq!(judged["data"]["verdict"]["to"]["state"], "Healthy");

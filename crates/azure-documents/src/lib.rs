@@ -19,7 +19,7 @@ mod webhook;
 
 pub use assessment::{assessment, image_assessment, metadata, metadata_document};
 pub use cache::{cache_rule, credential_set};
-pub use event::{cloud_event, webhook_payload};
+pub use event::{affected_link, cloud_event, webhook_payload};
 pub use form::{Form, Names};
 pub use pricing::{pricing, pricing_of_version};
 pub use resource::{

@@ -26,6 +26,7 @@ pub struct Dispatcher {
     metastore: Metastore,
     sender: Sender,
     clock: Clock,
+    base: Arc<str>,
     wake: Arc<Notify>,
 }
 
@@ -45,10 +46,10 @@ struct Done {
 }
 
 impl Dispatcher {
-    /// A dispatcher over the store's outbox.
+    /// A dispatcher over the store's outbox. `base` is the URL by which this server is reached, for links.
     #[must_use]
-    pub fn new(metastore: Metastore, sender: Sender, clock: Clock) -> Self {
-        Self { metastore, sender, clock, wake: Arc::new(Notify::new()) }
+    pub fn new(metastore: Metastore, sender: Sender, clock: Clock, base: &str) -> Self {
+        Self { metastore, sender, clock, base: base.into(), wake: Arc::new(Notify::new()) }
     }
 
     /// Tells that something may be due. Without it that is found at the next look, within half a second.
@@ -130,7 +131,7 @@ impl Dispatcher {
 
     /// Sends one, and writes down what came of it; returns whether it failed.
     async fn deliver(&self, webhook: &Webhook, delivery: &Delivery) -> Result<bool, Error> {
-        let message = Message::new(webhook, &delivery.event, (self.clock)());
+        let message = Message::new(webhook, &delivery.event, &self.base, (self.clock)());
         let request = message.logged(webhook);
         let sent = self.sender.send(message).await;
         let now_ms = (self.clock)();

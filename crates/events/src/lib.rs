@@ -8,6 +8,7 @@ mod address;
 pub mod check;
 mod dispatch;
 mod message;
+mod notice;
 mod secret;
 mod send;
 

@@ -5,14 +5,18 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
+use crate::notice::Notice;
 use crate::secret::sign;
 
-/// The document that a webhook of that form is sent for an event.
+/// The document that a webhook of that form is sent for an event. `base` is the URL by which this server is
+/// reached, for links in it.
 #[must_use]
-pub fn payload(event: &Event, form: EventForm) -> Value {
+pub fn payload(event: &Event, form: EventForm, base: &str) -> Value {
     match form {
-        EventForm::Acr => azure_documents::webhook_payload(event),
-        EventForm::CloudEvents => azure_documents::cloud_event(event),
+        EventForm::Acr => azure_documents::webhook_payload(event, base),
+        EventForm::CloudEvents => azure_documents::cloud_event(event, base),
+        EventForm::Slack => Notice::new(event, base).slack(),
+        EventForm::Teams => Notice::new(event, base).teams(),
     }
 }
 
@@ -25,11 +29,11 @@ pub(crate) struct Message {
 
 impl Message {
     /// The message for an event, signed at `now_ms`.
-    pub(crate) fn new(webhook: &Webhook, event: &Event, now_ms: i64) -> Self {
-        let body = payload(event, webhook.form).to_string().into_bytes();
+    pub(crate) fn new(webhook: &Webhook, event: &Event, base: &str, now_ms: i64) -> Self {
+        let body = payload(event, webhook.form, base).to_string().into_bytes();
         let (id, at_s) = (event.id.to_string(), now_ms.div_euclid(1000));
         let content_type = match webhook.form {
-            EventForm::Acr => "application/json; charset=utf-8",
+            EventForm::Acr | EventForm::Slack | EventForm::Teams => "application/json; charset=utf-8",
             EventForm::CloudEvents => "application/cloudevents+json; charset=utf-8",
         };
         let mut headers = HeaderMap::new();

@@ -2,8 +2,9 @@
 //!
 //! An event that no webhook wants is not written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use advisory::Severity;
 use oci::{Digest, Repository, matches};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::{Deserialize, Serialize};
@@ -28,14 +29,25 @@ pub enum EventAction {
     ChartDelete,
     /// What is thought of an image changed.
     Verdict,
+    /// New advisory data brought a finding to images that were judged before: once an advisory and registry.
+    Advisory,
     /// Somebody wants to see whether a webhook works.
     Ping,
 }
 
 impl EventAction {
     /// Those that a webhook can be for.
-    pub const WANTED: [Self; 6] =
-        [Self::Push, Self::Delete, Self::Quarantine, Self::ChartPush, Self::ChartDelete, Self::Verdict];
+    ///
+    /// Stored as bits by their place here: add at the end.
+    pub const WANTED: [Self; 7] = [
+        Self::Push,
+        Self::Delete,
+        Self::Quarantine,
+        Self::ChartPush,
+        Self::ChartDelete,
+        Self::Verdict,
+        Self::Advisory,
+    ];
 
     /// As Azure writes it, or as it would.
     #[must_use]
@@ -47,6 +59,7 @@ impl EventAction {
             Self::ChartPush => "chart_push",
             Self::ChartDelete => "chart_delete",
             Self::Verdict => "verdict",
+            Self::Advisory => "advisory",
             Self::Ping => "ping",
         }
     }
@@ -77,8 +90,37 @@ pub struct Event {
     pub target: Option<EventTarget>,
     /// What is thought of it now, and was before.
     pub verdict: Option<VerdictChange>,
+    /// The advisory that an `advisory` event is about, and what it affects.
+    #[serde(default)]
+    pub advisory: Option<AdvisoryNews>,
     /// By whom.
     pub origin: Origin,
+}
+
+/// An advisory that affects images of a registry since the newest advisory data.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdvisoryNews {
+    /// The advisory's id, such as `CVE-2026-1234`.
+    pub id: String,
+    /// The worst severity that it has in any of the images.
+    pub severity: String,
+    /// How many image digests have it now that did not have it before.
+    pub images: u64,
+    /// In how many repositories.
+    pub repositories: u64,
+    /// Some of the images, [`EXAMPLES_MAX`] at most, by repository and digest.
+    pub examples: Vec<AffectedImage>,
+}
+
+/// An image in a repository.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AffectedImage {
+    /// The repository's name.
+    pub repository: String,
+    /// The image's digest.
+    pub digest: String,
+    /// Every tag that it has there.
+    pub tags: Vec<String>,
 }
 
 /// A manifest that an event is about.
@@ -171,22 +213,54 @@ impl<'a> Outbox<'a> {
         let wanting: Vec<i64> = self
             .webhooks
             .iter()
-            .filter(|(_, scope, actions)| actions & action.bit() != 0 && is_in_scope(scope, &target))
+            .filter(|(_, scope, actions)| {
+                actions & action.bit() != 0
+                    && is_in_scope(scope, &target.repository, target.tag.as_deref(), &target.tags)
+            })
             .map(|(id, ..)| *id)
             .collect();
         if wanting.is_empty() {
             return Ok(());
         }
-        let event = Event {
+        let event = Event { target: Some(target), verdict, ..self.event(action) };
+        wanting.into_iter().try_for_each(|webhook| queue(self.rows, webhook, &event, self.now_ms))
+    }
+
+    /// Queues one event about an advisory for each webhook with an affected image in its scope; the event
+    /// counts those images alone.
+    pub(crate) fn put_advisory(&self, id: &str, affected: &[(AffectedImage, Severity)]) -> Result<(), Error> {
+        for (webhook, scope, actions) in &self.webhooks {
+            let is_wanted = |image: &AffectedImage| is_in_scope(scope, &image.repository, None, &image.tags);
+            let in_scope: Vec<_> = affected.iter().filter(|(image, _)| is_wanted(image)).collect();
+            let worst = in_scope.iter().map(|(_, severity)| *severity).max();
+            let Some(worst) = worst.filter(|_| actions & EventAction::Advisory.bit() != 0) else { continue };
+            let count = |each: fn(&AffectedImage) -> &str| {
+                in_scope.iter().map(|(image, _)| each(image)).collect::<BTreeSet<_>>().len() as u64
+            };
+            let news = AdvisoryNews {
+                id: id.to_owned(),
+                severity: worst.name().to_owned(),
+                images: count(|image| &image.digest),
+                repositories: count(|image| &image.repository),
+                examples: in_scope.iter().take(EXAMPLES_MAX).map(|(image, _)| image.clone()).collect(),
+            };
+            let event = Event { advisory: Some(news), ..self.event(EventAction::Advisory) };
+            queue(self.rows, *webhook, &event, self.now_ms)?;
+        }
+        Ok(())
+    }
+
+    fn event(&self, action: EventAction) -> Event {
+        Event {
             id: Uuid::new_v4(),
             at_ms: self.now_ms,
             action,
             registry: self.registry.clone(),
-            target: Some(target),
-            verdict,
+            target: None,
+            verdict: None,
+            advisory: None,
             origin: self.origin.clone(),
-        };
-        wanting.into_iter().try_for_each(|webhook| queue(self.rows, webhook, &event, self.now_ms))
+        }
     }
 }
 
@@ -227,19 +301,22 @@ pub(crate) fn queue(rows: &Connection, webhook: i64, event: &Event, now_ms: i64)
 /// Azure's rule: `app:v1` is one tag, `app:*` every tag of a repository, `app` means `app:latest`, and
 /// nothing at all means everything. `*` stands for any characters on either side. What has no tag is in
 /// the scope of every tag alone.
-fn is_in_scope(scope: &str, target: &EventTarget) -> bool {
+fn is_in_scope(scope: &str, repository: &str, tag: Option<&str>, tags: &[String]) -> bool {
     if scope.is_empty() {
         return true;
     }
-    let (repository, wanted) = scope.split_once(':').unwrap_or((scope, "latest"));
-    if !matches(repository, &target.repository) {
+    let (wanted_repository, wanted) = scope.split_once(':').unwrap_or((scope, "latest"));
+    if !matches(wanted_repository, repository) {
         return false;
     }
-    match &target.tag {
+    match tag {
         Some(tag) => matches(wanted, tag),
-        None => wanted == "*" || target.tags.iter().any(|tag| matches(wanted, tag)),
+        None => wanted == "*" || tags.iter().any(|tag| matches(wanted, tag)),
     }
 }
+
+/// How many images an `advisory` event names: what a message for people can hold.
+pub const EXAMPLES_MAX: usize = 20;
 
 #[cfg(test)]
 mod tests {
@@ -271,7 +348,8 @@ mod tests {
             ("team/ap:*", of(Some("v1"), &[]), false),
             ("Team/app:*", of(Some("v1"), &[]), false),
         ] {
-            assert_eq!(is_in_scope(scope, &target), wanted, "{scope} {target:?}");
+            let found = is_in_scope(scope, &target.repository, target.tag.as_deref(), &target.tags);
+            assert_eq!(found, wanted, "{scope} {target:?}");
         }
     }
 
@@ -279,7 +357,7 @@ mod tests {
     fn every_action_has_a_bit_of_its_own() {
         let bits: std::collections::BTreeSet<_> =
             EventAction::WANTED.into_iter().map(EventAction::bit).collect();
-        assert_eq!(bits, [1, 2, 4, 8, 16, 32].into());
+        assert_eq!(bits, [1, 2, 4, 8, 16, 32, 64].into());
         assert_eq!(EventAction::Ping.bit(), 0);
         for action in EventAction::WANTED {
             assert_eq!(EventAction::from_name(&action.name().to_uppercase()), Some(action));

@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::change::newest_change;
 use crate::feed::SNAPSHOT;
+use crate::news::{advisories_of, note_news};
 use crate::repository::parse_digest;
 use crate::ruled::{Prior, Ruled, parse_distro, rule_changes};
 use crate::tenancy::setting;
@@ -223,6 +224,7 @@ impl Metastore {
             let since = newest_change(rows)?;
             let before = stored_verdict(rows, &image)?;
             let watched = Watched::begin(rows, &image)?;
+            let known = advisories_of(rows, &image)?;
             let inventory = write.inventory.to_json();
             let distro = write.inventory.distro.as_ref().map(|distro| serde_json::json!(distro).to_string());
             let causes = serde_json::json!(write.verdict.causes).to_string();
@@ -257,8 +259,17 @@ impl Metastore {
                 key.execute([namespace, package, &image])?;
             }
             meter(rows, &image, Judged::Now, write.now_ms)?;
+            // The same packages judged by other advisories: what is new came with the advisories.
+            let is_rematch = before.as_ref().is_some_and(|before| {
+                before.inventory == Digest::sha256(&inventory)
+                    && before.snapshot.is_some()
+                    && before.snapshot != write.snapshot
+            });
             let prior = before.map_or(Prior::AsStored, |it| Prior::Was(it.state, it.changed_ms));
             rule_changes(rows, since, prior, write.now_ms)?;
+            if is_rematch {
+                note_news(rows, &image, &known)?;
+            }
             watched.end(rows, &origin, write.now_ms)?;
             Ok(true)
         })

@@ -23,6 +23,7 @@ mod image;
 mod immutable;
 mod job;
 mod manifest;
+mod news;
 mod origin;
 mod plan;
 mod principal;
@@ -52,7 +53,9 @@ pub use cluster::{Cluster, ReportedImage, RunningImage};
 pub use deleted::{DeletedManifest, DeletedTag, Restore, RestoreError, SoftDelete};
 pub use delivery::{Attempt, AttemptOutcome, Delivery, DeliveryLimits, DeliveryState};
 pub use error::Error;
-pub use event::{Event, EventAction, EventTarget, Judgement, VerdictChange};
+pub use event::{
+    AdvisoryNews, AffectedImage, EXAMPLES_MAX, Event, EventAction, EventTarget, Judgement, VerdictChange,
+};
 pub use feed::{Feed, FeedPayload};
 pub use gate::{JudgedImage, PulledManifest, Quarantine, QuarantineState};
 pub use image::{ImageRow, ScanFailure, StoredVerdict, VerdictWrite};

@@ -16,22 +16,31 @@ pub enum EventForm {
     Acr,
     /// CloudEvents 1.0, structured.
     CloudEvents,
+    /// A message for a Slack incoming webhook, for people to read.
+    Slack,
+    /// An Adaptive Card for a Microsoft Teams webhook, for people to read.
+    Teams,
 }
 
 impl EventForm {
+    /// Every form.
+    pub const ALL: [Self; 4] = [Self::Acr, Self::CloudEvents, Self::Slack, Self::Teams];
+
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Acr => "acr",
             Self::CloudEvents => "cloudevents",
+            Self::Slack => "slack",
+            Self::Teams => "teams",
         }
     }
 
     /// The form of that name, whatever its case.
     #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Acr, Self::CloudEvents].into_iter().find(|form| form.name().eq_ignore_ascii_case(name))
+        Self::ALL.into_iter().find(|form| form.name().eq_ignore_ascii_case(name))
     }
 }
 
@@ -227,6 +236,7 @@ impl Metastore {
                 registry: resource,
                 target: None,
                 verdict: None,
+                advisory: None,
                 origin,
             };
             queue(rows, webhook.id, &event, now_ms)?;

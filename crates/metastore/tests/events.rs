@@ -336,3 +336,78 @@ async fn what_an_attempt_came_to_is_kept_within_bounds() {
     let found = house.store.webhook(house.registry.id, "w").await.expect("works").expect("works");
     assert_eq!((found.is_enabled, found.disabled_because.as_deref()), (false, Some("gone")));
 }
+
+/// What `advisory` events wait for a webhook, as `id severity images/repositories`.
+async fn news(house: &House, webhook: &Webhook) -> Vec<String> {
+    let due = house.store.due_deliveries(i64::MAX, 1000).await.expect("works");
+    let due = due.into_iter().find(|(found, _)| found.id == webhook.id);
+    let shown = due.into_iter().flat_map(|(_, deliveries)| deliveries).filter_map(|delivery| {
+        let news = delivery.event.advisory?;
+        let examples = news.examples.iter().map(|image| image.tags.join("+")).collect::<Vec<_>>().join(",");
+        Some(format!("{} {} {}/{} {examples}", news.id, news.severity, news.images, news.repositories))
+    });
+    shown.collect()
+}
+
+#[tokio::test]
+async fn new_advisories_are_told_once_a_registry_and_not_once_an_image() {
+    let house = House::new().await;
+    let all = house.webhook("all", "", &[EventAction::Advisory]).await;
+    let one = house.webhook("one", "team/app:v1", &[EventAction::Advisory]).await;
+    let other = house.webhook("other", "", &[EventAction::Push]).await;
+    let images = [house.push("a", &["v1"]).await, house.push("b", &["v2"]).await];
+    let advisories = |number: u8| Digest::sha256(&[number]);
+    let judge = async |image: &Digest, snapshot: u8, inventory: &str, ids: &[(&str, advisory::Severity)]| {
+        let findings = ids.iter().map(|(id, severity)| Finding {
+            id: (*id).to_owned(),
+            severity: *severity,
+            ..finding()
+        });
+        let mut read = ImageInventory::default();
+        read.problems.push(inventory::Problem {
+            kind: inventory::ProblemKind::UnsupportedFormat,
+            path: None,
+            detail: inventory.to_owned(),
+        });
+        let write = VerdictWrite {
+            image: image.clone(),
+            inventory: read,
+            snapshot: Some(advisories(snapshot)),
+            engine: "test".to_owned(),
+            verdict: Verdict { state: ImageState::Unhealthy, causes: vec![], findings: findings.collect() },
+            keys: vec![],
+            now_ms: 20,
+        };
+        assert!(house.store.put_verdict(write).await.expect("works"));
+    };
+    let (high, low) = (advisory::Severity::High, advisory::Severity::Low);
+    house.store.install_snapshot(vec![], &advisories(1), 15).await.expect("works");
+    judge(&images[0], 1, "x", &[("CVE-1", low)]).await;
+    judge(&images[1], 1, "x", &[("CVE-1", low)]).await;
+    assert_eq!(house.store.announce_advisories(21).await.expect("works"), 0, "a first verdict is no news");
+
+    house.store.install_snapshot(vec![], &advisories(2), 25).await.expect("works");
+    judge(&images[0], 2, "x", &[("CVE-1", low), ("CVE-2", low), ("CVE-3", low)]).await;
+    judge(&images[1], 2, "x", &[("CVE-1", low), ("CVE-2", high)]).await;
+    // Judged twice, as after a crash.
+    judge(&images[1], 2, "x", &[("CVE-1", low), ("CVE-2", high)]).await;
+    assert_eq!(news(&house, &all).await, [""; 0], "not before the rematch is over");
+    assert_eq!(house.store.announce_advisories(26).await.expect("works"), 2);
+    // Examples come by repository and digest.
+    let both = if images[0].to_string() < images[1].to_string() { "v1,v2" } else { "v2,v1" };
+    assert_eq!(news(&house, &all).await, [format!("CVE-2 High 2/1 {both}"), "CVE-3 Low 1/1 v1".to_owned()]);
+    assert_eq!(news(&house, &one).await, ["CVE-2 Low 1/1 v1", "CVE-3 Low 1/1 v1"], "of its scope alone");
+    assert_eq!(news(&house, &other).await, [""; 0]);
+    assert_eq!(house.store.announce_advisories(27).await.expect("works"), 0, "told once");
+
+    // Other packages were read: that is no news of an advisory.
+    house.store.install_snapshot(vec![], &advisories(3), 35).await.expect("works");
+    judge(&images[0], 3, "y", &[("CVE-4", high)]).await;
+    assert_eq!(house.store.announce_advisories(36).await.expect("works"), 0);
+    // An image that is deleted before the rematch ends is not told of.
+    house.store.install_snapshot(vec![], &advisories(4), 45).await.expect("works");
+    judge(&images[0], 4, "y", &[("CVE-4", high), ("CVE-5", high)]).await;
+    let repository = "team/app".parse().expect("works");
+    house.store.delete_repository(house.registry.id, &repository, 46).await.expect("works");
+    assert_eq!(house.store.announce_advisories(47).await.expect("works"), 0);
+}

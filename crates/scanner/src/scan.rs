@@ -263,7 +263,8 @@ impl Scanner {
                 let (old, new) = job.key.split_once('>').ok_or_else(senseless)?;
                 let old = if old.is_empty() { None } else { Some(old.parse().map_err(|_| senseless())?) };
                 let images = self.rematch(old, &new.parse().map_err(|_| senseless())?).await?;
-                tracing::info!(images, snapshot = new, "judged again by the new advisories");
+                let advisories = self.metastore.announce_advisories((self.clock)()).await?;
+                tracing::info!(images, advisories, snapshot = new, "judged again by the new advisories");
                 Ok(())
             }
         }

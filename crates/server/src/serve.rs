@@ -100,6 +100,13 @@ struct House {
     domain: String,
 }
 
+/// The URL by which people reach this server: plain HTTP on this machine alone.
+fn base_url(settings: &Settings) -> String {
+    let host = &settings.login_server;
+    let is_local = host == "localhost" || host.starts_with("localhost:");
+    format!("{}://{host}", if is_local { "http" } else { "https" })
+}
+
 impl House {
     async fn build(
         data: &DataFolder,
@@ -119,7 +126,7 @@ impl House {
         };
         let reach = Reach { loopback: settings.webhook_loopback };
         let sender = Sender::new(reach, SendLimits::default(), &authority)?;
-        let dispatcher = Dispatcher::new(metastore.clone(), sender, clock.clone());
+        let dispatcher = Dispatcher::new(metastore.clone(), sender, clock.clone(), &base_url(settings));
         let wake = wake(&jobs, &dispatcher);
         let observer = Arc::new(UploadReader::new(reader.clone()));
         let registry = RegistryEngine::new(metastore.clone(), blobs.clone(), observer, wake, clock.clone())

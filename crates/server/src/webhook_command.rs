@@ -80,13 +80,13 @@ pub(crate) struct ChangeArgs {
     /// Where messages are sent to.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// What it is for: push, delete, quarantine, verdict.
+    /// What it is for: push, delete, quarantine, verdict, advisory.
     #[arg(long, value_name = "ACTION", value_delimiter = ',', value_parser = action)]
     actions: Option<Vec<EventAction>>,
     /// The tags it is for: `app:v1`, `app:*`, `team/*:*`; `app` means `app:latest`, and nothing means all.
     #[arg(long, value_name = "REPOSITORY:TAG")]
     scope: Option<String>,
-    /// How events are written: `acr`, or `cloudevents`.
+    /// How events are written: `acr` or `cloudevents` for programs, `slack` or `teams` for people [default: acr].
     #[arg(long, value_name = "FORM", value_parser = form)]
     form: Option<EventForm>,
     /// A header to send besides; may be repeated. Those there were are replaced.
@@ -100,7 +100,8 @@ fn action(name: &str) -> Result<EventAction, String> {
 }
 
 fn form(name: &str) -> Result<EventForm, String> {
-    EventForm::from_name(name).ok_or_else(|| "it is neither acr nor cloudevents".to_owned())
+    EventForm::from_name(name)
+        .ok_or_else(|| format!("it is none of {}", EventForm::ALL.map(EventForm::name).join(", ")))
 }
 
 pub(crate) async fn run(command: WebhookCommand) -> Result<(), Failure> {
@@ -267,7 +268,7 @@ fn show_log(webhook: &Webhook, log: &[Delivery], format: Format) -> Result<(), F
                     "state": delivery.state.name(),
                     "attempts": delivery.attempts,
                     "reason": delivery.reason,
-                    "payload": events::payload(&delivery.event, webhook.form),
+                    "payload": events::payload(&delivery.event, webhook.form, ""),
                     "request": delivery.request,
                     "response": delivery.response,
                 })

@@ -9,7 +9,7 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use testkit::{Client, Server, ServerOptions, debian, dpkg, image};
 use tokio::sync::mpsc;
 
@@ -71,6 +71,83 @@ async fn killed_in_the_middle_of_deliveries_the_server_sends_every_event() {
         }
     }
     assert!(ok(&server, &["webhook", "ping", "receiver"]).contains("answered 200"));
+}
+
+/// A tracker of Debian's form in which zlib has these flaws, with filler enough that one more is no shrinking.
+fn tracker(ids: &[&str]) -> String {
+    let record = |fixed: &str| json!({ "releases": { "bookworm": { "status": "resolved", "fixed_version": fixed, "urgency": "high" } } });
+    let filler: serde_json::Map<String, Value> =
+        (0..40).map(|number| (format!("CVE-2000-{number:04}"), record("0"))).collect();
+    let flaws: serde_json::Map<String, Value> =
+        ids.iter().map(|id| ((*id).to_owned(), record("2.0"))).collect();
+    json!({ "filler": filler, "zlib": flaws }).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_new_advisory_is_one_message_however_many_images_it_affects() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("binds");
+    let url = format!("--url=http://{}/hook", listener.local_addr().expect("an address"));
+    let (sender, mut got) = mpsc::unbounded_channel();
+    let router = Router::new().fallback(receive).with_state((Arc::new(AtomicBool::new(true)), sender));
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let options = ServerOptions::new(LAZARET, &folder.path().join("data"))
+        .with("--webhook-loopback")
+        .with("--login-server=registry.example");
+    let server = Server::start(options);
+    let import = |ids: &[&str]| {
+        let path = folder.path().join("tracker.json");
+        std::fs::write(&path, tracker(ids)).expect("writes");
+        ok(&server, &["feeds", "import", path.to_str().expect("text")]);
+    };
+    import(&["CVE-2099-1"]);
+    let client = server.client();
+    for number in 0..12 {
+        let version = format!("1.0-{number}");
+        let (release, status) = (debian("12", "bookworm"), dpkg(&[("zlib", version.as_str())]));
+        let made = image().layer(&[(release.0, &release.1), (status.0, &status.1)]);
+        client
+            .push(if number < 4 { "app" } else { "team/web" }, &format!("v{number}"), &made)
+            .await
+            .expect("pushes");
+        ok(&server, &["scan", &format!("{}:v{number}", if number < 4 { "app" } else { "team/web" })]);
+    }
+    ok(&server, &["webhook", "create", "programs", &url, "--actions=advisory", "--form=cloudevents"]);
+    ok(
+        &server,
+        &["webhook", "create", "people", &url, "--actions=advisory", "--form=slack", "--scope=app:*"],
+    );
+    import(&["CVE-2099-1", "CVE-2099-2"]);
+    let mut messages = Vec::new();
+    for _ in 0..2 {
+        let next = tokio::time::timeout(Duration::from_secs(60), got.recv()).await;
+        messages.push(next.expect("a message in time").expect("the receiver is there"));
+    }
+    let program = messages.iter().find(|message| message["type"] == "lazaret.advisory.found");
+    let advisory = &program.expect("a message for programs")["data"]["advisory"];
+    assert_eq!((&advisory["id"], &advisory["severity"]), (&"CVE-2099-2".into(), &"High".into()));
+    assert_eq!((&advisory["images"], &advisory["repositories"]), (&12.into(), &2.into()));
+    assert_eq!(advisory["examples"].as_array().map(Vec::len), Some(12));
+    let link = advisory["link"].as_str().expect("text");
+    let path = link.strip_prefix("https://registry.example").expect("by the login server");
+    let token = client.arm_token().await;
+    let listed = reqwest::Client::new().get(format!("http://{}{path}", server.address)).bearer_auth(&token);
+    let listed: Value = listed.send().await.expect("answers").json().await.expect("JSON");
+    let rows = listed["value"].as_array().expect("a list");
+    assert_eq!(
+        rows.iter().filter(|row| row["properties"]["id"] == "CVE-2099-2").count(),
+        12,
+        "the link leads there"
+    );
+    let people = messages.iter().find_map(|message| message["text"].as_str()).expect("a message for people");
+    assert!(people.starts_with("*CVE-2099-2 affects 4 images*\n"), "{people}");
+    assert!(people.contains("Affected: `4 images in 1 repository`"), "{people}");
+    // Nothing else comes: what was told is told once, though the same data is imported again.
+    import(&["CVE-2099-1", "CVE-2099-2"]);
+    import(&["CVE-2099-1"]);
+    assert!(ok(&server, &["webhook", "ping", "programs"]).contains("answered 200"));
+    let last = got.recv().await.expect("the receiver is there");
+    assert_eq!(last["type"], "lazaret.webhook.ping");
 }
 
 #[tokio::test(flavor = "multi_thread")]

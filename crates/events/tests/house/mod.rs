@@ -63,7 +63,12 @@ impl House {
         let limits = SendLimits { whole: Duration::from_millis(500), ..SendLimits::default() };
         let sender = Sender::new(reach, limits, authorities).expect("sends");
         let now_ms = Arc::clone(&self.now_ms);
-        Dispatcher::new(self.store.clone(), sender, Arc::new(move || now_ms.load(Ordering::SeqCst)))
+        Dispatcher::new(
+            self.store.clone(),
+            sender,
+            Arc::new(move || now_ms.load(Ordering::SeqCst)),
+            "https://lazaret.example",
+        )
     }
 
     pub(crate) async fn webhook(&self, name: &str, uri: &str, change: WebhookChange) -> Webhook {

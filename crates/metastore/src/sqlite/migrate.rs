@@ -49,11 +49,37 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0020_principal_key.sql"),
     include_str!("../../migrations/0021_group_tags.sql"),
     include_str!("../../migrations/0022_vex.sql"),
+    include_str!("../../migrations/0023_advisory_news.sql"),
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_webhook_keeps_its_form_and_what_waits_for_it() {
+        let mut rows = Connection::open_in_memory().unwrap();
+        rows.pragma_update(None, "foreign_keys", true).unwrap();
+        migrate_to(&mut rows, &MIGRATIONS[..22]).unwrap();
+        rows.execute_batch(
+            "INSERT INTO subscription (id, display_name, created_ms) VALUES ('s', 's', 1);
+             INSERT INTO resource_group (subscription_id, name, location) VALUES ('s', 'g', 'local');
+             INSERT INTO registry (id, subscription_id, resource_group, name, location, created_ms)
+             VALUES (1, 's', 'g', 'r', 'local', 1);
+             INSERT INTO webhook (id, registry_id, name, location, tags, service_uri, headers, scope, actions, form,
+                                  is_enabled, secret, created_ms)
+             VALUES (7, 1, 'hook1', 'local', '{}', 'http://a', '{}', '', 1, 'cloudevents', 1, 's', 1);
+             INSERT INTO delivery (webhook_id, event, state, created_ms, due_ms) VALUES (7, '{}', 'waiting', 1, 1);",
+        )
+        .unwrap();
+        migrate(&mut rows).unwrap();
+        let form = rows.query_row("SELECT form FROM webhook WHERE id = 7", [], |row| row.get::<_, String>(0));
+        assert_eq!(form.unwrap(), "cloudevents");
+        let waiting = rows.query_row("SELECT count(*) FROM delivery", [], |row| row.get::<_, i64>(0));
+        assert_eq!(waiting.unwrap(), 1);
+        rows.execute("UPDATE webhook SET form = 'slack'", []).unwrap();
+        rows.execute("UPDATE webhook SET form = 'smoke'", []).unwrap_err();
+    }
 
     #[test]
     fn each_principal_keeps_its_secret_and_gets_an_id_for_it() {
