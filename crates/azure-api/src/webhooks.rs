@@ -150,7 +150,7 @@ impl Api {
                 let shown = log.iter().map(|delivery| {
                     azure_documents::webhook_event(
                         delivery,
-                        &events::payload(&delivery.event, webhook.form, base),
+                        &events::payload(&delivery.event, &webhook, base),
                     )
                 });
                 Ok(json!({ "value": shown.collect::<Vec<_>>() }))

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
 
+use crate::mail::addresses;
+
 /// What is wrong with a webhook, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -30,8 +32,13 @@ pub fn service_uri(uri: &str) -> Result<(), InvalidWebhook> {
     if uri.len() > URI_LEN_MAX {
         return bad(&format!("has more than {URI_LEN_MAX} bytes"));
     }
+    if let Some(addresses) = addresses(uri) {
+        return addresses.map(drop).map_err(|why| InvalidWebhook(format!("the service URI {why}")));
+    }
     match Url::parse(uri) {
-        Ok(url) if !["http", "https"].contains(&url.scheme()) => bad("must begin with http:// or https://"),
+        Ok(url) if !["http", "https"].contains(&url.scheme()) => {
+            bad("must begin with https://, http:// or mailto:")
+        }
         Ok(url) if url.host_str().is_none_or(str::is_empty) => bad("names no host"),
         Ok(_) => Ok(()),
         Err(error) => bad(&format!("is none: {error}")),

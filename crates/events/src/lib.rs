@@ -7,6 +7,7 @@
 mod address;
 pub mod check;
 mod dispatch;
+mod mail;
 mod message;
 mod notice;
 mod secret;
@@ -14,6 +15,7 @@ mod send;
 
 pub use address::Reach;
 pub use dispatch::{Clock, Dispatcher};
+pub use mail::{MailSetupError, Mailer};
 pub use message::payload;
 pub use secret::random_secret;
 pub use send::{SendLimits, Sender, SetupError};

@@ -5,14 +5,19 @@ use reqwest::Url;
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
+use crate::mail::{Mail, addresses};
 use crate::notice::Notice;
 use crate::secret::sign;
 
-/// The document that a webhook of that form is sent for an event. `base` is the URL by which this server is
-/// reached, for links in it.
+/// The document that a webhook is sent for an event. `base` is the URL by which this server is reached, for
+/// links in it. For a mail: its subject and text.
 #[must_use]
-pub fn payload(event: &Event, form: EventForm, base: &str) -> Value {
-    match form {
+pub fn payload(event: &Event, webhook: &Webhook, base: &str) -> Value {
+    if addresses(&webhook.service_uri).is_some() {
+        let (subject, text) = Notice::new(event, base).mail();
+        return json!({ "subject": subject, "text": text });
+    }
+    match webhook.form {
         EventForm::Acr => azure_documents::webhook_payload(event, base),
         EventForm::CloudEvents => azure_documents::cloud_event(event, base),
         EventForm::Slack => Notice::new(event, base).slack(),
@@ -20,17 +25,46 @@ pub fn payload(event: &Event, form: EventForm, base: &str) -> Value {
     }
 }
 
-/// One message, as it is sent.
-pub(crate) struct Message {
+/// One message, as it is sent: a POST, or a mail where the webhook's URL is `mailto:`.
+pub(crate) enum Message {
+    Post(Post),
+    Mail(Mail),
+}
+
+impl Message {
+    /// The message for an event, signed at `now_ms`. Mails are not signed.
+    pub(crate) fn new(webhook: &Webhook, event: &Event, base: &str, now_ms: i64) -> Self {
+        match addresses(&webhook.service_uri) {
+            // What was checked when the webhook was made.
+            Some(to) => {
+                let (subject, text) = Notice::new(event, base).mail();
+                Self::Mail(Mail { to: to.unwrap_or_default(), id: event.id.to_string(), subject, text })
+            }
+            None => Self::Post(Post::new(webhook, event, base, now_ms)),
+        }
+    }
+
+    /// As the log keeps it, without what may be a secret.
+    pub(crate) fn logged(&self, webhook: &Webhook) -> Value {
+        match self {
+            Self::Post(post) => post.logged(webhook),
+            Self::Mail(mail) => {
+                json!({ "method": "MAIL", "requestUri": webhook.service_uri, "headers": { "message-id": mail.id } })
+            }
+        }
+    }
+}
+
+/// A POST, as it is sent.
+pub(crate) struct Post {
     pub(crate) uri: String,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Vec<u8>,
 }
 
-impl Message {
-    /// The message for an event, signed at `now_ms`.
-    pub(crate) fn new(webhook: &Webhook, event: &Event, base: &str, now_ms: i64) -> Self {
-        let body = payload(event, webhook.form, base).to_string().into_bytes();
+impl Post {
+    fn new(webhook: &Webhook, event: &Event, base: &str, now_ms: i64) -> Self {
+        let body = payload(event, webhook, base).to_string().into_bytes();
         let (id, at_s) = (event.id.to_string(), now_ms.div_euclid(1000));
         let content_type = match webhook.form {
             EventForm::Acr | EventForm::Slack | EventForm::Teams => "application/json; charset=utf-8",
@@ -56,7 +90,7 @@ impl Message {
     }
 
     /// As the log keeps it: custom headers are often secrets, and so is what is in a URI beyond its path.
-    pub(crate) fn logged(&self, webhook: &Webhook) -> Value {
+    fn logged(&self, webhook: &Webhook) -> Value {
         let mut headers = Map::new();
         for (name, value) in &self.headers {
             let is_custom = webhook.headers.keys().any(|custom| custom.eq_ignore_ascii_case(name.as_str()));

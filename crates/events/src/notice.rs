@@ -73,6 +73,18 @@ impl Notice {
         json!({ "text": lines.join("\n") })
     }
 
+    /// The subject and the plain text of a mail.
+    pub(crate) fn mail(&self) -> (String, String) {
+        let mut text = String::new();
+        for (name, fact) in &self.facts {
+            text += &format!("{name}: {fact}\n");
+        }
+        if let Some(link) = &self.link {
+            text += &format!("Findings: {link}\n");
+        }
+        (format!("[Lazaret] {}", self.title), text)
+    }
+
     /// The body of a message to a Teams webhook: an Adaptive Card 1.4.
     pub(crate) fn teams(&self) -> Value {
         let facts =

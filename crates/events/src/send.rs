@@ -10,7 +10,8 @@ use reqwest::{Certificate, Client, StatusCode, Url};
 use serde_json::{Map, Value, json};
 
 use crate::address::{OutOfReach, Reach, Resolver};
-use crate::message::Message;
+use crate::mail::{Mail, Mailer};
+use crate::message::{Message, Post};
 
 /// What a receiver may cost.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +36,7 @@ pub struct Sender {
     client: Client,
     reach: Reach,
     limits: SendLimits,
+    mailer: Option<Mailer>,
 }
 
 /// No requests can be made from here.
@@ -76,10 +78,36 @@ impl Sender {
             .dns_resolver(std::sync::Arc::new(Resolver(reach)))
             .tls_certs_merge(Certificate::from_pem_bundle(authorities).map_err(SetupError)?)
             .build();
-        Ok(Self { client: client.map_err(SetupError)?, reach, limits })
+        Ok(Self { client: client.map_err(SetupError)?, reach, limits, mailer: None })
+    }
+
+    /// The same sender; it sends mails, too.
+    #[must_use]
+    pub fn with_mailer(self, mailer: Option<Mailer>) -> Self {
+        Self { mailer, ..self }
     }
 
     pub(crate) async fn send(&self, message: Message) -> Sent {
+        match message {
+            Message::Post(post) => self.post(post).await,
+            Message::Mail(mail) => self.mail(mail).await,
+        }
+    }
+
+    async fn mail(&self, mail: Mail) -> Sent {
+        let sent = match &self.mailer {
+            Some(mailer) => mailer.send(mail).await,
+            None => Err("the server has no mail relay: start it with --smtp-url and --mail-from".to_owned()),
+        };
+        match sent {
+            Ok(answer) => Sent { answer: Some(json!({ "content": answer })), outcome: Ok(()) },
+            Err(reason) => {
+                Sent { answer: None, outcome: Err(NotSent { reason, retry_after: None, is_gone: false }) }
+            }
+        }
+    }
+
+    async fn post(&self, message: Post) -> Sent {
         let failed = |reason: String| Sent {
             answer: None,
             outcome: Err(NotSent { reason, retry_after: None, is_gone: false }),

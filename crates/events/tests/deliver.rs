@@ -294,3 +294,112 @@ async fn a_certificate_must_be_of_an_authority_that_is_trusted() {
         }
     }
 }
+
+/// A mail relay that takes one connection after the other, and tells the commands and mails that it is sent.
+/// It refuses recipients whose name begins with "no".
+async fn relay() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
+    use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let (sender, got) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            stream.write_all(b"220 relay.example\r\n").await.unwrap();
+            let mut mail: Option<String> = None;
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                    break;
+                }
+                let answer = match (&mut mail, line.trim_end()) {
+                    (Some(text), ".") => {
+                        sender.send(std::mem::take(text)).unwrap();
+                        mail = None;
+                        "250 taken\r\n"
+                    }
+                    (Some(text), _) => {
+                        text.push_str(&line);
+                        continue;
+                    }
+                    (None, "DATA") => {
+                        mail = Some(String::new());
+                        "354 go on\r\n"
+                    }
+                    (None, command) if command.starts_with("RCPT TO:<no") => "550 no such mailbox\r\n",
+                    (None, command) => {
+                        sender.send(command.to_owned()).unwrap();
+                        "250 fine\r\n"
+                    }
+                };
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    (url, got)
+}
+
+#[tokio::test]
+async fn a_webhook_with_a_mail_address_sends_plain_text_by_the_operators_relay() {
+    let house = House::new().await;
+    let (url, mut got) = relay().await;
+    let hook =
+        house.webhook("mailed", "mailto:sec@example.com,ops@example.com", WebhookChange::default()).await;
+    house.push("v1").await;
+    let without = house.dispatcher();
+    without.settle().await.unwrap();
+    let log = house.log(&hook).await;
+    assert_eq!(log[0].state, DeliveryState::Waiting);
+    assert!(log[0].reason.as_deref().unwrap().contains("--smtp-url"), "{:?}", log[0].reason);
+
+    house.turn_to(NOW_MS + HOUR_MS);
+    let mailer =
+        events::Mailer::new(&url, "Lazaret <lazaret@example.com>", std::time::Duration::from_secs(5));
+    let with = house.dispatcher_mailing(Some(mailer.unwrap()));
+    with.settle().await.unwrap();
+    assert_eq!(house.log(&hook).await[0].state, DeliveryState::Delivered);
+    let mut commands = Vec::new();
+    let mail = loop {
+        let next = got.recv().await.unwrap();
+        if next.contains("\r\n") {
+            break next;
+        }
+        commands.push(next);
+    };
+    assert!(
+        commands.iter().any(|command| command.starts_with("MAIL FROM:<lazaret@example.com>")),
+        "{commands:?}"
+    );
+    let to: Vec<_> = commands.iter().filter_map(|command| command.strip_prefix("RCPT TO:")).collect();
+    assert_eq!(to, ["<sec@example.com>", "<ops@example.com>"]);
+    let id = house.log(&hook).await[0].event.id;
+    for line in [
+        "Subject: [Lazaret] app:v1 was pushed\r\n".to_owned(),
+        format!("Message-ID: <{id}@example.com>\r\n"),
+        "Registry: lazaret\r\n".to_owned(),
+    ] {
+        assert!(mail.contains(&line), "{line:?} is not in {mail}");
+    }
+
+    let refused = house.webhook("refused", "mailto:nowhere@example.com", WebhookChange::default()).await;
+    house.push("v2").await;
+    with.settle().await.unwrap();
+    let log = house.log(&refused).await;
+    assert_eq!(log[0].reason.as_deref(), Some("the mail relay refuses the mail: no such mailbox"));
+}
+
+#[test]
+fn mail_addresses_and_relays_are_checked_where_they_are_set() {
+    let check = |uri: &str| events::check::service_uri(uri).map_err(|error| error.to_string());
+    assert_eq!(check("mailto:a@example.com, b@example.com"), Ok(()));
+    for wrong in ["mailto:", "mailto:a", "mailto:a@example.com?cc=b@example.com", "mailto:a@example.com,"] {
+        assert!(check(wrong).unwrap_err().contains("mailto:security@example.com"), "{wrong}");
+    }
+    let many = vec!["a@example.com"; 21].join(",");
+    assert!(check(&format!("mailto:{many}")).unwrap_err().contains("more than 20"));
+    let mailer =
+        |relay: &str, from: &str| events::Mailer::new(relay, from, std::time::Duration::from_secs(1));
+    assert!(mailer("smtp://mail.example:587?tls=required", "a@example.com").is_ok());
+    assert!(mailer("mail.example:587", "a@example.com").is_err());
+    assert!(mailer("smtp://mail.example", "a").is_err());
+}

@@ -125,7 +125,8 @@ impl House {
             read => read?,
         };
         let reach = Reach { loopback: settings.webhook_loopback };
-        let sender = Sender::new(reach, SendLimits::default(), &authority)?;
+        let sender =
+            Sender::new(reach, SendLimits::default(), &authority)?.with_mailer(settings.mailer.clone());
         let dispatcher = Dispatcher::new(metastore.clone(), sender, clock.clone(), &base_url(settings));
         let wake = wake(&jobs, &dispatcher);
         let observer = Arc::new(UploadReader::new(reader.clone()));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use assessment::{Amount, Currency, RateCard};
 use clap::Args;
+use events::{MailSetupError, Mailer, SendLimits};
 use ipnet::IpNet;
 use serde::Deserialize;
 use upstream::{Host, InvalidHost};
@@ -106,6 +107,12 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "LAZARET_WEBHOOK_LOOPBACK")]
     #[serde(default)]
     webhook_loopback: bool,
+    /// The relay for webhooks that send mail: `smtp://NAME:PASSWORD@mail.example:587?tls=required`, or `smtps://…`.
+    #[arg(long, env = "LAZARET_SMTP_URL", value_name = "URL", hide_env_values = true)]
+    smtp_url: Option<String>,
+    /// The address that mails come from; goes with --smtp-url.
+    #[arg(long, env = "LAZARET_MAIL_FROM", value_name = "ADDRESS")]
+    mail_from: Option<String>,
 }
 
 /// The prices, for commands that need nothing else of the configuration.
@@ -159,7 +166,7 @@ impl From<DisplayNames> for azure_documents::Names {
 }
 
 /// The settings that hold.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
@@ -184,6 +191,7 @@ pub(crate) struct Settings {
     pub(crate) import_from: Vec<Host>,
     pub(crate) queries: u32,
     pub(crate) webhook_loopback: bool,
+    pub(crate) mailer: Option<Mailer>,
 }
 
 /// Why the settings cannot hold.
@@ -201,6 +209,12 @@ pub(crate) enum SettingsError {
     /// A certificate is of no use without its key.
     #[error("tls-cert and tls-key belong together: set both, or neither")]
     HalfCertificate,
+    /// Nothing is mailed without both.
+    #[error("smtp-url and mail-from belong together: set both, or neither")]
+    HalfMail,
+    /// Not a relay, or not an address.
+    #[error("webhooks cannot send mail")]
+    Mail(#[from] MailSetupError),
     /// One that no certificate can cover, or no name at all.
     #[error("domain is a DNS name of two or more labels, such as registry.example.com, not {0:?}")]
     Domain(String),
@@ -237,7 +251,13 @@ impl ServeOptions {
             (None, None) => None,
             _ => return Err(SettingsError::HalfCertificate),
         };
+        let mailer = match (self.smtp_url.or(file.smtp_url), self.mail_from.or(file.mail_from)) {
+            (Some(relay), Some(from)) => Some(Mailer::new(&relay, &from, SendLimits::default().whole)?),
+            (None, None) => None,
+            _ => return Err(SettingsError::HalfMail),
+        };
         Ok(Settings {
+            mailer,
             tls_files,
             data: self.data.or(file.data).unwrap_or_else(|| DATA.into()),
             listen: self.listen.or(file.listen).unwrap_or_else(|| default(5000)),

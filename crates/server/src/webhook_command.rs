@@ -77,7 +77,7 @@ pub(crate) enum WebhookCommand {
 /// What a webhook is.
 #[derive(Debug, Args)]
 pub(crate) struct ChangeArgs {
-    /// Where messages are sent to.
+    /// Where messages are sent to: `https://…`, or `mailto:security@example.com` where the server has a mail relay.
     #[arg(long, value_name = "URL")]
     url: Option<String>,
     /// What it is for: push, delete, quarantine, verdict, advisory.
@@ -268,7 +268,7 @@ fn show_log(webhook: &Webhook, log: &[Delivery], format: Format) -> Result<(), F
                     "state": delivery.state.name(),
                     "attempts": delivery.attempts,
                     "reason": delivery.reason,
-                    "payload": events::payload(&delivery.event, webhook.form, ""),
+                    "payload": events::payload(&delivery.event, webhook, ""),
                     "request": delivery.request,
                     "response": delivery.response,
                 })

@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::Response;
-use events::{Dispatcher, Reach, SendLimits, Sender};
+use events::{Dispatcher, Mailer, Reach, SendLimits, Sender};
 use metastore::{
     Delivery, Durability, EventAction, ManifestKind, Metastore, Origin, PutManifest, PutWebhook, Registry,
     ResourceGroup, Subscription, Tier, Webhook, WebhookChange,
@@ -69,6 +69,13 @@ impl House {
             Arc::new(move || now_ms.load(Ordering::SeqCst)),
             "https://lazaret.example",
         )
+    }
+
+    pub(crate) fn dispatcher_mailing(&self, mailer: Option<Mailer>) -> Dispatcher {
+        let sender = Sender::new(Reach { loopback: true }, SendLimits::default(), b"").expect("sends");
+        let now_ms = Arc::clone(&self.now_ms);
+        let clock = Arc::new(move || now_ms.load(Ordering::SeqCst));
+        Dispatcher::new(self.store.clone(), sender.with_mailer(mailer), clock, "https://lazaret.example")
     }
 
     pub(crate) async fn webhook(&self, name: &str, uri: &str, change: WebhookChange) -> Webhook {
