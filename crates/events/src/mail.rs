@@ -1,5 +1,6 @@
 //! Mail: notices sent as plain text through a relay that the operator names.
 
+use std::fmt;
 use std::time::Duration;
 
 use lettre::message::Mailbox;
@@ -21,6 +22,13 @@ pub(crate) struct Mail {
 pub struct Mailer {
     transport: AsyncSmtpTransport<Tokio1Executor>,
     from: Mailbox,
+}
+
+/// Without the relay: there may be a password in it.
+impl fmt::Debug for Mailer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailer").field("from", &self.from).finish_non_exhaustive()
+    }
 }
 
 /// The relay or the sender's address is wrong.

@@ -299,13 +299,13 @@ async fn a_certificate_must_be_of_an_authority_that_is_trusted() {
 /// It refuses recipients whose name begins with "no".
 async fn relay() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
     use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("smtp://{}", listener.local_addr().unwrap());
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("works");
+    let url = format!("smtp://{}", listener.local_addr().expect("works"));
     let (sender, got) = tokio::sync::mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let mut stream = BufReader::new(stream);
-            stream.write_all(b"220 relay.example\r\n").await.unwrap();
+            stream.write_all(b"220 relay.example\r\n").await.expect("works");
             let mut mail: Option<String> = None;
             loop {
                 let mut line = String::new();
@@ -314,7 +314,7 @@ async fn relay() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
                 }
                 let answer = match (&mut mail, line.trim_end()) {
                     (Some(text), ".") => {
-                        sender.send(std::mem::take(text)).unwrap();
+                        sender.send(std::mem::take(text)).expect("works");
                         mail = None;
                         "250 taken\r\n"
                     }
@@ -328,11 +328,11 @@ async fn relay() -> (String, tokio::sync::mpsc::UnboundedReceiver<String>) {
                     }
                     (None, command) if command.starts_with("RCPT TO:<no") => "550 no such mailbox\r\n",
                     (None, command) => {
-                        sender.send(command.to_owned()).unwrap();
+                        sender.send(command.to_owned()).expect("works");
                         "250 fine\r\n"
                     }
                 };
-                stream.write_all(answer.as_bytes()).await.unwrap();
+                stream.write_all(answer.as_bytes()).await.expect("works");
             }
         }
     });

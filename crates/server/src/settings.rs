@@ -166,7 +166,7 @@ impl From<DisplayNames> for azure_documents::Names {
 }
 
 /// The settings that hold.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) listen: SocketAddr,
