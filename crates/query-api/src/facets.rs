@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
+use uuid::Uuid;
 
 use crate::error::detail;
 use crate::request::{Asked, Facet};
@@ -10,22 +11,22 @@ use crate::{Graph, View, cell};
 
 impl Graph {
     /// One result a facet; a facet that is wrong spoils no other.
-    pub(crate) async fn facets(&self, asked: &Asked, view: Arc<View>) -> Vec<Json> {
+    pub(crate) async fn facets(&self, caller: Uuid, asked: &Asked, view: Arc<View>) -> Vec<Json> {
         let mut results = Vec::new();
         for facet in &asked.facets {
-            results.push(self.facet(&asked.query, facet, &view).await);
+            results.push(self.facet(caller, &asked.query, facet, &view).await);
         }
         results
     }
 
-    async fn facet(&self, query: &str, facet: &Facet, view: &Arc<View>) -> Json {
+    async fn facet(&self, caller: Uuid, query: &str, facet: &Facet, view: &Arc<View>) -> Json {
         let expression = &facet.expression;
         let failed = |errors: Vec<Json>| json!({ "expression": expression, "resultType": "FacetError", "errors": errors });
         let text = match text(query, facet) {
             Ok(text) => text,
             Err(message) => return failed(vec![json!({ "code": "InvalidFacet", "message": message })]),
         };
-        match self.run(text, Arc::clone(view)).await {
+        match self.run(caller, text, Arc::clone(view)).await {
             Err(_) => failed(vec![json!({ "code": "InternalServerError", "message": "The server failed." })]),
             Ok(Ok(answer)) => {
                 let top = usize::try_from(facet.options.top.unwrap_or(TOP).clamp(1, TOP_MAX)).unwrap_or(1);

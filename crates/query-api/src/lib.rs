@@ -12,6 +12,7 @@ mod request;
 mod routes;
 mod saved;
 mod segments;
+mod slots;
 mod store;
 mod tables;
 mod view;
@@ -30,7 +31,7 @@ use axum::response::{IntoResponse as _, Response};
 use kql::{Answer, Code, QueryError, Settings};
 use metastore::Metastore;
 use serde_json::{Value as Json, json};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 pub use csv::csv;
@@ -42,6 +43,7 @@ use answers::Answers;
 use error::GraphError;
 use quota::Quota;
 use request::{Asked, Format, Page};
+use slots::{Limits, Slots};
 
 /// The time, in milliseconds since 1970 (UTC).
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -59,8 +61,7 @@ struct Inner {
     clock: Clock,
     quota: Quota,
     answers: Answers,
-    /// So many queries run at once; others wait.
-    running: Arc<Semaphore>,
+    slots: Slots,
 }
 
 /// Requests of one caller in five seconds, if the operator says nothing else: Azure's.
@@ -70,8 +71,8 @@ impl Graph {
     /// The door over these tables; each caller may ask `queries` times in five seconds.
     #[must_use]
     pub fn new(metastore: Metastore, auth: Auth, tables: Tables, clock: Clock, queries: u32) -> Self {
-        let (answers, running) = (Answers::default(), Arc::new(Semaphore::new(QUERIES_AT_ONCE)));
-        let inner = Inner { metastore, auth, tables, clock, quota: Quota::new(queries), answers, running };
+        let (answers, slots) = (Answers::default(), Slots::new(SLOTS));
+        let inner = Inner { metastore, auth, tables, clock, quota: Quota::new(queries), answers, slots };
         Self { inner: Arc::new(inner) }
     }
 
@@ -231,14 +232,14 @@ impl Graph {
             Some(answer) => answer,
             None => {
                 let view = Arc::new(self.view(&caller, &asked).await?);
-                Arc::new(self.run(asked.query.clone(), view).await??)
+                Arc::new(self.run(caller.id, asked.query.clone(), view).await??)
             }
         };
         let facets = if asked.facets.is_empty() {
             Vec::new()
         } else {
             let view = Arc::new(self.view(&caller, &asked).await?);
-            self.facets(&asked, view).await
+            self.facets(caller.id, &asked, view).await
         };
         let end = answer.rows.min(page.skip.saturating_add(page.top));
         let rows = page.skip.min(answer.rows)..end;
@@ -265,22 +266,26 @@ impl Graph {
     /// The whole result as CSV.
     async fn export(&self, caller: Caller, asked: Asked) -> Result<Response, GraphError> {
         let view = Arc::new(self.view(&caller, &asked).await?);
-        let answer = self.run(asked.query.clone(), view).await??;
+        let answer = self.run(caller.id, asked.query.clone(), view).await??;
         let typed = [(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present"))];
         Ok((StatusCode::OK, typed, csv::body(answer)).into_response())
     }
 
     /// Runs a query on a thread of its own. When whoever asked is gone, it ends soon.
-    async fn run(&self, text: String, view: Arc<View>) -> Result<Result<Answer, QueryError>, GraphError> {
-        let permit =
-            Arc::clone(&self.inner.running).acquire_owned().await.map_err(|_| GraphError::failed())?;
+    async fn run(
+        &self,
+        caller: Uuid,
+        text: String,
+        view: Arc<View>,
+    ) -> Result<Result<Answer, QueryError>, GraphError> {
+        let slot = self.inner.slots.take(caller).await.map_err(|_| GraphError::too_many(WAIT_S))?;
         let now = self.now().saturating_mul(10_000);
         let gone = Arc::new(AtomicBool::new(false));
         let _told_when_dropped = Gone(Arc::clone(&gone));
         let (answer, answered) = oneshot::channel();
         let work = move || {
             // Held until the query has ended, even if nobody waits for it.
-            let _permit = permit;
+            let _slot = slot;
             let until = Instant::now() + QUERY_TIME_MAX;
             let stop = || gone.load(Ordering::Relaxed) || Instant::now() >= until;
             let settings = Settings { now, memory_bytes_max: QUERY_BYTES_MAX, stop: &stop };
@@ -477,6 +482,10 @@ const BODY_BYTES_MAX: usize = 2 << 20;
 /// Of one query, besides what it shares with the tables.
 const QUERY_BYTES_MAX: usize = 512 << 20;
 const QUERY_TIME_MAX: Duration = Duration::from_secs(30);
-const QUERIES_AT_ONCE: usize = 2;
+/// Two of one caller keep both of a small machine's cores busy; the third slot is for somebody else. Memory: at most
+/// three times [`QUERY_BYTES_MAX`].
+const SLOTS: Limits = Limits { running_max: 3, running_each_max: 2, waiting_each_max: 64 };
+/// After how long a caller with too many waiting queries may ask again.
+const WAIT_S: i64 = 5;
 /// Queries nest, and what walks over them does, too.
 const STACK_BYTES: usize = 64 << 20;
