@@ -13,6 +13,7 @@ use clap::ArgMatches;
 use metastore::AuditEntry;
 use tokio_util::sync::CancellationToken;
 
+use crate::access_log::shown_path;
 use crate::data::DataFolder;
 use crate::{Failure, now_ms};
 
@@ -31,7 +32,7 @@ pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, nex
     let peer = request.extensions().get::<Peer>().map(|Peer(address)| address.to_string());
     let witness = Witness::new(peer.unwrap_or_default());
     request.extensions_mut().insert(witness.clone());
-    let line = format!("{} {}", request.method(), request.uri().path());
+    let line = format!("{} {}", request.method(), shown_path(request.uri().path()));
     let response = SERVED.scope((witness.clone(), line.clone()), next.run(request)).await;
     let (seen, status) = (witness.seen(), response.status());
     let is_refused = status == StatusCode::FORBIDDEN;

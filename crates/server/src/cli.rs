@@ -9,7 +9,7 @@ use crate::settings::ServeOptions;
 
 /// A private container registry that inspects every image at the gate.
 #[derive(Debug, Parser)]
-#[command(name = "lazaret", version, propagate_version = true)]
+#[command(name = "lazaret", version = VERSION, propagate_version = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -89,7 +89,14 @@ pub(crate) enum Command {
     /// Let Kubernetes clusters ask which images they may run, and see what they do run.
     #[command(subcommand)]
     Cluster(crate::cluster_command::ClusterCommand),
+    /// Print a script by which a shell completes commands: bash, zsh, fish, elvish or powershell.
+    Completion(crate::shell_command::CompletionArgs),
+    /// Write manual pages.
+    Man(crate::shell_command::ManArgs),
 }
+
+/// The version, and what it was built from (`build.rs`).
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("LAZARET_BUILT"), ")");
 
 /// Where the data is; every command takes it.
 #[derive(Clone, Debug, Args)]

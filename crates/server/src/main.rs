@@ -1,5 +1,6 @@
 //! The binary: settings, composition, subcommands and shutdown; no logic of its own.
 
+mod access_log;
 mod audit;
 mod audit_command;
 mod backup_command;
@@ -16,6 +17,7 @@ mod image_command;
 mod import_command;
 mod listen;
 mod lock_command;
+mod log;
 mod output;
 mod pace;
 mod plan_command;
@@ -31,6 +33,7 @@ mod scan_command;
 mod secret_command;
 mod serve;
 mod settings;
+mod shell_command;
 mod subscription_command;
 mod table;
 mod target;
@@ -58,13 +61,13 @@ fn main() -> ExitCode {
         Ok(cli) => cli.command,
         Err(error) => error.exit(),
     };
-    let level = if matches!(command, Command::Serve(_)) { "info" } else { "warn" };
-    let filter = std::env::var("LAZARET_LOG").unwrap_or_else(|_| level.to_owned());
-    tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr()))
-        .init();
+    let logging = match &command {
+        Command::Serve(options) => log::begin("info", options.log_format()),
+        _ => log::begin("warn", log::LogFormat::Text),
+    };
+    if let Err(error) = logging {
+        return failed(&*error);
+    }
     // One provider in the whole program; a second installation would be our own mistake.
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         tracing::debug!("the cryptographic provider was installed before");
@@ -108,6 +111,12 @@ fn main() -> ExitCode {
             }
             Command::Group(command) => subscription_command::group(command).await.map(|()| ExitCode::SUCCESS),
             Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
+            Command::Completion(arguments) => {
+                shell_command::completion(&arguments, Cli::command()).map(|()| ExitCode::SUCCESS)
+            }
+            Command::Man(arguments) => {
+                shell_command::man(&arguments, Cli::command()).map(|()| ExitCode::SUCCESS)
+            }
         }?;
         if let Some(changing) = changing {
             changing.done().await?;

@@ -24,7 +24,7 @@ use crate::listen::{Listener, raise_descriptor_limit};
 use crate::output::say;
 use crate::proxy::{self, Front, Proxies};
 use crate::settings::{ServeOptions, Settings};
-use crate::{Failure, audit, now_ms, registry_command, tls};
+use crate::{Failure, access_log, audit, now_ms, registry_command, tls};
 
 /// Runs until it is told to stop by SIGTERM or SIGINT, then drains.
 pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
@@ -48,8 +48,11 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
 
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
-    let router = with_rate_limit(house.router(&settings, &tenancy).await?, settings.requests_per_minute)
-        .layer(axum::middleware::from_fn_with_state(house.audit.clone(), audit::watch));
+    let mut router = with_rate_limit(house.router(&settings, &tenancy).await?, settings.requests_per_minute);
+    if settings.log_requests {
+        router = router.layer(axum::middleware::from_fn(access_log::log));
+    }
+    let router = router.layer(axum::middleware::from_fn_with_state(house.audit.clone(), audit::watch));
     let proxies = Proxies::new(&settings.trusted_proxies);
     tasks.spawn(plain.serve(behind(router.clone(), &proxies, "http"), stop.clone()));
     tasks.spawn(secure.serve(behind(router, &proxies, "https"), stop.clone()));

@@ -10,6 +10,8 @@ use ipnet::IpNet;
 use serde::Deserialize;
 use upstream::{Host, InvalidHost};
 
+use crate::log::LogFormat;
+
 /// What may be set, each once by flag or environment and once in the file, under the same name.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -113,6 +115,14 @@ pub(crate) struct ServeOptions {
     /// The address that mails come from; goes with --smtp-url.
     #[arg(long, env = "LAZARET_MAIL_FROM", value_name = "ADDRESS")]
     mail_from: Option<String>,
+    /// How log lines are written: `text` for people, `json` for log collectors [default: text]. Which lines are
+    /// logged is for LAZARET_LOG: error, warn, info, debug or trace [default: info].
+    #[arg(long, env = "LAZARET_LOG_FORMAT", value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// Log a line for each request, at the level info.
+    #[arg(long, env = "LAZARET_LOG_REQUESTS")]
+    #[serde(default)]
+    log_requests: bool,
 }
 
 /// The prices, for commands that need nothing else of the configuration.
@@ -192,6 +202,7 @@ pub(crate) struct Settings {
     pub(crate) queries: u32,
     pub(crate) webhook_loopback: bool,
     pub(crate) mailer: Option<Mailer>,
+    pub(crate) log_requests: bool,
 }
 
 /// Why the settings cannot hold.
@@ -227,6 +238,12 @@ pub(crate) enum SettingsError {
 }
 
 impl ServeOptions {
+    /// How log lines are written. A file that cannot be read is for [`Self::settle`] to refuse.
+    pub(crate) fn log_format(&self) -> LogFormat {
+        let in_file = || self.config.as_deref().and_then(|path| read(path).ok())?.log_format;
+        self.log_format.or_else(in_file).unwrap_or_default()
+    }
+
     /// Adds the file's options to those given, and the defaults to both.
     pub(crate) fn settle(self) -> Result<Settings, SettingsError> {
         let file = self.config.as_deref().map_or_else(|| Ok(Self::default()), read)?;
@@ -258,6 +275,7 @@ impl ServeOptions {
         };
         Ok(Settings {
             mailer,
+            log_requests: self.log_requests || file.log_requests,
             tls_files,
             data: self.data.or(file.data).unwrap_or_else(|| DATA.into()),
             listen: self.listen.or(file.listen).unwrap_or_else(|| default(5000)),

@@ -28,6 +28,8 @@ pub struct ServerOptions {
     pub data: PathBuf,
     /// Further arguments of `serve`.
     pub arguments: Vec<String>,
+    /// Where standard error goes, with all that is logged at the level info; `None`: errors alone, to the test's own.
+    pub log: Option<PathBuf>,
 }
 
 impl ServerOptions {
@@ -35,7 +37,14 @@ impl ServerOptions {
     #[must_use]
     pub fn new(program: &str, data: &Path) -> Self {
         let arguments = vec!["--feeds-every-hours=0".to_owned()];
-        Self { program: program.into(), data: data.to_owned(), arguments }
+        Self { program: program.into(), data: data.to_owned(), arguments, log: None }
+    }
+
+    /// Logging to a file at the level info.
+    #[must_use]
+    pub fn logging_to(mut self, log: &Path) -> Self {
+        self.log = Some(log.to_owned());
+        self
     }
 
     /// With one more argument of `serve`.
@@ -59,9 +68,14 @@ impl Server {
             .args(["--listen=127.0.0.1:0", "--listen-tls=127.0.0.1:0", "--data"])
             .arg(&options.data)
             .args(&options.arguments)
-            .env("LAZARET_LOG", "error")
+            .env("LAZARET_LOG", if options.log.is_some() { "info" } else { "error" })
             .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
+            .stderr(
+                options
+                    .log
+                    .as_ref()
+                    .map_or_else(Stdio::inherit, |log| std::fs::File::create(log).unwrap().into()),
+            )
             .spawn()
             .expect("the binary starts");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
