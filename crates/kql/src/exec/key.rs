@@ -81,6 +81,10 @@ impl Groups {
         if self.width == 0 {
             return (vec![0; rows], 0);
         }
+        if rows == 0 {
+            // A constant is there without a row; a group is not.
+            return (Vec::new(), 0);
+        }
         if self.sets.is_empty() {
             self.sets = sets(keys);
             self.chain = Chain::new(self.sets.len());
@@ -369,6 +373,10 @@ mod tests {
         let mut one = Groups::new(1);
         assert_eq!(one.of(&[plain(&[3, 4, 3])], 3).0, [0, 1, 0]);
         assert_eq!((one.len(), shown(one)), (2, vec![vec![3, 4]]));
+        let mut empty = Groups::new(1);
+        assert_eq!(empty.of(&[Column::Const(Value::Long(7))], 0).0, [0; 0]);
+        assert_eq!(empty.of(&[plain(&[3])], 1).0, [0]);
+        assert_eq!((empty.len(), shown(empty)), (1, vec![vec![3]]));
         let mut none = Groups::new(0);
         assert_eq!((none.of(&[], 2).0, none.len()), (vec![0, 0], 1));
     }

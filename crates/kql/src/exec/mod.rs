@@ -19,7 +19,7 @@ pub(crate) use batches::{concat, held};
 
 /// Rows on demand.
 pub(crate) trait Rows {
-    /// The next rows; `None` when there are no more. A batch may be empty.
+    /// The next rows; `None` when there are no more. Of an operator that [`open`] made, no batch is empty.
     fn next(&mut self) -> Result<Option<Batch>, QueryError>;
 }
 
@@ -42,6 +42,29 @@ pub(crate) fn for_each(
 
 /// Makes the operators of a plan. `lent` is what [`Op::Lent`] stands for.
 fn open<'a>(plan: &'a Plan, context: &'a Context<'_>, lent: Option<&Batch>) -> Result<Boxed<'a>, QueryError> {
+    Ok(Box::new(Filled(operator(plan, context, lent)?)))
+}
+
+/// An operator whose empty batches are left out: a value that is the same in every row of a batch is there
+/// without any row, and no operator above should have to tell.
+struct Filled<'a>(Boxed<'a>);
+
+impl Rows for Filled<'_> {
+    fn next(&mut self) -> Result<Option<Batch>, QueryError> {
+        loop {
+            match self.0.next()? {
+                Some(batch) if batch.rows == 0 => {}
+                other => return Ok(other),
+            }
+        }
+    }
+}
+
+fn operator<'a>(
+    plan: &'a Plan,
+    context: &'a Context<'_>,
+    lent: Option<&Batch>,
+) -> Result<Boxed<'a>, QueryError> {
     Ok(match &plan.op {
         Op::Scan { table, needed } => Box::new(Scan { batches: table.batches(needed), context }) as Boxed<'a>,
         Op::Rows(rows) => Box::new(Once(Some(of_rows(rows, plan.fields.len())))),
