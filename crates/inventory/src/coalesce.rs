@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use oci::Digest;
 
 use crate::place::{DATABASES, DPKG, RELEASES, STATUS_D};
-use crate::view::{View, Walk};
+use crate::view::{Landing, View, Walk};
 use crate::{
     Distro, Ecosystem, FileContent, ImageInventory, InstalledPackage, LayerInventory, Package, Place,
     Problem, ProblemKind, Removal, UnjudgedSoftware,
@@ -72,18 +72,19 @@ pub fn coalesce(layers: &[(Digest, LayerInventory)]) -> ImageInventory {
 /// Lays one layer over what is there. What no runtime could unpack is told to `doubt`.
 fn apply<'a>(view: &mut View<'a>, layer: &'a LayerInventory, mut doubt: impl FnMut(&str, &str)) {
     // Where whiteouts point is decided by the layers below, before any of them is carried out.
-    let removals: Vec<(String, bool)> = layer
+    let removals: Vec<(Landing, bool)> = layer
         .removals
         .iter()
-        .filter_map(|removal| match removal {
-            Removal::Path(path) => view.landing(path).map(|path| (path, true)),
-            Removal::Opaque(path) => match view.walk(path, true) {
-                Walk::At(path) => Some((path, false)),
-                Walk::OffMap(_) => None,
-            },
+        .map(|removal| match removal {
+            Removal::Path(path) => (view.landing(path), true),
+            Removal::Opaque(path) => (view.follow(path, true), false),
         })
         .collect();
-    for (path, is_whole) in removals {
+    for (Landing { path, left_by }, is_whole) in removals {
+        if let Some(link) = left_by {
+            doubt(&link, "what is hidden by way of this link is where nothing was read");
+        }
+        let Some(path) = path else { continue };
         if is_whole {
             view.remove(&path);
         } else {
@@ -98,8 +99,12 @@ fn apply<'a>(view: &mut View<'a>, layer: &'a LayerInventory, mut doubt: impl FnM
         if file.path.is_empty() {
             continue;
         }
-        // What lands off the map is missed, and reported, by whoever looks for it there.
-        let Some(path) = view.landing(&file.path) else { continue };
+        let Landing { path, left_by } = view.landing(&file.path);
+        if let Some(link) = left_by {
+            // Unread links may lead it back to where it matters.
+            doubt(&link, "what is put down by way of this link is where nothing was read");
+        }
+        let Some(path) = path else { continue };
         if !view.put(&path, &file.content) {
             doubt(&file.path, "it stands beneath something that is no directory");
         }

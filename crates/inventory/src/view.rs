@@ -1,7 +1,8 @@
 //! The places that matter, as they stand after some layers: a small file system with links.
 //!
 //! It does what containerd's `archive.Apply` does with a whole tree. Only places that matter are
-//! known; a link that leads anywhere else ends in [`Walk::OffMap`], never in a guess.
+//! known; a link that leads anywhere else ends in [`Walk::OffMap`], never in a guess. Where entries of a
+//! layer land is followed off the map as well, as far as links there are known, and is said to be doubtful.
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,18 @@ use crate::{FileContent, Place};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View<'a> {
     nodes: BTreeMap<String, &'a FileContent>,
+    /// How many of them are links off the map.
+    off_map: usize,
+}
+
+/// Where an entry of a layer belongs once links on the way are followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Landing {
+    /// The path, without links on the way; `None` if there is no end of links.
+    pub(crate) path: Option<String>,
+    /// The link by which the way leaves the places that layers tell us about. What else may be there is not
+    /// known, so that the path is not certain.
+    pub(crate) left_by: Option<String>,
 }
 
 /// Where a path ends up once links are followed.
@@ -39,6 +52,15 @@ impl<'a> View<'a> {
     /// Follows the links on the way to `path`, and at its end if `last` is set. Absolute links and
     /// `..` stay inside the root.
     pub(crate) fn walk(&self, path: &str, last: bool) -> Walk {
+        match self.follow(path, last) {
+            Landing { path: Some(at), left_by: None } => Walk::At(at),
+            Landing { left_by, .. } => Walk::OffMap(left_by.unwrap_or_default()),
+        }
+    }
+
+    /// As [`View::walk`], and on by the links that are known where the map ends.
+    pub(crate) fn follow(&self, path: &str, last: bool) -> Landing {
+        let mut left_by: Option<String> = None;
         let mut at = String::new();
         let mut link = String::new();
         let mut hops = 0;
@@ -61,62 +83,81 @@ impl<'a> View<'a> {
             let is_last = ahead.is_empty();
             match self.nodes.get(&at) {
                 Some(FileContent::Symlink { target }) if !is_last || last => {
+                    if Place::of(&at).is_none() {
+                        left_by = left_by.or_else(|| Some(link.clone()));
+                    }
                     hops += 1;
                     if hops > HOPS_MAX {
-                        return Walk::OffMap(at);
+                        return Landing { path: None, left_by: left_by.or(Some(at)) };
                     }
                     link.clone_from(&at);
                     at.truncate(if target.starts_with('/') { 0 } else { parent_len });
                     ahead.extend(target.split('/').rev());
                 }
                 _ => match Place::of(&at) {
-                    None => return Walk::OffMap(link),
                     Some(Place::Ancestor) => {}
                     Some(_) if is_last => {}
-                    Some(_) => return Walk::OffMap(link),
+                    _ => left_by = left_by.or_else(|| Some(link.clone())),
                 },
             }
+            if at.len() > PATH_BYTES_MAX {
+                return Landing { path: None, left_by: left_by.or(Some(link)) };
+            }
         }
-        Walk::At(at)
+        Landing { path: Some(at), left_by }
     }
 
     /// Where an entry named `path` is put: links on the way are followed, its own name is not.
-    pub(crate) fn landing(&self, path: &str) -> Option<String> {
+    pub(crate) fn landing(&self, path: &str) -> Landing {
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let Walk::At(parent) = self.walk(parent, true) else { return None };
-        let landing = if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") };
-        Place::of(&landing).map(|_| landing)
+        let Landing { path, left_by } = self.follow(parent, true);
+        let path =
+            path.map(|parent| if parent.is_empty() { name.to_owned() } else { format!("{parent}/{name}") });
+        Landing { path, left_by }
     }
 
     /// Takes away what is at `path` and beneath it.
     pub(crate) fn remove(&mut self, path: &str) {
-        self.nodes.remove(path);
+        self.forget(path);
         self.remove_beneath(path);
+    }
+
+    fn forget(&mut self, path: &str) {
+        if self.nodes.remove(path).is_some() && Place::of(path).is_none() {
+            self.off_map -= 1;
+        }
     }
 
     /// Takes away what is beneath `path`.
     pub(crate) fn remove_beneath(&mut self, path: &str) {
         let gone: Vec<String> = self.beneath(path).map(|(path, _)| path.to_owned()).collect();
         for path in gone {
-            self.nodes.remove(&path);
+            self.forget(&path);
         }
     }
 
     /// Puts `content` at `path`, a [`View::landing`]. False if something on the way is no
-    /// directory: then no runtime could unpack this, and what is in the way is replaced here.
+    /// directory: then no runtime could unpack this, and what is in the way is replaced here. Off the map only
+    /// links are kept: they lead on.
     pub(crate) fn put(&mut self, path: &str, content: &'a FileContent) -> bool {
         let mut is_clear = true;
         for (end, _) in path.match_indices('/') {
             let parent = &path[..end];
             if self.get(parent).is_some_and(|there| !matches!(there, FileContent::Directory)) {
-                self.nodes.remove(parent);
+                self.forget(parent);
                 is_clear = false;
             }
         }
         if !matches!(content, FileContent::Directory) {
             self.remove_beneath(path);
         }
-        self.nodes.insert(path.to_owned(), content);
+        self.forget(path);
+        let is_on_map = Place::of(path).is_some();
+        let is_link = matches!(content, FileContent::Symlink { .. });
+        if is_on_map || is_link && self.off_map < OFF_MAP_MAX {
+            self.off_map += usize::from(!is_on_map);
+            self.nodes.insert(path.to_owned(), content);
+        }
         is_clear
     }
 }
@@ -127,6 +168,13 @@ fn prefix_of(directory: &str) -> String {
 
 /// Linux gives up after as many (path_resolution(7)).
 const HOPS_MAX: usize = 40;
+
+/// Linux takes no longer path.
+const PATH_BYTES_MAX: usize = 4096;
+
+/// Links off the map that are kept. What lands there is doubtful anyhow; more than a few are made by somebody who
+/// wants us to keep many.
+const OFF_MAP_MAX: usize = 256;
 
 #[cfg(test)]
 mod tests {

@@ -224,3 +224,57 @@ fn a_layers_problem_names_its_layer() {
     let image = merged(vec![LayerInventory { problems: vec![problem], ..LayerInventory::default() }]);
     assert_eq!(image.problems[0].detail, format!("it ends (layer {})", digest(0)));
 }
+
+/// The link `lib/apk` stands in `etc`, where nothing is read, and leads back to the root.
+fn link_off_the_map() -> LayerInventory {
+    layer(vec![("lib", link("etc")), ("lib/apk", link("/")), (STATUS, deb(&["a 1"]))], vec![])
+}
+
+#[test]
+fn what_is_hidden_by_way_of_a_link_off_the_map_is_hidden_and_doubtful() {
+    let above = vec![("usr/lib", link("../../x/y")), (STATUS, deb(&["b 1"]))];
+    let image = merged(vec![link_off_the_map(), layer(above, vec![Removal::Opaque("lib/apk".to_owned())])]);
+    // The link `lib` is gone with all else: one link is left that leads away.
+    assert_eq!(
+        shown(&image),
+        [
+            "b 1 var/lib/dpkg/status 1",
+            "UnsupportedFormat usr/lib",
+            "Ambiguous lib",
+            "UnsupportedDatabase usr/lib"
+        ]
+    );
+    let image = merged(vec![link_off_the_map(), layer(vec![], vec![gone("lib/apk/var")])]);
+    assert_eq!(
+        shown(&image),
+        ["Ambiguous lib", "UnsupportedDatabase lib", "DatabaseRemoved var/lib/dpkg/status"]
+    );
+}
+
+#[test]
+fn what_lands_by_way_of_a_link_off_the_map_is_found_and_doubtful() {
+    // The link that led there is gone at the end; what it led there is not.
+    let image = merged(vec![
+        link_off_the_map(),
+        layer(vec![("lib/apk", link("/usr/lib/apk"))], vec![]),
+        layer(vec![(APK, apk(&["musl 1"]))], vec![]),
+        layer(vec![], vec![gone("lib")]),
+    ]);
+    assert_eq!(
+        shown(&image),
+        ["a 1 var/lib/dpkg/status 0", "musl 1 usr/lib/apk/db/installed 2", "Ambiguous lib"]
+    );
+}
+
+#[test]
+fn links_without_end_and_many_links_off_the_map_are_bounded() {
+    let long = format!("/{}", "long/".repeat(600));
+    let names: Vec<String> = (0..2000).map(|number| format!("var/lib/dpkg/info/{number}.list")).collect();
+    let mut files = vec![("var/lib/dpkg", link(&long))];
+    files.extend(names.iter().map(|name| (name.as_str(), link("/"))));
+    let image = merged(vec![layer(files.clone(), vec![])]);
+    assert_eq!(shown(&image), ["Ambiguous var/lib/dpkg", "UnsupportedDatabase var/lib/dpkg"]);
+    files[0].1 = link(&long.repeat(2));
+    let image = merged(vec![layer(files, vec![])]);
+    assert_eq!(shown(&image), ["Ambiguous var/lib/dpkg", "UnsupportedDatabase var/lib/dpkg"]);
+}
