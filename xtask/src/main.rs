@@ -1,7 +1,8 @@
-//! Chores: `cargo xtask test`, `cargo xtask tidy`, `cargo xtask bench`.
+//! Chores: `cargo xtask test`, `cargo xtask nightly`, `cargo xtask tidy`, `cargo xtask bench`.
 #![expect(clippy::print_stdout, reason = "a program for people at a terminal")]
 
 mod clients;
+mod nightly;
 mod tests;
 mod tidy;
 
@@ -14,6 +15,7 @@ fn main() -> ExitCode {
         ["test"] => tests::test(),
         ["setup"] => tests::set_up(),
         ["test", "--setup"] => tests::set_up().and_then(|()| tests::test()),
+        ["nightly", rest @ ..] => nightly::nightly(rest),
         ["tidy"] => tidy::tidy(),
         ["bench", rest @ ..] => bench(rest),
         _ => Err(USAGE.to_owned()),
@@ -43,5 +45,7 @@ const USAGE: &str = "usage:
   cargo xtask test           every check and test; names what it leaves out and how to get it
   cargo xtask test --setup   installs what the tests can use first (Debian, as root)
   cargo xtask setup          installs that alone
+  cargo xtask nightly [--seeds N] [--minutes M] [--first SEED] [--cases TIMES]
+                             the random tests with many seeds (100), each with more cases (4 times as many)
   cargo xtask tidy           the house rules alone
   cargo xtask bench [ARGS]   figures as ratios to a peer or a limit of this machine";

@@ -63,6 +63,11 @@ pub(crate) fn tidy() -> Result<(), String> {
     for (path, text) in &files {
         file_is_tidy(path, text, &mut broken);
     }
+    let tracked = Command::new("git").args(["ls-files", "*.proptest-regressions"]).output();
+    let tracked = tracked.map_err(|error| format!("git ls-files: {error}"))?;
+    for file in String::from_utf8_lossy(&tracked.stdout).lines() {
+        broken.push(format!("{file}: make a test with a name of each case that was found"));
+    }
     for file in ["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "LICENSE", "deny.toml", "docs/decisions"] {
         if !Path::new(file).exists() {
             broken.push(format!("{file} is missing"));
@@ -144,13 +149,25 @@ fn file_is_tidy(path: &str, text: &str, broken: &mut Vec<String>) {
             broken.push(format!("{at}: {word}"));
         }
     }
+    if !is_this && !path.starts_with("crates/testkit/") {
+        // Chance comes from the seed of the run, and nothing is written.
+        let count = |what: &str| text.matches(what).count();
+        let own = ["ProptestConfig::", "TestRunner::deterministic", "TestRunner::default", "rand::rng()"];
+        let own = if path.contains("/tests/") || path.ends_with("tests.rs") { &own[..] } else { &own[..3] };
+        if count("proptest! {") != count("#![proptest_config(testkit::cases(")
+            || count("TestRunner::new(") != count("TestRunner::new(testkit::cases(")
+            || own.iter().any(|it| text.contains(it))
+        {
+            broken.push(format!("{path}: a random test draws from testkit's seed"));
+        }
+    }
     let lines = text.lines().count();
     if lines > FILE_LINES_MAX {
         broken.push(format!("{path} has {lines} lines: split it by its nouns"));
     }
 }
 
-fn rust_files(folder: &Path, files: &mut Vec<(String, String)>) -> Result<(), String> {
+pub(crate) fn rust_files(folder: &Path, files: &mut Vec<(String, String)>) -> Result<(), String> {
     let failed = |error: std::io::Error| format!("{}: {error}", folder.display());
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();

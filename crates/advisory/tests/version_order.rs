@@ -6,7 +6,6 @@ use std::process::Command;
 use inventory::Ecosystem::{self, Apk, Deb};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use proptest::test_runner::TestRunner;
 
 fn deb() -> impl Strategy<Value = String> {
     "([0-2]:)?[0-9][0-9a-cA-B.+~]{0,6}(-[0-9a-b.+~]{1,4})?"
@@ -30,7 +29,7 @@ fn is_total_order(ecosystem: Ecosystem, versions: [&str; 3]) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4000))]
+    #![proptest_config(testkit::cases(4000))]
 
     #[test]
     fn debian_versions_have_a_total_order(a in deb(), b in deb(), c in deb()) {
@@ -60,7 +59,7 @@ fn debian_versions_are_ordered_as_dpkg_orders_them() {
     if !testkit::tool("dpkg", "Debian versions against dpkg", "apt-get install dpkg") {
         return;
     }
-    let mut runner = TestRunner::deterministic();
+    let mut runner = testkit::runner();
     for _ in 0..400 {
         let mut draw = || deb().new_tree(&mut runner).expect("a version").current();
         let (a, b) = (draw(), draw());

@@ -373,6 +373,8 @@ fn real_images_have_the_packages_that_they_have() {
 }
 
 proptest! {
+    #![proptest_config(testkit::cases(256))]
+
     #[test]
     fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..4096)) {
         read(&bytes);

@@ -225,7 +225,8 @@ fn facts(image: &ImageInventory) -> (Option<Distro>, Vec<(Package, String)>, Vec
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, max_global_rejects: 40_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(testkit::cases(4000))]
+
     #[test]
     fn layers_add_up_to_the_flattened_tree(layers in proptest::collection::vec(layer(), 0..5)) {
         let mut tree = Tree(Node::Directory(BTreeMap::new()));

@@ -168,6 +168,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(testkit::cases(256))]
+
         #[test]
         fn any_text_reads_as_its_document_does(text in r#"[\[\]{}:,"ab0-9.e\\ -]{0,40}"#) {
             prop_assert_eq!(show(Value::parse_json(&text)), show(through_a_document(&text)));

@@ -1,14 +1,14 @@
 //! Random pipelines over random rows against plain loops over values, with and without the optimiser, over
 //! rows in plain columns and over rows in codes and documents.
 
+mod lent;
 mod loops;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use kql::{
-    Batch, Column, Dictionary, Document, Layer, Settings, Source, Table, TableColumn, Texts, Type, Value,
-};
+use kql::{Settings, Type, Value};
+use lent::Tables;
 use proptest::prelude::*;
 
 /// A row: names and values, in order.
@@ -67,7 +67,7 @@ fn op() -> impl Strategy<Value = Op> {
             .prop_map(|(column, operator, value)| Op::Where(column, operator, value)),
         (
             prop_oneof![Just("=~"), Just("contains"), Just("has"), Just("startswith")],
-            prop_oneof![Just("A"), Just("b"), Just("x:y")]
+            prop_oneof![Just("A"), Just("b"), Just("x:y"), Just("nosuch")]
         )
             .prop_map(|(test, needle)| Op::WhereText(test, needle)),
         column.clone().prop_map(Op::WhereNull),
@@ -537,89 +537,6 @@ fn joined(kind: &str, left: &Rows, right: &Rows) -> Rows {
     Rows { columns, rows }
 }
 
-/// Tables of these rows, in plain columns or in codes and documents.
-struct Tables {
-    tables: BTreeMap<&'static str, Rows>,
-    is_coded: bool,
-    batch: usize,
-}
-
-struct Lent {
-    columns: Vec<TableColumn>,
-    rows: Vec<Row>,
-    is_coded: bool,
-    batch: usize,
-    dictionaries: Vec<(Arc<Dictionary>, Vec<Value>)>,
-    texts: Vec<Arc<Texts>>,
-}
-
-impl Source for Tables {
-    fn table(&self, name: &str) -> Option<Arc<dyn Table>> {
-        let rows = self.tables.get(name)?;
-        let columns: Vec<TableColumn> = rows
-            .columns
-            .iter()
-            .map(|(name, kind)| TableColumn { name: name.as_str().into(), kind: *kind, ignores_case: false })
-            .collect();
-        let dictionaries = rows.columns.iter().map(|(name, _)| {
-            let mut values: Vec<Value> = rows.rows.iter().map(|row| get(row, name)).collect();
-            values.sort();
-            values.dedup();
-            (Arc::new(Dictionary::of(values.iter().cloned())), values)
-        });
-        let texts = rows.columns.iter().map(|(name, _)| {
-            let texts = rows.rows.iter().map(|row| Arc::from(get(row, name).to_json().to_string()));
-            Arc::new(Texts::new(texts.collect()))
-        });
-        Some(Arc::new(Lent {
-            dictionaries: dictionaries.collect(),
-            texts: texts.collect(),
-            columns,
-            rows: rows.rows.clone(),
-            is_coded: self.is_coded,
-            batch: self.batch,
-        }))
-    }
-
-    fn saved_query(&self, _: &str) -> Option<String> {
-        None
-    }
-}
-
-impl Table for Lent {
-    fn columns(&self) -> &[TableColumn] {
-        &self.columns
-    }
-
-    fn batches<'a>(&'a self, needed: &'a [bool]) -> Box<dyn Iterator<Item = Batch> + 'a> {
-        let begins = (0..self.rows.len()).step_by(self.batch);
-        Box::new(begins.map(move |begin| {
-            let rows = &self.rows[begin..self.rows.len().min(begin + self.batch)];
-            let column = |(at, column): (usize, &TableColumn)| {
-                let values: Vec<Value> = rows.iter().map(|row| get(row, &column.name)).collect();
-                if !needed[at] {
-                    return Column::Const(Value::Null);
-                }
-                if !self.is_coded {
-                    return Column::Plain(Arc::new(values));
-                }
-                let code = |number: usize| u32::try_from(number).expect("small");
-                if column.kind == Type::Dynamic {
-                    let codes = Arc::new((begin..begin + rows.len()).map(code).collect());
-                    return Column::Document(Document::new(vec![Layer {
-                        codes,
-                        texts: Arc::clone(&self.texts[at]),
-                    }]));
-                }
-                let (dictionary, known) = &self.dictionaries[at];
-                let codes = values.iter().map(|value| code(known.binary_search(value).expect("known")));
-                Column::Coded { codes: Arc::new(codes.collect()), values: Arc::clone(dictionary) }
-            };
-            Batch { rows: rows.len(), columns: self.columns.iter().enumerate().map(column).collect() }
-        }))
-    }
-}
-
 fn row() -> impl Strategy<Value = Row> {
     let text = prop_oneof![Just("a"), Just("B"), Just("x:y"), Just("a b"), Just("x:y:z"), Just("")];
     let list = proptest::option::of(proptest::collection::vec(0_i64..3, 0..3));
@@ -647,8 +564,43 @@ fn of(columns: &[(&str, Type)], rows: Vec<Row>) -> Rows {
     Rows { columns: columns.iter().map(|(name, kind)| ((*name).to_owned(), *kind)).collect(), rows }
 }
 
+/// What a pipeline comes to is what the loops come to: in plain columns and in codes, optimised and not.
+fn agrees(rows: Vec<Row>, right: Vec<(i64, i64)>, ops: &[Op], batch: usize) -> Result<(), TestCaseError> {
+    let all = of(&[("k", Type::Long), ("s", Type::String), ("v", Type::Long), ("d", Type::Dynamic)], rows);
+    let right = right
+        .into_iter()
+        .map(|(k, u)| vec![("k".to_owned(), Value::Long(k)), ("u".to_owned(), Value::Long(u))]);
+    let right = of(&[("k", Type::Long), ("u", Type::Long)], right.collect());
+    let mut wanted = all.clone();
+    let mut text = "T".to_owned();
+    for op in ops {
+        if let Some((step, rows)) = applied(op, &wanted, &right, &all) {
+            text = format!("{text}\n| {step}");
+            wanted = rows;
+        }
+        prop_assume!(wanted.rows.len() < 3000);
+    }
+    let names: Vec<&str> = wanted.columns.iter().map(|(name, _)| name.as_str()).collect();
+    for (is_coded, optimises) in [(false, false), (false, true), (true, false), (true, true)] {
+        let tables = [("T", all.clone()), ("U", right.clone())].into_iter().collect();
+        let tables = Tables { tables, is_coded, batch };
+        let settings = Settings { now: 0, memory_bytes_max: 1 << 30, stop: &|| false };
+        let answer = match kql::run_with(&text, &tables, &settings, optimises) {
+            Ok(answer) => answer,
+            Err(error) => return Err(TestCaseError::fail(format!("{text}\n{error}"))),
+        };
+        let found: Vec<&str> = answer.columns.iter().map(|column| &*column.name).collect();
+        prop_assert_eq!(&found, &names, "{}", &text);
+        let found: Vec<Vec<Value>> = (0..answer.rows).map(|row| answer.row(row)).collect();
+        let rows: Vec<Vec<Value>> =
+            wanted.rows.iter().map(|row| row.iter().map(|(_, value)| value.clone()).collect()).collect();
+        prop_assert_eq!(found, rows, "{} coded {} optimised {}", &text, is_coded, optimises);
+    }
+    Ok(())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(testkit::cases(400))]
 
     #[test]
     fn pipelines_do_what_plain_loops_do(
@@ -657,33 +609,64 @@ proptest! {
         ops in proptest::collection::vec(op(), 1..9),
         batch in 1_usize..5,
     ) {
-        let all = of(&[("k", Type::Long), ("s", Type::String), ("v", Type::Long), ("d", Type::Dynamic)], rows);
-        let right = right.into_iter().map(|(k, u)| vec![("k".to_owned(), Value::Long(k)), ("u".to_owned(), Value::Long(u))]);
-        let right = of(&[("k", Type::Long), ("u", Type::Long)], right.collect());
-        let mut wanted = all.clone();
-        let mut text = "T".to_owned();
-        for op in &ops {
-            if let Some((step, rows)) = applied(op, &wanted, &right, &all) {
-                text = format!("{text}\n| {step}");
-                wanted = rows;
+        agrees(rows, right, &ops, batch)?;
+    }
+}
+
+fn one_row(k: i64, s: &str) -> Row {
+    vec![
+        ("k".to_owned(), Value::Long(k)),
+        ("s".to_owned(), Value::text(s)),
+        ("v".to_owned(), Value::Null),
+        ("d".to_owned(), Value::object(Vec::new())),
+    ]
+}
+
+#[test]
+fn a_lookup_takes_partners_of_a_later_batch() {
+    agrees(vec![one_row(2, "B"), one_row(1, "B")], vec![(1, 0)], &[Op::Lookup], 1).expect("agrees");
+}
+
+/// Where nothing is left, no operator makes a row of it: what stands in each row of a batch alike is no row.
+#[test]
+fn no_rows_stay_no_rows_through_any_operators() {
+    let nothing = || Op::WhereText("=~", "nosuch");
+    let emptied: [&[Op]; 6] = [
+        &[],
+        &[Op::Distinct(vec![1])],
+        &[Op::Summarize(vec![1])],
+        &[Op::Distinct(vec![0, 3]), Op::Distinct(vec![0])],
+        &[Op::Sort("k", true), Op::Take(3)],
+        &[Op::Expand, Op::Distinct(vec![1])],
+    ];
+    let then: [&[Op]; 10] = [
+        &[],
+        &[Op::Union],
+        &[Op::Union, Op::Union],
+        &[Op::More(loops::More::UnionInner)],
+        &[Op::Join("fullouter")],
+        &[Op::Join("rightouter")],
+        &[Op::Join("leftouter")],
+        &[Op::Lookup],
+        &[Op::Rename(0), Op::Union],
+        &[Op::Union, Op::Join("rightanti")],
+    ];
+    let counted: [&[Op]; 6] = [
+        &[Op::Summarize(vec![1])],
+        &[Op::Summarize(vec![0, 1])],
+        &[Op::Distinct(vec![1])],
+        &[Op::More(loops::More::DistinctAll)],
+        &[Op::More(loops::More::Aggregates)],
+        &[Op::Count],
+    ];
+    for begin in emptied {
+        for middle in then {
+            for end in counted {
+                let ops = [&[nothing()], begin, middle, end].concat();
+                for rows in [vec![], vec![one_row(2, "a"), one_row(1, "B"), one_row(2, "a")]] {
+                    agrees(rows, vec![(1, 0), (3, 1)], &ops, 2).expect("agrees");
+                }
             }
-            prop_assume!(wanted.rows.len() < 3000);
-        }
-        let names: Vec<&str> = wanted.columns.iter().map(|(name, _)| name.as_str()).collect();
-        for (is_coded, optimises) in [(false, false), (false, true), (true, false), (true, true)] {
-            let tables = [("T", all.clone()), ("U", right.clone())].into_iter().collect();
-            let tables = Tables { tables, is_coded, batch };
-            let settings = Settings { now: 0, memory_bytes_max: 1 << 30, stop: &|| false };
-            let answer = match kql::run_with(&text, &tables, &settings, optimises) {
-                Ok(answer) => answer,
-                Err(error) => return Err(TestCaseError::fail(format!("{text}\n{error}"))),
-            };
-            let found: Vec<&str> = answer.columns.iter().map(|column| &*column.name).collect();
-            prop_assert_eq!(&found, &names, "{}", &text);
-            let found: Vec<Vec<Value>> = (0..answer.rows).map(|row| answer.row(row)).collect();
-            let rows: Vec<Vec<Value>> =
-                wanted.rows.iter().map(|row| row.iter().map(|(_, value)| value.clone()).collect()).collect();
-            prop_assert_eq!(found, rows, "{} coded {} optimised {}", &text, is_coded, optimises);
         }
     }
 }

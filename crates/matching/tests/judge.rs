@@ -441,6 +441,8 @@ fn lines() -> impl Strategy<Value = Vec<String>> {
 }
 
 proptest! {
+    #![proptest_config(testkit::cases(256))]
+
     #[test]
     fn an_added_advisory_removes_no_finding(lines in lines(), added in lines(), version in "[0-9]\\.[0-9]") {
         let packages = [format!("zlib1g/zlib {version}"), format!("libssl3/openssl {version}"), "curl 5-1".to_owned()];

@@ -177,7 +177,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(16))]
+        #![proptest_config(testkit::cases(16))]
         /// Runs hold what a plain map holds, each image once and in order, and none is too long.
         #[test]
         fn they_hold_what_was_put(steps in prop::collection::vec((0_i64..4, 0_u8..40, prop::option::of(1_usize..3000)), 1..60)) {

@@ -545,6 +545,8 @@ mod tests {
     }
 
     proptest::proptest! {
+        #![proptest_config(testkit::cases(256))]
+
         #[test]
         fn what_is_split_is_whole_when_laid_together(keys in proptest::collection::vec("[a-z]{1,3}|tags|engine", 0..6), value in 0..9) {
             let mut properties = serde_json::json!({ "additionalData": {}, "timeGenerated": value });

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use house::{House, basic, descriptor, digest_of, house, image};
 use oci::Digest;
 use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
+use proptest::test_runner::TestRunner;
 use serde_json::{Value, json};
 
 /// Runs a property over one house: cases are kept apart by their repositories.
@@ -19,7 +19,7 @@ fn holds<S: Strategy>(
 ) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let house = runtime.block_on(house());
-    let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(cases) });
+    let mut runner = TestRunner::new(testkit::cases(cases));
     runner
         .run(strategy, |value| {
             property(&house, &runtime, value);

@@ -1,7 +1,7 @@
 //! Killed at any instant, the house loses nothing that it acknowledged.
 //!
 //! `LAZARET_CRASH_ROUNDS` says how often (8 by default, so that it costs seconds); the seed is
-//! printed, and `LAZARET_CRASH_SEED` repeats it.
+//! printed, and `LAZARET_SEED` repeats it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,8 +26,8 @@ struct Acknowledged {
 async fn killed_at_any_instant_nothing_acknowledged_is_lost() {
     let rounds: u32 =
         number("LAZARET_CRASH_ROUNDS").map_or(8, |rounds| u32::try_from(rounds).expect("small"));
-    let mut seed = number("LAZARET_CRASH_SEED").unwrap_or_else(|| u64::from(std::process::id()) * 7919);
-    println!("LAZARET_CRASH_SEED={seed} LAZARET_CRASH_ROUNDS={rounds}");
+    let mut seed = testkit::seed();
+    println!("LAZARET_CRASH_ROUNDS={rounds}");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let acknowledged = Arc::new(Mutex::new(Acknowledged::default()));
     let mut server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));

@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a failure here is a failed test")]
 
 mod azure;
+mod chance;
 mod client;
 mod image;
 mod process;
@@ -11,6 +12,7 @@ mod saved;
 mod shared;
 mod source;
 
+pub use chance::{cases, runner, seed};
 pub use client::Client;
 pub use image::{Image, Packing, alpine, apk, debian, dpkg, image};
 pub use process::{Server, ServerOptions};

@@ -220,6 +220,8 @@ fn a_changed_byte_never_panics_and_never_verifies() {
 }
 
 proptest! {
+    #![proptest_config(testkit::cases(256))]
+
     #[test]
     fn noise_behind_a_sound_preamble_never_panics(noise in proptest::collection::vec(any::<u8>(), 0..400), at in 16usize..700) {
         let (mut bytes, _) = sample().finish();

@@ -190,6 +190,8 @@ fn a_real_shaped_feed_is_read_whole() {
 }
 
 proptest::proptest! {
+    #![proptest_config(testkit::cases(256))]
+
     #[test]
     fn damage_never_panics(at in 0usize..2000, value: u8, alpine: bool) {
         let mut bytes = if alpine { ALPINE } else { DEBIAN }.as_bytes().to_vec();

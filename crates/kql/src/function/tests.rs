@@ -106,7 +106,7 @@ fn is_of(value: &Value, kind: Type) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(192))]
+    #![proptest_config(testkit::cases(192))]
 
     /// No panic, nothing much larger than a value may be, and of the type that was promised.
     #[test]

@@ -385,7 +385,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(3000))]
+        #![proptest_config(testkit::cases(3000))]
         /// Whatever is decided is so for every text.
         #[test]
         fn what_is_decided_is_so(
