@@ -5,7 +5,7 @@ use oci::Digest;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::row_id::row_id;
+use crate::row_id::{half, row_id};
 
 /// One advisory on one package in one image digest. Its JSON is stored, and printed by the CLI.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,9 +75,20 @@ impl Finding {
     /// the same for the same finding, for ever, whoever computes it.
     #[must_use]
     pub fn sub_assessment_id(&self, repository: &str, image: &Digest) -> Uuid {
+        row_id(repository, image, self.identity().as_bytes())
+    }
+
+    /// The same for the same finding of an image, whenever it is judged: what lists of one image go on after. It is
+    /// the second half of [`Self::sub_assessment_id`].
+    #[must_use]
+    pub fn key(&self) -> u64 {
+        half(self.identity().as_bytes())
+    }
+
+    fn identity(&self) -> String {
         let package = &self.package;
         let parts = [&self.id, &package.name, &package.version, &package.architecture, &package.path];
-        row_id(repository, image, parts.map(String::as_str).join("\n").as_bytes())
+        parts.map(String::as_str).join("\n")
     }
 }
 

@@ -23,11 +23,14 @@ pub fn is_row_of(row: Uuid, repository: &str, image: &Digest) -> bool {
 }
 
 pub(crate) fn row_id(repository: &str, image: &Digest, finding: &[u8]) -> Uuid {
-    let half = |bytes: &[u8]| u64::from_str_radix(&Digest::sha256(bytes).hex()[..16], 16).unwrap_or_default();
     let image = half(format!("{repository}\n{image}").as_bytes());
     let halves = u128::from(image) << 64 | u128::from(half(finding));
     // Version and variant take six of the bits.
     Uuid::new_v8(halves.to_be_bytes())
+}
+
+pub(crate) fn half(bytes: &[u8]) -> u64 {
+    u64::from_str_radix(&Digest::sha256(bytes).hex()[..16], 16).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -157,8 +157,7 @@ impl Api {
                     return Ok(after.map(|(repository_id, digest)| ResultCursor {
                         repository_id,
                         digest: digest.to_string(),
-                        position: 0,
-                        judged_ms: 0,
+                        after: None,
                     }));
                 }
                 if let Some((image, findings)) = image {

@@ -35,14 +35,15 @@ impl Cursor {
         let parts: Vec<&str> = text.split(' ').collect();
         match parts.as_slice() {
             [registry] => Some(Self { registry: registry.parse().ok()?, within: None }),
-            [registry, repository_id, digest, position, judged_ms] => {
+            [registry, repository_id, digest, after @ ..] => {
                 let digest: oci::Digest = digest.parse().ok()?;
-                let within = ResultCursor {
-                    repository_id: repository_id.parse().ok()?,
-                    digest: digest.to_string(),
-                    position: position.parse().ok()?,
-                    judged_ms: judged_ms.parse().ok()?,
+                let after = match after {
+                    [] => None,
+                    [after] => Some(after.parse().ok()?),
+                    _ => return None,
                 };
+                let (repository_id, digest) = (repository_id.parse().ok()?, digest.to_string());
+                let within = ResultCursor { repository_id, digest, after };
                 Some(Self { registry: registry.parse().ok()?, within: Some(within) })
             }
             _ => None,
@@ -53,10 +54,8 @@ impl Cursor {
         let text = match &self.within {
             None => self.registry.to_string(),
             Some(at) => {
-                format!(
-                    "{} {} {} {} {}",
-                    self.registry, at.repository_id, at.digest, at.position, at.judged_ms
-                )
+                let after = at.after.map(|after| format!(" {after}")).unwrap_or_default();
+                format!("{} {} {}{after}", self.registry, at.repository_id, at.digest)
             }
         };
         URL_SAFE_NO_PAD.encode(text)
@@ -126,12 +125,13 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_was_made() {
         let digest = oci::Digest::sha256(b"x").to_string();
-        let within = ResultCursor { repository_id: 7, digest, position: 500, judged_ms: 1_800_000_000_000 };
-        for cursor in [Cursor { registry: 3, within: None }, Cursor { registry: 3, within: Some(within) }] {
+        let at = |after| Some(ResultCursor { repository_id: 7, digest: digest.clone(), after });
+        for within in [None, at(None), at(Some(u64::MAX))] {
+            let cursor = Cursor { registry: 3, within };
             assert_eq!(Cursor::parse(&cursor.token()), Some(cursor));
         }
         for bad in
-            ["", "x", "====", &URL_SAFE_NO_PAD.encode("1 2 3"), &URL_SAFE_NO_PAD.encode("1 2 notadigest 4 5")]
+            ["", "x", "====", &URL_SAFE_NO_PAD.encode("1 2 3"), &URL_SAFE_NO_PAD.encode("1 2 notadigest 4")]
         {
             assert_eq!(Cursor::parse(bad), None, "{bad}");
         }

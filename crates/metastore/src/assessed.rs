@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(doc)]
+use assessment::Finding;
 use assessment::{ImageState, RuledFinding};
 use oci::{Digest, Repository};
 use rusqlite::Connection;
@@ -18,10 +20,8 @@ pub struct ResultCursor {
     pub repository_id: i64,
     /// The image's digest.
     pub digest: String,
-    /// How many of the image's findings were shown.
-    pub position: u32,
-    /// When those were judged: if the image was judged again since, it is shown from its start.
-    pub judged_ms: i64,
+    /// The last of the image's findings that was shown, by [`Finding::key`]; `None`: it begins with the image.
+    pub after: Option<u64>,
 }
 
 /// One page of results.
@@ -50,7 +50,8 @@ pub struct StateCounts {
 
 impl Metastore {
     /// The results of a registry from a place on: `limit` at most, a finding or an image without
-    /// findings each. The cost is that of the page, wherever it begins.
+    /// findings each. The cost is that of the page, wherever it begins, and of one image's findings where a page
+    /// ends within an image.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -131,6 +132,9 @@ impl Metastore {
     }
 }
 
+/// An image comes whole, worst findings first, unless it has more findings than a page: then its findings come in
+/// the order of their keys, which a new verdict does not change. So findings that are there throughout are listed
+/// once, whatever is judged, pushed or deleted between two pages.
 fn page(
     rows: &Connection,
     registry: RegistryId,
@@ -148,48 +152,52 @@ fn page(
         begin = Some((last.repository_id, last.digest.to_string()));
         comparison = ">";
         for image in found {
-            let state = image.state().0;
-            if state == ImageState::Pending {
+            if image.state().0 == ImageState::Pending {
                 continue;
             }
-            let judged_ms = image.verdict.as_ref().map_or(0, |verdict| verdict.judged_ms);
-            let position = match &from {
-                Some(cursor)
-                    if cursor.digest == image.digest.to_string() && cursor.judged_ms == judged_ms =>
-                {
-                    cursor.position
-                }
-                _ => 0,
-            };
-            let cursor = |position: u32| ResultCursor {
-                repository_id: image.repository_id,
-                digest: image.digest.to_string(),
-                position,
-                judged_ms,
-            };
-            if left == 0 {
-                page.next = Some(cursor(position));
-                return Ok(page);
-            }
+            let (repository_id, digest) = (image.repository_id, image.digest.to_string());
+            let is_begun =
+                |cursor: &&ResultCursor| (cursor.repository_id, &cursor.digest) == (repository_id, &digest);
+            let after = from.as_ref().filter(is_begun).and_then(|cursor| cursor.after);
             // Disabled findings are results, too.
             let is_listed = image.verdict.as_ref().is_some_and(|it| it.state == ImageState::Unhealthy);
-            if !is_listed {
-                left -= 1;
-                page.images.push((image, Vec::new()));
-                continue;
-            }
-            let key = (image.repository_id, image.digest.to_string());
-            let mut findings = findings(rows, (key.0, &key.1), position, left + 1)?;
-            if findings.len() > left {
-                findings.truncate(left);
-                page.next = Some(cursor(position + u32::try_from(left).unwrap_or(u32::MAX)));
-                page.images.push((image, findings));
+            let count = if is_listed { finding_count(rows, &digest)? } else { 1 };
+            if left == 0 || after.is_none() && count > left && !page.images.is_empty() {
+                page.next = Some(ResultCursor { repository_id, digest, after });
                 return Ok(page);
             }
-            left -= findings.len();
-            if !findings.is_empty() {
-                page.images.push((image, findings));
+            let mut shown = Vec::new();
+            if is_listed {
+                shown = findings(rows, (repository_id, &digest), 0, usize::MAX)?;
+            }
+            let mut next = None;
+            if after.is_some() || count > left {
+                (shown, next) = part(shown, after, left);
+            }
+            left -= if is_listed { shown.len() } else { 1 };
+            if !is_listed || !shown.is_empty() {
+                page.images.push((image, shown));
+            }
+            if let Some(after) = next {
+                page.next = Some(ResultCursor { repository_id, digest, after: Some(after) });
+                return Ok(page);
             }
         }
     }
+}
+
+/// The `limit` findings that come first after a key, by key, and the last key if there are more.
+fn part(findings: Vec<RuledFinding>, after: Option<u64>, limit: usize) -> (Vec<RuledFinding>, Option<u64>) {
+    let keyed = findings.into_iter().map(|found| (found.finding.key(), found));
+    let mut keyed: Vec<_> = keyed.filter(|(key, _)| after.is_none_or(|after| *key > after)).collect();
+    keyed.sort_by_key(|(key, _)| *key);
+    let has_more = keyed.len() > limit;
+    keyed.truncate(limit);
+    let next = keyed.last().filter(|_| has_more).map(|(key, _)| *key);
+    (keyed.into_iter().map(|(_, found)| found).collect(), next)
+}
+
+fn finding_count(rows: &Connection, image: &str) -> Result<usize, Error> {
+    let mut statement = rows.prepare_cached("SELECT count(*) FROM finding WHERE image = ?1")?;
+    Ok(statement.query_row([image], |row| row.get(0))?)
 }

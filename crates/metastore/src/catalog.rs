@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use oci::{Digest, MediaType, Repository, Tag};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, Statement, params};
 
 use crate::attributes::check_repository_deletable;
 use crate::deleted::keep_manifest;
@@ -74,6 +74,16 @@ pub enum Order {
     NewestFirst,
 }
 
+/// The last row of the page before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct After {
+    /// Its name or digest.
+    pub key: String,
+    /// Its time, for lists in the order of time: so the list goes on even if the row is gone or has another time by
+    /// now. `None`: the time that it has now, and from the first row on if it is gone.
+    pub time_ms: Option<i64>,
+}
+
 /// What a repository held when it was deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DeletedRepository {
@@ -129,7 +139,7 @@ impl Metastore {
         registry: RegistryId,
         repository: &Repository,
         order: Order,
-        after: Option<String>,
+        after: Option<After>,
         limit: usize,
     ) -> Result<Option<Vec<ManifestRow>>, Error> {
         let repository = repository.clone();
@@ -138,7 +148,7 @@ impl Metastore {
             let page = Page { table: "manifest", key: "digest", time: "pushed_ms", order };
             let sql = page.sql(MANIFEST_COLUMNS);
             let mut statement = rows.prepare_cached(&sql)?;
-            let mut found = statement.query(params![id, after.unwrap_or_default(), bounded(limit)])?;
+            let mut found = page.query(&mut statement, id, after, limit)?;
             let mut manifests = Vec::new();
             while let Some(row) = found.next()? {
                 manifests.push(manifest_row(rows, id, row)?);
@@ -157,7 +167,7 @@ impl Metastore {
         registry: RegistryId,
         repository: &Repository,
         order: Order,
-        after: Option<String>,
+        after: Option<After>,
         limit: usize,
     ) -> Result<Option<Vec<TagRow>>, Error> {
         let repository = repository.clone();
@@ -166,7 +176,7 @@ impl Metastore {
             let page = Page { table: "tag", key: "name", time: "updated_ms", order };
             let sql = page.sql(TAG_COLUMNS);
             let mut statement = rows.prepare_cached(&sql)?;
-            let mut found = statement.query(params![id, after.unwrap_or_default(), bounded(limit)])?;
+            let mut found = page.query(&mut statement, id, after, limit)?;
             let mut tags = Vec::new();
             while let Some(row) = found.next()? {
                 tags.push(tag_row(row)?);
@@ -371,26 +381,41 @@ struct Page {
 }
 
 impl Page {
-    /// With the repository's id, the key after which it begins (empty: at the start), and the limit.
+    fn query<'s>(
+        &self,
+        statement: &'s mut Statement<'_>,
+        repository_id: i64,
+        after: Option<After>,
+        limit: usize,
+    ) -> Result<Rows<'s>, Error> {
+        let (key, time_ms) = after.map(|after| (after.key, after.time_ms)).unwrap_or_default();
+        Ok(match self.order {
+            Order::Name => statement.query(params![repository_id, key, bounded(limit)])?,
+            Order::OldestFirst | Order::NewestFirst => {
+                statement.query(params![repository_id, key, bounded(limit), time_ms])?
+            }
+        })
+    }
+
+    /// With the repository's id, the key after which it begins (empty: at the start), the limit and, in the orders
+    /// of time, that key's time if it is known.
     fn sql(&self, columns: &str) -> String {
         let Self { table, key, time, order } = self;
-        let (condition, order) = match order {
-            Order::Name => (format!("{key} > ?2"), key.to_string()),
-            Order::OldestFirst => (
-                format!(
-                    "({time}, {key}) > (SELECT {time}, {key} FROM {table} WHERE repository_id = ?1 AND {key} = ?2)"
-                ),
-                format!("{time}, {key}"),
-            ),
-            Order::NewestFirst => (
-                format!(
-                    "({time}, {key}) < (SELECT {time}, {key} FROM {table} WHERE repository_id = ?1 AND {key} = ?2)"
-                ),
-                format!("{time} DESC, {key} DESC"),
-            ),
+        let (direction, comparison, first) = match order {
+            Order::Name => {
+                return format!(
+                    "SELECT {columns} FROM {table} WHERE repository_id = ?1 AND locks & 4 = 0 AND {key} > ?2
+                     ORDER BY {key} LIMIT ?3"
+                );
+            }
+            Order::OldestFirst => ("ASC", ">", i64::MIN),
+            Order::NewestFirst => ("DESC", "<", i64::MAX),
         };
+        let known = format!("(SELECT {time} FROM {table} WHERE repository_id = ?1 AND {key} = ?2)");
         format!(
-            "SELECT {columns} FROM {table} WHERE repository_id = ?1 AND locks & 4 = 0 AND (?2 = '' OR {condition}) ORDER BY {order} LIMIT ?3"
+            "SELECT {columns} FROM {table} WHERE repository_id = ?1 AND locks & 4 = 0
+               AND (?2 = '' OR ({time}, {key}) {comparison} (coalesce(?4, {known}, {first}), ?2))
+             ORDER BY {time} {direction}, {key} {direction} LIMIT ?3"
         )
     }
 }

@@ -47,7 +47,7 @@ pub use assessed::{ResultCursor, ResultPage, StateCounts};
 pub use attributes::{Attributes, AttributesChange, DeleteError, Locked};
 pub use audit::{AuditEntry, AuditFilter, AuditLimits};
 pub use cache_rule::{ActiveRule, CacheRule, PutCacheRule, RemoveCredential, UpstreamCredential};
-pub use catalog::{DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
+pub use catalog::{After, DeletedRepository, ManifestRow, Order, RepositoryRow, TagRow};
 pub use change::{Changes, ImageKey};
 pub use cluster::{Cluster, ReportedImage, RunningImage};
 pub use deleted::{DeletedManifest, DeletedTag, Restore, RestoreError, SoftDelete};

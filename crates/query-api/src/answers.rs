@@ -25,8 +25,7 @@ struct Kept {
 }
 
 impl Answers {
-    /// The answer that the token goes on with, if it is still there and theirs. If not, the query is run
-    /// again and its rows are counted off anew.
+    /// The answer that the token goes on with, if it is still there and theirs.
     pub(crate) fn find(
         &self,
         token: &SkipToken,
@@ -63,16 +62,25 @@ impl Answers {
             let id = Uuid::new_v4();
             let (caller, answer) = (caller.clone(), Arc::clone(answer));
             kept.push_back(Kept { id, caller, asked: asked.key(), answer, until_ms: now_ms + KEPT_MS });
-            // The oldest goes first.
             while kept.len() > KEPT_MAX
                 || kept.iter().map(|it| it.answer.size()).sum::<usize>() > KEPT_BYTES_MAX
             {
-                kept.pop_front();
+                let Some(place) = least_missed(&kept) else { break };
+                kept.remove(place);
             }
             id
         };
         SkipToken { answer: id, skip, top }.text()
     }
+}
+
+/// The oldest answer of the caller whose answers take the most memory: nobody's pages end for another's.
+fn least_missed(kept: &VecDeque<Kept>) -> Option<usize> {
+    let bytes = |caller: Uuid| {
+        kept.iter().filter(|it| it.caller.id == caller).map(|it| it.answer.size() + 1).sum::<usize>()
+    };
+    let largest = kept.iter().map(|it| (bytes(it.caller.id), it.caller.id)).max()?.1;
+    kept.iter().position(|it| it.caller.id == largest)
 }
 
 const KEPT_MS: i64 = 600_000;

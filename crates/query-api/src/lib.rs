@@ -226,10 +226,13 @@ impl Graph {
 
     async fn page(&self, caller: Caller, asked: Asked) -> Result<Json, GraphError> {
         let page = Page::of(&asked)?;
-        let known =
-            page.token.as_ref().and_then(|token| self.inner.answers.find(token, &caller, &asked, self.now()));
-        let answer = match known {
-            Some(answer) => answer,
+        let answer = match &page.token {
+            // To run the query again and count its rows off would lose rows, or show them twice, without a word.
+            Some(token) => self.inner.answers.find(token, &caller, &asked, self.now()).ok_or_else(|| {
+                let message = "The $skipToken has expired, or the query, your roles or the server's process are others \
+                               than when it was given out: begin at the first page.";
+                GraphError::bad("SkipTokenExpired", message)
+            })?,
             None => {
                 let view = Arc::new(self.view(&caller, &asked).await?);
                 Arc::new(self.run(caller.id, asked.query.clone(), view).await??)

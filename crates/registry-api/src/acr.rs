@@ -5,8 +5,9 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use axum::http::header::LINK;
 use axum::response::{IntoResponse as _, Response};
-use metastore::{Attributes, AttributesChange, ManifestRow, Order, TagRow};
+use metastore::{After, Attributes, AttributesChange, ManifestRow, Order, TagRow};
 use oci::{Content, Digest, ImageConfig, Manifest, Reference, Repository, Tag};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use crate::Api;
@@ -25,7 +26,13 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let (repositories, next, limit) =
             self.visible_repositories(identity, parameters, Catalog::Present).await?;
-        Ok(paged(&json!({ "repositories": repositories }), "/acr/v1/_catalog", parameters, limit, next))
+        Ok(paged(
+            &json!({ "repositories": repositories }),
+            "/acr/v1/_catalog",
+            parameters,
+            limit,
+            next.map(by_name),
+        ))
     }
 
     pub(crate) async fn acr_repository(
@@ -65,12 +72,13 @@ impl Api {
         parameters: &Parameters,
     ) -> Result<Response, ApiError> {
         let limit = acr_limit(parameters)?;
-        let after = parameters.get("last").map(str::to_owned);
+        let after = after(parameters);
         let rows = self.registry.manifests(self.id, repository, order(parameters), after, limit + 1).await?;
         let mut rows = rows.ok_or_else(|| unknown(repository))?;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
-        let next = rows.last().filter(|_| has_more).map(|row| row.digest.to_string());
+        let last = rows.last().filter(|_| has_more);
+        let next = last.map(|row| After { key: row.digest.to_string(), time_ms: Some(row.pushed_ms) });
         let mut manifests = Vec::with_capacity(rows.len());
         for row in &rows {
             manifests.push(self.manifest_attributes(repository, row).await?);
@@ -101,12 +109,13 @@ impl Api {
         parameters: &Parameters,
     ) -> Result<Response, ApiError> {
         let limit = acr_limit(parameters)?;
-        let after = parameters.get("last").map(str::to_owned);
+        let after = after(parameters);
         let rows = self.registry.tag_rows(self.id, repository, order(parameters), after, limit + 1).await?;
         let mut rows = rows.ok_or_else(|| unknown(repository))?;
         let has_more = rows.len() > limit;
         rows.truncate(limit);
-        let next = rows.last().filter(|_| has_more).map(|row| row.name.to_string());
+        let last = rows.last().filter(|_| has_more);
+        let next = last.map(|row| After { key: row.name.to_string(), time_ms: Some(row.updated_ms) });
         let wanted = parameters.get("digest");
         rows.retain(|row| wanted.is_none_or(|wanted| row.digest.to_string() == wanted));
         let tags: Vec<Value> = rows.iter().map(tag_attributes).collect();
@@ -307,21 +316,37 @@ fn unknown(repository: &Repository) -> ApiError {
     ApiError::not_found("NAME_UNKNOWN", format!("there is no repository {repository} here"))
 }
 
+/// The row after which a page begins. `lasttime` is ours: Azure's clients follow the link as it is.
+fn after(parameters: &Parameters) -> Option<After> {
+    let key = parameters.get("last").filter(|last| !last.is_empty())?.to_owned();
+    Some(After { key, time_ms: parameters.get("lasttime").and_then(|ms| ms.parse().ok()) })
+}
+
+/// Of a list that has one order alone.
+pub(crate) fn by_name(key: String) -> After {
+    After { key, time_ms: None }
+}
+
 pub(crate) fn paged(
     document: &Value,
     path: &str,
     parameters: &Parameters,
     limit: usize,
-    next: Option<String>,
+    next: Option<After>,
 ) -> Response {
     let mut response = axum::Json(document).into_response();
-    if let Some(last) = next {
-        let order =
-            parameters.get("orderby").filter(|order| order.bytes().all(|byte| byte.is_ascii_alphabetic()));
-        let last = last.replace('/', "%2F").replace(':', "%3A");
-        let link =
-            format!("<{path}?last={last}&n={limit}&orderby={}>; rel=\"next\"", order.unwrap_or_default());
-        response.headers_mut().insert(LINK, value(link));
+    if let Some(After { key, time_ms }) = next {
+        let is_word = |word: &&str| word.bytes().all(|byte| byte.is_ascii_alphabetic());
+        let order = parameters.get("orderby").filter(is_word).unwrap_or_default();
+        let last = key.replace('/', "%2F").replace(':', "%3A");
+        let mut link = format!("{path}?last={last}&n={limit}&orderby={order}");
+        if let Some(ms) = time_ms {
+            link += &format!("&lasttime={ms}");
+        }
+        if let Some(digest) = parameters.get("digest") {
+            link += &format!("&digest={}", utf8_percent_encode(digest, NON_ALPHANUMERIC));
+        }
+        response.headers_mut().insert(LINK, value(format!("<{link}>; rel=\"next\"")));
     }
     response
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::Api;
 use crate::access::Identity;
-use crate::acr::{Catalog, acr_limit, body_of, paged, time};
+use crate::acr::{Catalog, acr_limit, body_of, by_name, paged, time};
 use crate::error::ApiError;
 use crate::query::Parameters;
 
@@ -27,7 +27,7 @@ impl Api {
             "/acr/v1/_deleted/_catalog",
             parameters,
             limit,
-            next,
+            next.map(by_name),
         ))
     }
 
@@ -45,7 +45,7 @@ impl Api {
         let manifests: Vec<Value> = rows.iter().map(manifest).collect();
         let document = json!({ "imageName": repository, "manifests": manifests });
         let path = format!("/acr/v1/_deleted/{repository}/_manifests");
-        Ok(paged(&document, &path, parameters, limit, next))
+        Ok(paged(&document, &path, parameters, limit, next.map(by_name)))
     }
 
     /// The newest deletion last: `az acr manifest restore` takes the last one of a tag.

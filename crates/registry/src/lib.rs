@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use blobstore::{Blob, BlobStore};
 use metastore::{
-    Attributes, AttributesChange, DeletedRepository, ManifestRow, Metastore, Order, Origin, Referrer,
+    After, Attributes, AttributesChange, DeletedRepository, ManifestRow, Metastore, Order, Origin, Referrer,
     ReferrersPage, RegistryId, RepositoryRow, TagRow, UnlinkBlob,
 };
 use oci::{Digest, Reference, Repository, Tag};
@@ -338,7 +338,7 @@ impl Registry {
         registry: RegistryId,
         repository: &Repository,
         order: Order,
-        after: Option<String>,
+        after: Option<After>,
         limit: usize,
     ) -> Result<Option<Vec<ManifestRow>>, StoreError> {
         Ok(self.metastore.manifest_rows(registry, repository, order, after, limit).await?)
@@ -354,7 +354,7 @@ impl Registry {
         registry: RegistryId,
         repository: &Repository,
         order: Order,
-        after: Option<String>,
+        after: Option<After>,
         limit: usize,
     ) -> Result<Option<Vec<TagRow>>, StoreError> {
         Ok(self.metastore.tag_rows(registry, repository, order, after, limit).await?)

@@ -116,6 +116,91 @@ async fn the_registrys_assessment_follows_its_images() {
     assert_eq!(status().await["code"], "Healthy", "nothing to fix is left");
 }
 
+/// One image in twelve repositories, and pages that end within it: the cursor must know the repository.
+#[tokio::test]
+async fn an_image_in_many_repositories_is_listed_in_each() {
+    let house = house().await;
+    for number in 0..12 {
+        house.push(&format!("app/{number}"), "shared").await;
+    }
+    let findings = (0..117).map(|id| finding(&format!("CVE-{id}"), Severity::Low)).collect();
+    house.judge(&Digest::sha256(b"shared"), ImageState::Unhealthy, &[], findings).await;
+    let subscription = format!("/subscriptions/{SUB}/providers/Microsoft.Security/subAssessments{VERSION}");
+    for (path, forms) in [(house.subs(), 1), (subscription, 3)] {
+        let rows = house.all_rows(&path).await;
+        let ids: BTreeSet<_> = rows.iter().map(|row| row["id"].as_str().unwrap()).collect();
+        assert_eq!((rows.len(), ids.len()), (forms * 12 * 117, forms * 12 * 117), "{path}");
+    }
+}
+
+/// Between two pages images are pushed, judged again and deleted. What is there throughout is listed once, and
+/// nothing is listed twice.
+#[tokio::test]
+async fn what_is_there_throughout_is_listed_once_while_rows_come_and_go() {
+    for seed in 0..2_u64 {
+        let mut chance = seed;
+        let mut below = |limit: u64| {
+            // Knuth's constants of MMIX: random enough, and the same each time.
+            chance = chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (chance >> 33) % limit
+        };
+        let house = house().await;
+        let image = |number: u64| format!("image {number}");
+        let digest = |number: u64| Digest::sha256(image(number).as_bytes());
+        // Image 0 has more findings than a page holds; images 0 to 3 stay, with their first 60 findings at least.
+        let findings = |number: u64, more: u64| {
+            let count = if number == 0 { 600 } else { 60 } + more;
+            let severity =
+                |id: u64| if (id + more).is_multiple_of(3) { Severity::High } else { Severity::Low };
+            (0..count).map(|id| finding(&format!("CVE-{id}"), severity(id))).collect::<Vec<_>>()
+        };
+        for number in 0..8 {
+            for repository in 0..3 {
+                house.push(&format!("app/{repository}"), &image(number)).await;
+            }
+            house.judge(&digest(number), ImageState::Unhealthy, &[], findings(number, 0)).await;
+        }
+        let (mut listed, mut next, mut pages) = (Vec::new(), Some(house.subs()), 0);
+        while let Some(path) = next {
+            let answer = house.get("admin", &path).await.is(200).body;
+            listed.extend(
+                answer["value"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .map(|row| row["name"].as_str().unwrap().to_owned()),
+            );
+            let link = answer["nextLink"].as_str();
+            next = link.map(|link| link.strip_prefix("http://registry.example:5443").unwrap().to_owned());
+            pages += 1;
+            let number = below(8);
+            house.judge(&digest(number), ImageState::Unhealthy, &[], findings(number, below(50))).await;
+            let repository = format!("app/{}", below(3));
+            let (gone, new) = (4 + below(4), 100 + below(1000));
+            house
+                .metastore
+                .delete_manifest(house.registry, &repository.parse().unwrap(), &digest(gone), 1)
+                .await
+                .unwrap();
+            house.push(&repository, &image(new)).await;
+            house.judge(&digest(new), ImageState::Unhealthy, &[], findings(new, 0)).await;
+        }
+        assert!(pages > 4, "{pages}");
+        let names: BTreeSet<_> = listed.iter().cloned().collect();
+        assert_eq!(names.len(), listed.len(), "nothing is listed twice (seed {seed})");
+        for number in 0..4 {
+            for repository in 0..3 {
+                for found in findings(number, 0) {
+                    let name =
+                        found.sub_assessment_id(&format!("app/{repository}"), &digest(number)).to_string();
+                    let (id, missing) = (&found.id, !names.contains(&name));
+                    assert!(!missing, "{id} of image {number} in app/{repository} is missing (seed {seed})");
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn pages_have_no_gaps_and_no_duplicates() {
     let house = house().await;
