@@ -68,7 +68,7 @@ impl ArmError {
 
 impl From<metastore::Error> for ArmError {
     fn from(error: metastore::Error) -> Self {
-        tracing::error!(error = %error, "an Azure API request failed");
+        tracing::error!(error = &error as &dyn std::error::Error, "an Azure API request failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalServerError",

@@ -27,7 +27,7 @@ pub(crate) enum ClusterError {
 
 impl From<metastore::Error> for ClusterError {
     fn from(error: metastore::Error) -> Self {
-        tracing::error!(error = %error, "a cluster's request failed");
+        tracing::error!(error = &error as &dyn std::error::Error, "a cluster's request failed");
         Self::Store
     }
 }

@@ -116,7 +116,7 @@ impl Sender {
         let host = Url::parse(&message.uri).ok().and_then(|url| url.host_str().map(str::to_owned));
         let literal = host.and_then(|host| host.trim_matches(['[', ']']).parse::<IpAddr>().ok());
         if let Some(Err(refusal)) = literal.map(|address| self.reach.check(address)) {
-            return failed(format!("nothing is sent to {refusal}"));
+            return failed(format!("nothing is sent there: {refusal}"));
         }
         let request = self.client.post(&message.uri).headers(message.headers).body(message.body);
         let mut response = match request.send().await {
@@ -175,7 +175,7 @@ fn explain(error: &reqwest::Error) -> String {
     let mut last = None;
     while let Some(found) = cause {
         if let Some(refusal) = found.downcast_ref::<OutOfReach>() {
-            return format!("nothing is sent to {refusal}");
+            return format!("nothing is sent there: {refusal}");
         }
         last = Some(found.to_string());
         cause = found.source();

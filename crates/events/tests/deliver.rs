@@ -248,7 +248,7 @@ async fn nothing_is_sent_to_this_machine_or_to_metadata_unless_it_may_be() {
         house.dispatcher_with(Reach::default(), b"").settle().await.unwrap();
         let log = house.log(&hook).await;
         let reason = log[0].reason.clone().unwrap();
-        assert!(reason.starts_with("nothing is sent to ") && reason.contains(wanted), "{name}: {reason}");
+        assert!(reason.starts_with("nothing is sent there: ") && reason.contains(wanted), "{name}: {reason}");
         assert_eq!((log[0].state, &log[0].response), (DeliveryState::Dead, &None), "{name}");
     }
     assert!(receiver.is_empty());

@@ -14,4 +14,4 @@ mod sources;
 pub use engine::{Feeds, FeedsError};
 pub use fetch::{Download, FetchError, FetchLimits, Fetched, Fetcher, Validators};
 pub use report::{Outcome, PayloadReport, Refusal, Report};
-pub use sources::{ALPINE_URL, DEBIAN_URL, Source, Sources};
+pub use sources::{ALPINE_URL, DEBIAN_URL, Source, Sources, is_source_url};

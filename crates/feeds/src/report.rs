@@ -115,17 +115,80 @@ impl PayloadReport {
     }
 }
 
+impl Report {
+    /// The payloads that were not fetched, in one line for each host and reason: a network without a way out fails
+    /// them all alike.
+    #[must_use]
+    pub fn unreachable(&self) -> Vec<String> {
+        let mut groups: Vec<((String, String), Vec<&PayloadReport>)> = Vec::new();
+        for payload in self.payloads.iter().filter(|payload| payload.is_unreachable()) {
+            let key = (host(&payload.origin), payload.reason());
+            match groups.iter_mut().find(|(known, _)| *known == key) {
+                Some((_, group)) => group.push(payload),
+                None => groups.push((key, vec![payload])),
+            }
+        }
+        let line = |((host, reason), group): ((String, String), Vec<&PayloadReport>)| match group.as_slice() {
+            [only] => only.to_string(),
+            [first, rest @ ..] => {
+                let name = first.feed.as_deref().unwrap_or(&first.origin);
+                format!("{name} and {} more from {host}: {reason}", rest.len())
+            }
+            [] => String::new(),
+        };
+        groups.into_iter().map(line).collect()
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for payload in &self.payloads {
+        for payload in self.payloads.iter().filter(|payload| !payload.is_unreachable()) {
             writeln!(f, "{payload}")?;
+        }
+        let unreachable = self.unreachable();
+        for line in &unreachable {
+            writeln!(f, "{line}")?;
+        }
+        if !unreachable.is_empty() {
+            writeln!(
+                f,
+                "where there is no way to the sources, fetch the files elsewhere and run `lazaret feeds import PATH...`"
+            )?;
         }
         match &self.snapshot {
             Some(id) if self.is_new => write!(f, "new advisory snapshot {id}"),
-            Some(id) => write!(f, "advisory snapshot {id}, as before"),
-            None => write!(f, "no advisory snapshot"),
+            Some(id) => write!(f, "the advisory snapshot is {id}, as before"),
+            None => write!(f, "there is no advisory data yet: images stay Unverified"),
         }
     }
+}
+
+/// Of a URL; a path has none.
+fn host(origin: &str) -> String {
+    let host = reqwest::Url::parse(origin).ok().and_then(|url| url.host_str().map(str::to_owned));
+    host.unwrap_or_else(|| origin.to_owned())
+}
+
+impl PayloadReport {
+    /// Why it is not used, with what is beneath it; empty if it is used.
+    fn reason(&self) -> String {
+        let Outcome::Refused(refusal) = &self.outcome else { return String::new() };
+        // What is between the failure and its last cause are the layers of a client's program.
+        let (said, root) = match refusal {
+            Refusal::Fetch(error) => (error.to_string(), root(error)),
+            other => (format!("refused: {other}"), root(other)),
+        };
+        root.map_or(said.clone(), |root| format!("{said}: {root}"))
+    }
+}
+
+/// The last cause; `None` if there is none.
+fn root(error: &dyn Error) -> Option<String> {
+    let mut last = error.source()?;
+    while let Some(cause) = last.source() {
+        last = cause;
+    }
+    Some(last.to_string())
 }
 
 impl fmt::Display for PayloadReport {
@@ -141,15 +204,37 @@ impl fmt::Display for PayloadReport {
                 write!(f, "{records} records, {before} before")
             }
             Outcome::Unchanged => write!(f, "unchanged"),
-            Outcome::Refused(refusal) => {
-                write!(f, "refused: {refusal}")?;
-                let mut cause = refusal.source();
-                while let Some(error) = cause {
-                    write!(f, ": {error}")?;
-                    cause = error.source();
-                }
-                Ok(())
-            }
+            Outcome::Refused(_) => f.write_str(&self.reason()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_alike_is_one_line() {
+        let fetched = |feed: &str, status| PayloadReport {
+            origin: format!("https://secdb.example/{feed}.json"),
+            feed: Some(feed.to_owned()),
+            outcome: Outcome::Refused(Refusal::Fetch(FetchError::Status { status })),
+        };
+        let file = std::io::Error::other("Is a directory");
+        let read = PayloadReport {
+            origin: "debian.json".to_owned(),
+            feed: None,
+            outcome: Outcome::Refused(Refusal::File(file)),
+        };
+        let payloads = vec![fetched("a", 503), fetched("b", 503), read, fetched("c", 503), fetched("d", 404)];
+        let report = Report { payloads, snapshot: None, is_new: false };
+        assert_eq!(
+            report.to_string(),
+            "debian.json: refused: the file cannot be read: Is a directory\n\
+             a and 2 more from secdb.example: the source answered with status 503\n\
+             d (https://secdb.example/d.json): the source answered with status 404\n\
+             where there is no way to the sources, fetch the files elsewhere and run `lazaret feeds import PATH...`\n\
+             there is no advisory data yet: images stay Unverified"
+        );
     }
 }

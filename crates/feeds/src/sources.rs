@@ -42,6 +42,18 @@ pub struct Source {
     pub url: String,
 }
 
+/// True if a feed can be fetched from there: an http or https URL with a host.
+///
+/// ```
+/// assert!(feeds::is_source_url("http://127.0.0.1:8000/debian.json"));
+/// assert!(!feeds::is_source_url("notaurl"));
+/// assert!(!feeds::is_source_url("ftp://mirror.example/debian.json"));
+/// ```
+#[must_use]
+pub fn is_source_url(text: &str) -> bool {
+    reqwest::Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
 /// Where Debian publishes what its security tracker knows.
 pub const DEBIAN_URL: &str = "https://security-tracker.debian.org/tracker/data/json";
 

@@ -59,14 +59,58 @@ impl From<rusqlite::Error> for Error {
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
+            Some(ErrorCode::SystemIoFailure) => disk_failure(error),
             Some(ErrorCode::ConstraintViolation) => over_quota(&error).unwrap_or(Self::Database(error)),
             _ => Self::Database(error),
         }
     }
 }
 
+/// SQLite gives a number alone for what became of the disk. That the file which its processes share cannot grow is
+/// a full disk: nothing else keeps it from growing.
+fn disk_failure(error: rusqlite::Error) -> Error {
+    let rusqlite::Error::SqliteFailure(code, _) = &error else { return Error::Database(error) };
+    let what = match code.extended_code {
+        rusqlite::ffi::SQLITE_IOERR_SHMSIZE => return Error::Full,
+        rusqlite::ffi::SQLITE_IOERR_READ | rusqlite::ffi::SQLITE_IOERR_SHORT_READ => "reading",
+        rusqlite::ffi::SQLITE_IOERR_WRITE => "writing",
+        rusqlite::ffi::SQLITE_IOERR_FSYNC | rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC => "flushing",
+        rusqlite::ffi::SQLITE_IOERR_LOCK | rusqlite::ffi::SQLITE_IOERR_SHMLOCK => "locking",
+        _ => "using",
+    };
+    let message =
+        format!("the disk failed while {what} the database file (SQLite error {})", code.extended_code);
+    Error::Database(rusqlite::Error::SqliteFailure(*code, Some(message)))
+}
+
 /// What the trigger `registry_quota` says. A message with numbers would take a newer SQLite than many tools have.
 fn over_quota(error: &rusqlite::Error) -> Option<Error> {
     let rusqlite::Error::SqliteFailure(_, Some(message)) = error else { return None };
     (message == "quota").then(|| Error::OverQuota { detail: String::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn a_failing_disk_is_named_and_a_full_one_is_full() {
+        let failure = |code| Error::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        for full in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_SHMSIZE] {
+            assert!(matches!(failure(full), Error::Full), "{full}");
+        }
+        for (code, wanted) in [
+            (ffi::SQLITE_IOERR_WRITE, "the disk failed while writing the database file (SQLite error 778)"),
+            (
+                ffi::SQLITE_IOERR_CORRUPTFS,
+                "the disk failed while using the database file (SQLite error 8458)",
+            ),
+        ] {
+            let error = failure(code);
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            assert_eq!((error.to_string().as_str(), cause.as_deref()), ("the database failed", Some(wanted)));
+        }
+    }
 }

@@ -347,6 +347,42 @@ impl Metastore {
         self.read(move |rows| images(rows, registry, after, ">", limit)).await
     }
 
+    /// Which images of a registry the tags of indexes lead to: the repository's row number, the image and
+    /// the tag, in that order.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn index_tags(&self, registry: RegistryId) -> Result<Vec<(i64, Digest, Tag)>, Error> {
+        self.read(move |rows| {
+            let mut statement = rows.prepare_cached(
+                "WITH RECURSIVE held (repository_id, digest, kind, tag) AS (
+                   SELECT tag.repository_id, tag.digest, manifest.kind, tag.name FROM tag
+                   JOIN repository ON repository.id = tag.repository_id AND repository.registry_id = ?1
+                   JOIN manifest ON manifest.repository_id = tag.repository_id AND manifest.digest = tag.digest
+                   WHERE manifest.kind = 'index'
+                   UNION
+                   SELECT child.repository_id, child.digest, child.kind, held.tag FROM held
+                   JOIN manifest_reference AS needed
+                     ON held.kind = 'index' AND needed.repository_id = held.repository_id
+                        AND needed.manifest = held.digest
+                   JOIN manifest AS child
+                     ON child.repository_id = needed.repository_id AND child.digest = needed.target)
+                 SELECT repository_id, digest, tag FROM held WHERE kind <> 'index'
+                 ORDER BY repository_id, digest, tag",
+            )?;
+            let found = statement.query_map([registry.0], |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+            })?;
+            let parse = |row: rusqlite::Result<(i64, String, String)>| {
+                let (repository, digest, tag) = row?;
+                let tag = tag.parse().map_err(|_| Error::Damaged { what: "tag" })?;
+                Ok((repository, parse_digest(&digest)?, tag))
+            };
+            found.map(parse).collect()
+        })
+        .await
+    }
+
     /// The image that the reference names; `None` if it names none, or an index.
     ///
     /// # Errors

@@ -346,7 +346,7 @@ impl Metastore {
         }
         let used = room.used_bytes;
         Err(Error::OverQuota {
-            detail: format!(" than {quota} bytes and holds {used}, so {size} more do not fit"),
+            detail: format!(" than {quota} bytes and holds {used} bytes, so {size} bytes more do not fit"),
         })
     }
 
@@ -359,7 +359,7 @@ impl Metastore {
         let RegistryRoom { used_bytes: used, quota_bytes } = self.registry_room(id).await?;
         let Some(quota) = quota_bytes else { return Ok(()) };
         if used >= quota {
-            return Err(Error::OverQuota { detail: format!(" than {quota} bytes and holds {used}") });
+            return Err(Error::OverQuota { detail: format!(" than {quota} bytes and holds {used} bytes") });
         }
         if used.saturating_add(size) <= quota {
             return Ok(());
@@ -376,7 +376,7 @@ impl Metastore {
             return Ok(());
         }
         Err(Error::OverQuota {
-            detail: format!(" than {quota} bytes and holds {used}, so {size} or more do not fit"),
+            detail: format!(" than {quota} bytes and holds {used} bytes, so {size} bytes or more do not fit"),
         })
     }
 

@@ -108,6 +108,29 @@ impl Metastore {
         self.read(move |rows| setting(rows, key)).await
     }
 
+    /// Keeps what the server was told: the settings that answers depend on, as a document that is the
+    /// program's own. Commands beside the server read it.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn put_server_settings(&self, document: String) -> Result<(), Error> {
+        self.write(move |rows| {
+            if setting(rows, SERVER_SETTINGS)?.as_deref() == Some(&document) {
+                return Ok(());
+            }
+            set_setting(rows, SERVER_SETTINGS, &document)
+        })
+        .await
+    }
+
+    /// What [`Metastore::put_server_settings`] kept; `None` before a server has started.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn server_settings(&self) -> Result<Option<String>, Error> {
+        self.setting(SERVER_SETTINGS).await
+    }
+
     /// Makes a tenant's first things, all or none, unless they exist: the tenant's id, a
     /// subscription with its *container registries* plan on `tier`, a resource group and a registry.
     /// Returns whether it made them.
@@ -175,3 +198,4 @@ pub(crate) fn parse_uuid(text: &str) -> Result<Uuid, Error> {
 }
 
 const TENANT: &str = "tenant";
+const SERVER_SETTINGS: &str = "server-settings";

@@ -11,6 +11,9 @@ pub struct ImageConfig {
     /// `amd64`, `arm64`, …; empty if it does not say.
     #[serde(default)]
     pub architecture: String,
+    /// `v7`, `v8`, …, where the architecture has variants.
+    #[serde(default)]
+    pub variant: Option<String>,
     /// One entry a step; those that made no layer are marked so.
     #[serde(default)]
     pub history: Vec<History>,
@@ -23,6 +26,29 @@ impl ImageConfig {
     /// [`InvalidConfig`] if it is not JSON of that shape.
     pub fn parse(bytes: &[u8]) -> Result<Self, InvalidConfig> {
         serde_json::from_slice(bytes).map_err(InvalidConfig)
+    }
+
+    /// `linux/amd64`, `linux/arm/v7`; `None` if it does not say.
+    ///
+    /// ```
+    /// let config = oci::ImageConfig::parse(br#"{"os": "linux", "architecture": "arm", "variant": "v7"}"#);
+    /// assert_eq!(config.unwrap().platform().as_deref(), Some("linux/arm/v7"));
+    /// assert_eq!(oci::ImageConfig::parse(b"{}").unwrap().platform(), None);
+    /// ```
+    #[must_use]
+    pub fn platform(&self) -> Option<String> {
+        let unknown = |text: &str| text.is_empty() || text == "unknown";
+        if unknown(&self.os) || unknown(&self.architecture) {
+            return None;
+        }
+        let variant = self.variant.as_deref().filter(|variant| !variant.is_empty());
+        Some(
+            [Some(&*self.os), Some(&*self.architecture), variant]
+                .into_iter()
+                .flatten()
+                .collect::<Vec<_>>()
+                .join("/"),
+        )
     }
 
     /// The command that made the layer at `index` (0 is the lowest), if the history tells.

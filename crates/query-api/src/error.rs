@@ -84,6 +84,12 @@ impl GraphError {
         )
     }
 
+    /// Without HTTP: for people at the machine.
+    pub(crate) fn sentences(&self) -> String {
+        let details = self.details.iter().filter_map(|detail| detail["message"].as_str());
+        self.message.as_deref().into_iter().chain(details).collect::<Vec<_>>().join("; ")
+    }
+
     pub(crate) fn into_response(self, now_ms: i64) -> Response {
         let challenge = self.authority.map(|authority| {
             let said = self.message.as_deref().unwrap_or_default();
@@ -130,7 +136,7 @@ impl From<QueryError> for GraphError {
 
 impl From<metastore::Error> for GraphError {
     fn from(error: metastore::Error) -> Self {
-        tracing::error!(error = %error, "a query failed");
+        tracing::error!(error = &error as &dyn std::error::Error, "a query failed");
         Self::failed()
     }
 }

@@ -62,7 +62,10 @@ pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, nex
     match log.done(entry).await {
         Ok(()) => response,
         Err(error) => {
-            tracing::error!(error = %error, "a change was made and could not be written to the audit log");
+            tracing::error!(
+                error = crate::output::causes(&error),
+                "a change was made and could not be written to the audit log"
+            );
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }
@@ -100,7 +103,10 @@ pub(crate) async fn keep(log: AuditLog, stop: CancellationToken) {
             () = tokio::time::sleep(std::time::Duration::from_secs(5)) => false,
         };
         if let Err(error) = log.flush().await {
-            tracing::error!(error = %error, "refusals could not be written to the audit log");
+            tracing::error!(
+                error = crate::output::causes(&error),
+                "refusals could not be written to the audit log"
+            );
         }
         if is_last {
             return;
@@ -108,7 +114,7 @@ pub(crate) async fn keep(log: AuditLog, stop: CancellationToken) {
         if tokio::time::Instant::now() >= tidy_due {
             tidy_due = tokio::time::Instant::now() + std::time::Duration::from_secs(600);
             if let Err(error) = log.tidy(now_ms()).await {
-                tracing::error!(error = %error, "the audit log could not be tidied");
+                tracing::error!(error = crate::output::causes(&error), "the audit log could not be tidied");
             }
         }
     }

@@ -9,6 +9,7 @@ use crate::Failure;
 use crate::cli::BackupArgs;
 use crate::data::{DataError, DataFolder};
 use crate::output::say;
+use crate::table::counted;
 
 /// Rows first, as they are at one instant; then the bytes that those rows name. What is pushed
 /// meanwhile is not in it, what is deleted meanwhile is.
@@ -54,7 +55,8 @@ pub(crate) async fn run(arguments: BackupArgs) -> Result<(), Failure> {
         rows.drop_blob(digest).await?;
     }
     say!(
-        "{copied} blobs are in {}; `lazaret serve --data {}` serves them",
+        "{} copied to {}, with all rows; `lazaret serve --data {}` serves them",
+        counted(copied, "blob is", "blobs are"),
         target.display(),
         target.display()
     );

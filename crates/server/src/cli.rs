@@ -21,7 +21,7 @@ pub(crate) enum Command {
     Serve(Box<ServeOptions>),
     /// Look at the images in the registry, without HTTP.
     #[command(subcommand)]
-    Image(ImageCommand),
+    Image(crate::image_command::ImageCommand),
     /// Judge an image: one in the registry by its reference, or an OCI layout, or a tar.
     Scan(ScanArgs),
     /// Copy images into a registry: from a folder, an archive or another registry. The server may run.
@@ -33,7 +33,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Feeds(FeedsCommand),
     /// Ask the resources and results with KQL, as Azure Resource Graph would be asked.
-    Query(QueryArgs),
+    Query(crate::query_command::QueryArgs),
     /// Show what each subscription is charged for: images judged, each digest once a month.
     Usage(UsageArgs),
     /// Copy everything to another folder, from which a server can be started, while this one serves.
@@ -116,24 +116,14 @@ pub(crate) struct PlaceArgs {
     pub(crate) data: DataArgs,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum ImageCommand {
-    /// List every image with its state.
-    List {
-        #[command(flatten)]
-        data: DataArgs,
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-    },
-    /// Show one image: its state, packages and findings.
-    Show {
-        /// `REPOSITORY:TAG` or `REPOSITORY@DIGEST`; a host before it is ignored.
-        reference: String,
-        #[command(flatten)]
-        data: DataArgs,
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-    },
+/// One registry of a data folder, or all.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct AnyPlaceArgs {
+    /// The registry's name [default: all registries].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) registry: Option<String>,
+    #[command(flatten)]
+    pub(crate) data: DataArgs,
 }
 
 #[derive(Debug, Args)]
@@ -142,16 +132,16 @@ pub(crate) struct ScanArgs {
     /// oci-archive or docker-archive tar.
     pub(crate) target: String,
     #[command(flatten)]
-    pub(crate) data: DataArgs,
+    pub(crate) place: AnyPlaceArgs,
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
     /// Exit with 3 if a finding is at least this severe, and with 4 if the image could not be
     /// judged. `unknown` takes every finding.
     #[arg(long, value_name = "SEVERITY")]
     pub(crate) fail_on: Option<Severity>,
-    /// Days after which advisory data that no source has confirmed is too old.
-    #[arg(long, env = "LAZARET_STALE_AFTER_DAYS", default_value_t = crate::settings::STALE_AFTER_DAYS)]
-    pub(crate) stale_after_days: u32,
+    /// Days after which advisory data that no source has confirmed is too old [default: as the server was told].
+    #[arg(long, env = "LAZARET_STALE_AFTER_DAYS", value_name = "DAYS")]
+    pub(crate) stale_after_days: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -201,47 +191,6 @@ impl std::fmt::Debug for CredentialArgs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CredentialArgs").field("username", &self.username).finish_non_exhaustive()
     }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct QueryArgs {
-    /// The query; `-` reads it from the standard input.
-    #[arg(required_unless_present_any = ["saved", "list"])]
-    pub(crate) text: Option<String>,
-    #[command(flatten)]
-    pub(crate) data: DataArgs,
-    #[arg(long, value_enum, default_value_t)]
-    pub(crate) format: QueryFormat,
-    /// Write the answer to this file.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    /// Run the saved query of that name.
-    #[arg(long, value_name = "NAME", conflicts_with = "text")]
-    pub(crate) saved: Option<String>,
-    /// Save the query under that name, in the default resource group, and run it.
-    #[arg(long, value_name = "NAME", requires = "text")]
-    pub(crate) save: Option<String>,
-    /// List the saved queries.
-    #[arg(long, conflicts_with_all = ["text", "saved", "save"])]
-    pub(crate) list: bool,
-    /// What assessments are called: as the server was told.
-    #[arg(long, env = "LAZARET_DISPLAY_NAMES", value_name = "WHICH", default_value = "own")]
-    pub(crate) display_names: crate::settings::DisplayNames,
-    /// The host by which others know the registry: as the server was told.
-    #[arg(long, env = "LAZARET_LOGIN_SERVER", value_name = "HOST", default_value = crate::settings::LOGIN_SERVER)]
-    pub(crate) login_server: String,
-    /// The domain of the other registries: as the server was told.
-    #[arg(long, env = "LAZARET_DOMAIN", value_name = "DOMAIN", default_value = crate::settings::DOMAIN)]
-    pub(crate) domain: String,
-}
-
-/// How an answer is printed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum QueryFormat {
-    #[default]
-    Table,
-    Json,
-    Csv,
 }
 
 #[derive(Debug, Subcommand)]
@@ -393,11 +342,13 @@ pub(crate) enum RoleCommand {
 /// Where a role holds, and beneath.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ScopeArgs {
-    /// An ARM id, or `/` for everything [default: the default registry].
-    #[arg(long, value_name = "ID", conflicts_with = "repository")]
+    /// An ARM id, or `/` for everything [default: the registry].
+    #[arg(long, value_name = "ID", conflicts_with_all = ["repository", "registry"])]
     pub(crate) scope: Option<String>,
-    /// A repository of the default registry, or the first components of its name: `team` holds for
-    /// `team/app`, too.
+    /// The registry's name [default: the default registry].
+    #[arg(long, value_name = "NAME")]
+    pub(crate) registry: Option<String>,
+    /// A repository of the registry, or the first components of its name: `team` holds for `team/app`, too.
     #[arg(long, value_name = "NAME")]
     pub(crate) repository: Option<oci::Repository>,
 }
@@ -411,9 +362,9 @@ pub(crate) enum RegistryCommand {
         /// Its resource group; made if it is not there.
         #[arg(long, value_name = "GROUP", default_value = "default")]
         resource_group: String,
-        /// Which subscription, if there are several.
-        #[arg(long, value_name = "ID")]
-        subscription: Option<uuid::Uuid>,
+        /// Which subscription (id or name), if there are several.
+        #[arg(long, value_name = "SUBSCRIPTION")]
+        subscription: Option<String>,
         #[command(flatten)]
         data: DataArgs,
     },
@@ -491,17 +442,17 @@ pub(crate) enum PlanCommand {
     },
     /// Turn scanning on: what is stored is scanned, and whatever is pushed from now on.
     On {
-        /// Which subscription, if there are several.
-        #[arg(long, value_name = "ID")]
-        subscription: Option<uuid::Uuid>,
+        /// Which subscription (id or name), if there are several.
+        #[arg(long, value_name = "SUBSCRIPTION")]
+        subscription: Option<String>,
         #[command(flatten)]
         data: DataArgs,
     },
     /// Turn scanning off: results are kept and no longer kept up.
     Off {
-        /// Which subscription, if there are several.
-        #[arg(long, value_name = "ID")]
-        subscription: Option<uuid::Uuid>,
+        /// Which subscription (id or name), if there are several.
+        #[arg(long, value_name = "SUBSCRIPTION")]
+        subscription: Option<String>,
         #[command(flatten)]
         data: DataArgs,
     },
@@ -510,21 +461,23 @@ pub(crate) enum PlanCommand {
 /// When a feed is too small to be true.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct ShrinkArgs {
-    /// Refuse a feed that has lost more than this share of its records since last time.
+    /// Refuse a feed that has lost more than this share of its records since last time [default: as the server
+    /// was told].
     #[arg(long, env = "LAZARET_SHRINK_MAX_PERCENT", value_name = "PERCENT",
-          default_value_t = crate::settings::SHRINK_MAX_PERCENT, value_parser = clap::value_parser!(u8).range(0..=100))]
-    pub(crate) shrink_max_percent: u8,
+          value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub(crate) shrink_max_percent: Option<u8>,
 }
 
 /// Where advisory data is fetched from.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct SourceArgs {
-    /// Debian's security tracker, as one JSON document.
-    #[arg(long, env = "LAZARET_DEBIAN_URL", value_name = "URL", default_value = feeds::DEBIAN_URL)]
-    pub(crate) debian_url: String,
-    /// The folder that holds Alpine's secdb, `vN.NN/main.json` and so on beneath it.
-    #[arg(long, env = "LAZARET_ALPINE_URL", value_name = "URL", default_value = feeds::ALPINE_URL)]
-    pub(crate) alpine_url: String,
+    /// Debian's security tracker, as one JSON document; empty to leave it out [default: as the server was told].
+    #[arg(long, env = "LAZARET_DEBIAN_URL", value_name = "URL")]
+    pub(crate) debian_url: Option<String>,
+    /// The folder that holds Alpine's secdb, `vN.NN/main.json` and so on beneath it; empty to leave it out
+    /// [default: as the server was told].
+    #[arg(long, env = "LAZARET_ALPINE_URL", value_name = "URL")]
+    pub(crate) alpine_url: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -651,7 +604,7 @@ pub(crate) struct PurgeArgs {
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
-    pub(crate) data: DataArgs,
+    pub(crate) place: AnyPlaceArgs,
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }

@@ -7,12 +7,12 @@ use clap::{Args, Subcommand};
 use cluster_api::{ClusterPolicy, token_hash};
 use metastore::{Cluster, ImageRow, Metastore, RunningImage};
 use serde_json::{Value, json};
-use uuid::Uuid;
 
 use crate::cli::{DataArgs, Format};
 use crate::data::DataFolder;
 use crate::output::say;
 use crate::policy_args::{Choice, ImagePolicyArgs, threshold_word, word};
+use crate::subscription_command::named;
 use crate::table::{table, time};
 use crate::{Failure, now_ms, tls};
 
@@ -25,9 +25,9 @@ pub(crate) enum ClusterCommand {
         /// How the cluster reaches this server: `https://registry.example:5443`.
         #[arg(long, value_name = "URL")]
         url: String,
-        /// The subscription it belongs to, if there are several.
-        #[arg(long, value_name = "ID")]
-        subscription: Option<Uuid>,
+        /// The subscription (id or name) that it belongs to, if there are several.
+        #[arg(long, value_name = "SUBSCRIPTION")]
+        subscription: Option<String>,
         #[command(flatten)]
         policy: PolicyArgs,
         #[command(flatten)]
@@ -92,7 +92,7 @@ pub(crate) async fn run(command: ClusterCommand) -> Result<(), Failure> {
             let metastore = data.metastore()?;
             check(&name)?;
             let policy = policy.settle(hosts_of(&url)?);
-            let subscription = subscription_of(&metastore, subscription).await?;
+            let subscription = named(&metastore, subscription.as_deref()).await?.id;
             let token = random_secret();
             let cluster = Cluster {
                 name: name.clone(),
@@ -248,16 +248,6 @@ fn unknown(name: &str) -> Failure {
 
 fn policy_of(cluster: &Cluster) -> Result<ClusterPolicy, Failure> {
     Ok(serde_json::from_str(&cluster.policy)?)
-}
-
-async fn subscription_of(metastore: &Metastore, wanted: Option<Uuid>) -> Result<Uuid, Failure> {
-    let all = metastore.subscriptions().await?;
-    match (wanted, all.as_slice()) {
-        (Some(id), known) if known.iter().any(|known| known.id == id) => Ok(id),
-        (Some(id), _) => Err(format!("there is no subscription {id}: `lazaret plan show` lists them").into()),
-        (None, [only]) => Ok(only.id),
-        (None, _) => Err("there are several subscriptions: name one with --subscription".into()),
-    }
 }
 
 /// It stands in a path.

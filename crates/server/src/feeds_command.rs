@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::cli::{FeedsCommand, Format};
 use crate::data::DataFolder;
 use crate::output::say;
+use crate::settings::{Told, check_sources};
 use crate::table::{table, time};
 use crate::{Failure, now_ms};
 
@@ -16,14 +17,24 @@ pub(crate) async fn run(command: FeedsCommand) -> Result<ExitCode, Failure> {
         FeedsCommand::Import { paths, data, limits } => {
             let data = DataFolder::create(&data.path)?;
             let _importing = data.importing()?;
-            let feeds = Feeds::new(data.metastore()?, data.advisory_blobs()?, limits.shrink_max_percent);
+            let metastore = data.metastore()?;
+            let told = Told::read(&metastore).await?;
+            let shrink_max_percent = limits.shrink_max_percent.unwrap_or(told.shrink_max_percent);
+            let feeds = Feeds::new(metastore, data.advisory_blobs()?, shrink_max_percent);
             report(&feeds.import(&paths, now_ms()).await?)
         }
         FeedsCommand::Update { data, sources, limits } => {
             let data = DataFolder::create(&data.path)?;
             let _importing = data.importing()?;
-            let feeds = Feeds::new(data.metastore()?, data.advisory_blobs()?, limits.shrink_max_percent);
-            let sources = Sources { debian: sources.debian_url, alpine: sources.alpine_url };
+            let metastore = data.metastore()?;
+            let told = Told::read(&metastore).await?;
+            let shrink_max_percent = limits.shrink_max_percent.unwrap_or(told.shrink_max_percent);
+            let feeds = Feeds::new(metastore, data.advisory_blobs()?, shrink_max_percent);
+            let sources = Sources {
+                debian: sources.debian_url.unwrap_or(told.debian_url),
+                alpine: sources.alpine_url.unwrap_or(told.alpine_url),
+            };
+            check_sources(&sources.debian, &sources.alpine)?;
             report(&feeds.update(&sources, now_ms()).await?)
         }
         FeedsCommand::List { data, format } => {

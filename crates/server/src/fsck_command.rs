@@ -8,6 +8,7 @@ use registry::{NobodyWatches, Registry};
 use crate::cli::FsckArgs;
 use crate::data::DataFolder;
 use crate::output::say;
+use crate::table::{bytes, counted};
 use crate::{Failure, now_ms};
 
 pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
@@ -24,10 +25,10 @@ pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
     );
     let checked = registry.check().await?;
     for digest in &checked.damaged {
-        say!("damaged     blob {digest}: its bytes are others");
+        say!("damaged     blob {digest}: its bytes are not those of its digest");
     }
     for digest in &checked.missing {
-        say!("missing     blob {digest}: its bytes are not there");
+        say!("missing     blob {digest}: its file is gone");
     }
     for (repository, digest) in &checked.damaged_manifests {
         say!("damaged     manifest {repository}@{digest}: push it again");
@@ -43,7 +44,12 @@ pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
         metastore.recount().await?;
         say!("all registries are counted anew");
     }
-    say!("{} blobs ({} bytes) and {} manifests are right", checked.blobs, checked.bytes, checked.manifests);
+    say!(
+        "whole: {} of {}, {}",
+        counted(checked.blobs, "blob", "blobs"),
+        bytes(checked.bytes),
+        counted(checked.manifests, "manifest", "manifests")
+    );
     if checked.is_sound() {
         // A count is mended here and now.
         let is_counted = miscounted.is_empty() || arguments.repair;
@@ -55,7 +61,8 @@ pub(crate) async fn run(arguments: FsckArgs) -> Result<ExitCode, Failure> {
     }
     if arguments.repair {
         let forgotten = registry.forget_lost(&checked).await?;
-        say!("{forgotten} lost or damaged blobs are forgotten: push their images again, or restore a backup");
+        let forgotten = counted(forgotten, "lost or damaged blob is", "lost or damaged blobs are");
+        say!("{forgotten} forgotten: push their images again, or restore a backup");
     } else {
         say!(
             "`lazaret fsck --repair`, with the server stopped, forgets lost blobs so that a push brings them again"

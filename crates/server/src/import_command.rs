@@ -18,6 +18,7 @@ use upstream::{Credentials, Host, Limits, Reach, Upstream};
 use crate::cli::{CredentialArgs, ImportArgs};
 use crate::data::DataFolder;
 use crate::output::say;
+use crate::table::{bytes, counted};
 use crate::target::registry_of;
 use crate::{Failure, now_ms};
 
@@ -58,7 +59,7 @@ pub(crate) async fn run(arguments: ImportArgs) -> Result<ExitCode, Failure> {
             Ok((digest, copied)) if copied == Copied::default() => say!("{shown}  {digest}  was here"),
             Ok((digest, copied)) => {
                 let Copied { manifests, blobs, bytes } = &copied;
-                say!("{shown}  {digest}  {manifests} manifests, {blobs} blobs, {bytes} bytes");
+                say!("{shown}  {digest}  {}", what(*manifests, *blobs, *bytes));
                 all += &copied;
             }
             Err(error) => {
@@ -68,13 +69,18 @@ pub(crate) async fn run(arguments: ImportArgs) -> Result<ExitCode, Failure> {
         }
     }
     say!(
-        "{} of {count} imported: {} manifests, {} blobs, {} bytes",
+        "{} of {} imported: {}",
         count - failed,
-        all.manifests,
-        all.blobs,
-        all.bytes
+        counted(count, "image", "images"),
+        what(all.manifests, all.blobs, all.bytes)
     );
     Ok(if failed == 0 && count > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// `1 manifest, 2 blobs, 4.0 KiB (4,123 bytes)`
+fn what(manifests: usize, blobs: usize, size: u64) -> String {
+    let (manifests, blobs) = (counted(manifests, "manifest", "manifests"), counted(blobs, "blob", "blobs"));
+    format!("{manifests}, {blobs}, {}", bytes(size))
 }
 
 /// Which image it is that could not be imported.

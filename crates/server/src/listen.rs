@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 
 use crate::audit::Peer;
 use crate::pace::{Paced, Patient};
+use crate::settings::Address;
 
 /// A bound socket and how it speaks.
 pub(crate) struct Listener {
@@ -36,25 +37,41 @@ pub(crate) struct Listener {
 pub(crate) enum ListenError {
     /// Somebody else has it.
     #[error("{address} is already in use: stop the other program, or choose another address with {option}")]
-    InUse { address: SocketAddr, option: &'static str },
+    InUse { address: Address, option: &'static str },
+    /// Both listeners were given it.
+    #[error("--listen and --listen-tls both name port {port}: give each a port of its own")]
+    Both { port: u16 },
+    /// A name without an address.
+    #[error("{address} leads to no address of this machine (choose another with {option})")]
+    Unknown { address: Address, option: &'static str, source: io::Error },
     /// Anything else.
     #[error("{address} cannot be listened on (choose another address with {option})")]
-    Other { address: SocketAddr, option: &'static str, source: io::Error },
+    Other { address: Address, option: &'static str, source: io::Error },
 }
 
 impl Listener {
-    /// Binds `address`; `option` is what the user sets it by.
+    /// Binds the first of the addresses that `address` stands for and that is free; `option` is what the user
+    /// sets it by.
     pub(crate) async fn bind(
-        address: SocketAddr,
+        address: &Address,
         tls: Option<Arc<rustls::ServerConfig>>,
         option: &'static str,
     ) -> Result<Self, ListenError> {
-        let bound = TcpListener::bind(address).await;
+        let found = tokio::net::lookup_host((address.host.as_str(), address.port)).await;
+        let unknown = |source| ListenError::Unknown { address: address.clone(), option, source };
+        let mut found: Vec<SocketAddr> = found.map_err(unknown)?.collect();
+        // A name for both kinds of address means what most clients try: `localhost` is 127.0.0.1.
+        found.sort_by_key(SocketAddr::is_ipv6);
+        let bound = TcpListener::bind(found.as_slice()).await;
         let socket = bound.map_err(|source| match source.kind() {
-            io::ErrorKind::AddrInUse => ListenError::InUse { address, option },
-            _ => ListenError::Other { address, option, source },
+            io::ErrorKind::AddrInUse => ListenError::InUse { address: address.clone(), option },
+            _ => ListenError::Other { address: address.clone(), option, source },
         })?;
-        let address = socket.local_addr().map_err(|source| ListenError::Other { address, option, source })?;
+        let address = socket.local_addr().map_err(|source| ListenError::Other {
+            address: address.clone(),
+            option,
+            source,
+        })?;
         Ok(Self { socket, tls: tls.map(TlsAcceptor::from), address })
     }
 
@@ -192,7 +209,9 @@ mod tests {
     /// What a client gets that sends this and then falls silent. The clock of the runtime goes on by
     /// itself when all else waits.
     async fn answer_to(sent: &[u8]) -> String {
-        let listener = Listener::bind(([127, 0, 0, 1], 0).into(), None, "--listen").await.expect("binds");
+        let listener = Listener::bind(&"127.0.0.1:0".parse().expect("an address"), None, "--listen")
+            .await
+            .expect("binds");
         let (address, stop) = (listener.address(), CancellationToken::new());
         let echo = |body: String| async move { body };
         let router = Router::new().route("/", axum::routing::any(echo));

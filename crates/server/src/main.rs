@@ -16,6 +16,7 @@ mod gate_command;
 mod image_command;
 mod import_command;
 mod listen;
+mod local;
 mod lock_command;
 mod log;
 mod output;
@@ -127,13 +128,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprint!("lazaret: {error}");
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        eprint!(": {error}");
-        cause = error.source();
-    }
-    eprintln!();
+    eprintln!("lazaret: {}", output::causes(error));
     ExitCode::FAILURE
 }
 

@@ -19,3 +19,15 @@ macro_rules! say {
 }
 
 pub(crate) use say;
+
+/// An error with what is beneath it, in one line: for people, and for the log.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said.push_str(": ");
+        said.push_str(&error.to_string());
+        cause = error.source();
+    }
+    said
+}

@@ -2,11 +2,11 @@
 
 use metastore::{Metastore, Plan, Tier};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::cli::{Format, PlanCommand};
 use crate::data::DataFolder;
 use crate::output::say;
+use crate::subscription_command::named;
 use crate::table::{table, time};
 use crate::{Failure, now_ms};
 
@@ -54,13 +54,8 @@ async fn show(metastore: &Metastore, format: Format) -> Result<(), Failure> {
 }
 
 /// On turns on the plan of old, off turns off both: what is off is not scanned.
-async fn set(metastore: &Metastore, subscription: Option<Uuid>, tier: Tier) -> Result<(), Failure> {
-    let all = metastore.subscriptions().await?;
-    let id = match (subscription, all.as_slice()) {
-        (Some(id), _) => id,
-        (None, [only]) => only.id,
-        (None, _) => return Err("there are several subscriptions: name one with --subscription".into()),
-    };
+async fn set(metastore: &Metastore, subscription: Option<String>, tier: Tier) -> Result<(), Failure> {
+    let id = named(metastore, subscription.as_deref()).await?.id;
     let plans: &[Plan] = if tier == Tier::Standard { &[Plan::ContainerRegistry] } else { &Plan::ALL };
     for plan in plans {
         if !metastore.set_plan(id, *plan, tier, now_ms()).await? {

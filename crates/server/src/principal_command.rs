@@ -12,6 +12,7 @@ use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE};
 use crate::output::say;
 use crate::secret_command;
 use crate::table::table;
+use crate::target::registry_of;
 use crate::{Failure, now_ms};
 
 pub(crate) async fn principal(command: PrincipalCommand) -> Result<(), Failure> {
@@ -186,8 +187,7 @@ async fn scope_id(metastore: &Metastore, scope: &ScopeArgs) -> Result<String, Fa
             Err(format!("{id:?} is no scope: write / or /subscriptions/...").into())
         };
     }
-    let registry = metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?;
-    let registry = registry.resource_id();
+    let registry = registry_of(metastore, scope.registry.as_deref()).await?.resource_id();
     Ok(scope.repository.as_ref().map_or(registry.clone(), |name| repository_scope(&registry, name.as_str())))
 }
 

@@ -2,12 +2,12 @@
 
 use metastore::{DeleteRegistry, Metastore, NewRegistry, PutRegistry, Registry, ResourceGroup, SoftDelete};
 use serde_json::json;
-use uuid::Uuid;
 
 use crate::cli::{Format, Quota, RegistryCommand};
 use crate::data::DataFolder;
 use crate::output::say;
-use crate::table::{table, time};
+use crate::subscription_command::named;
+use crate::table::{bytes, short_bytes, table, time};
 use crate::target::registry_of;
 use crate::{Failure, now_ms};
 
@@ -93,17 +93,12 @@ async fn create(
     metastore: &Metastore,
     name: String,
     resource_group: String,
-    subscription: Option<Uuid>,
+    subscription: Option<String>,
 ) -> Result<(), Failure> {
     if !(5..=50).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(format!("a registry's name has 5 to 50 letters and digits, not {name:?}").into());
     }
-    let all = metastore.subscriptions().await?;
-    let subscription = match (subscription, all.as_slice()) {
-        (Some(id), _) => id,
-        (None, [only]) => only.id,
-        (None, _) => return Err("there are several subscriptions: name one with --subscription".into()),
-    };
+    let subscription = named(metastore, subscription.as_deref()).await?.id;
     let group = ResourceGroup::new(subscription, resource_group.clone(), "local".to_owned());
     if metastore.put_resource_group(group).await?.is_none() {
         return Err(format!(
@@ -153,7 +148,7 @@ async fn set(
     let room = metastore.registry_room(changed.id).await?;
     let said = |is_on: bool, yes: &'static str, no: &'static str| if is_on { yes } else { no };
     say!(
-        "{}: the admin user {}, {} may pull, what is deleted {}; it holds {} bytes {}",
+        "{}: the admin user {}, {} may pull, what is deleted {}; it holds {} {}",
         changed.name,
         said(changed.is_admin_enabled, "may log in", "may not log in"),
         said(changed.is_public, "everybody", "only who is allowed to"),
@@ -162,8 +157,8 @@ async fn set(
         } else {
             "is gone".to_owned()
         },
-        room.used_bytes,
-        room.quota_bytes.map_or("and may hold any number".to_owned(), |bytes| format!("of {bytes}"))
+        bytes(room.used_bytes),
+        room.quota_bytes.map_or("and may hold any number".to_owned(), |quota| format!("of {}", bytes(quota)))
     );
     Ok(())
 }
@@ -189,7 +184,7 @@ async fn credentials(data: &DataFolder, name: &str, renew: Option<&str>) -> Resu
 }
 
 async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
-    let mut rows = table(&["REGISTRY", "GROUP", "CREATED", "DELETED", "BYTES", "QUOTA", "ID"]);
+    let mut rows = table(&["REGISTRY", "GROUP", "CREATED", "DELETED", "HOLDS", "QUOTA", "ID"]);
     let mut documents = Vec::new();
     let all = [metastore.registries().await?, metastore.deleted_registries().await?].concat();
     for registry in all {
@@ -207,8 +202,8 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
         }));
         let id = registry.resource_id();
         let deleted = deleted.unwrap_or_else(|| "-".to_owned());
-        let quota = room.quota_bytes.map_or_else(|| "-".to_owned(), |bytes| bytes.to_string());
-        let used = room.used_bytes.to_string();
+        let quota = room.quota_bytes.map_or_else(|| "-".to_owned(), short_bytes);
+        let used = short_bytes(room.used_bytes);
         rows.add_row([registry.name, registry.resource_group, created, deleted, used, quota, id]);
     }
     match format {

@@ -7,6 +7,7 @@ use crate::cli::{Format, PurgeArgs, RetentionCommand, RetentionSetArgs};
 use crate::data::DataFolder;
 use crate::output::say;
 use crate::table::table;
+use crate::target::registries_of;
 use crate::{Failure, now_ms};
 
 pub(crate) async fn run(command: RetentionCommand) -> Result<(), Failure> {
@@ -38,10 +39,10 @@ pub(crate) async fn run(command: RetentionCommand) -> Result<(), Failure> {
 
 /// Removes what the rules say, or only says it. A running server does the same every hour.
 pub(crate) async fn purge(arguments: PurgeArgs) -> Result<(), Failure> {
-    let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
+    let metastore = DataFolder::existing(&arguments.place.data.path)?.metastore()?;
     let mut documents = Vec::new();
     let mut rows = table(&["REGISTRY", "REPOSITORY", "REMOVED", "RULE", "REASON"]);
-    for registry in metastore.registries().await? {
+    for registry in registries_of(&metastore, arguments.place.registry.as_deref()).await? {
         for repository in metastore.every_repository(registry.id).await? {
             let removals = if arguments.dry_run {
                 metastore.planned_removals(registry.id, &repository, now_ms()).await?

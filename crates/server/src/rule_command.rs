@@ -10,7 +10,8 @@ use oci::Digest;
 use crate::cli::{DataArgs, Format};
 use crate::data::DataFolder;
 use crate::output::say;
-use crate::table::{table, time};
+use crate::table::{counted, table, time};
+use crate::target::registry_of;
 use crate::{Failure, now_ms};
 
 #[derive(Debug, Subcommand)]
@@ -64,8 +65,11 @@ pub(crate) enum RuleCommand {
 pub(crate) struct RuleScopeArgs {
     /// The ARM id of a subscription, resource group or registry, or `/` for everything [default: the
     /// default registry].
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", conflicts_with = "registry")]
     scope: Option<String>,
+    /// A registry's name, instead of its id.
+    #[arg(long, value_name = "NAME")]
+    registry: Option<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -157,7 +161,11 @@ async fn create(metastore: &Metastore, rule: Rule) -> Result<(), Failure> {
     match metastore.put_rule(rule, "the command line", now_ms()).await? {
         PutRule::Created | PutRule::Updated => {
             let stored = find(metastore, &scope, &name).await?;
-            say!("rule {name} holds in {}; it disables {} findings", scope.id(), stored.disabled);
+            say!(
+                "rule {name} holds in {}; it disables {}",
+                scope.id(),
+                counted(stored.disabled, "finding", "findings")
+            );
             Ok(())
         }
         PutRule::NoScope => Err(format!("there is no {}", scope.id()).into()),
@@ -203,10 +211,7 @@ fn no_such_rule(scope: &RuleScope, name: &str) -> Failure {
 async fn settle(metastore: &Metastore, scope: RuleScopeArgs) -> Result<RuleScope, Failure> {
     match scope.scope {
         Some(id) => Ok(id.parse()?),
-        None => {
-            let default = metastore.registries().await?.into_iter().next();
-            Ok(RuleScope::of(&default.ok_or("the database has no registry")?))
-        }
+        None => Ok(RuleScope::of(&registry_of(metastore, scope.registry.as_deref()).await?)),
     }
 }
 

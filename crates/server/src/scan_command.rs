@@ -6,15 +6,16 @@ use std::time::{Duration, Instant};
 
 use advisory::Severity;
 use assessment::{Cause, ImageState, RuledFinding};
-use metastore::{ImageRow, Metastore};
 use oci::Digest;
 use scanner::{Advisories, Scanner, local_images, scan_local};
 use serde_json::json;
 
 use crate::cli::{Format, ScanArgs};
 use crate::data::DataFolder;
-use crate::image_command::{find, print_findings};
+use crate::image_command::{House, Known, print_findings};
 use crate::output::say;
+use crate::settings::Told;
+use crate::table::counted;
 use crate::{Failure, now_ms, serve};
 
 /// One judged image, wherever it was.
@@ -31,6 +32,9 @@ struct Judged {
 
 pub(crate) async fn run(arguments: ScanArgs) -> Result<ExitCode, Failure> {
     let is_path = Path::new(&arguments.target).exists();
+    if !is_path && is_path_like(&arguments.target) {
+        return Err(format!("there is no file or folder {}", arguments.target).into());
+    }
     let judged = if is_path { judge_path(&arguments).await? } else { judge_reference(&arguments).await? };
     match arguments.format {
         Format::Json => {
@@ -43,7 +47,7 @@ pub(crate) async fn run(arguments: ScanArgs) -> Result<ExitCode, Failure> {
                 let platform =
                     image.platform.as_ref().map_or_else(String::new, |platform| format!(" ({platform})"));
                 say!("{}@{}{platform}", image.name, image.digest);
-                say!("state {}, {} packages", image.state, image.packages);
+                say!("state {}, {}", image.state, counted(image.packages, "package", "packages"));
                 for cause in &image.causes {
                     say!("      {} ({})", cause.description, cause.code);
                 }
@@ -55,11 +59,15 @@ pub(crate) async fn run(arguments: ScanArgs) -> Result<ExitCode, Failure> {
 }
 
 async fn judge_path(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
-    let data = DataFolder::create(&arguments.data.path)?;
+    let data = DataFolder::create(&arguments.place.data.path)?;
     let metastore = data.metastore()?;
     let advisories = Advisories::new(metastore.clone(), data.advisory_blobs()?);
     let jail = serve::jail()?;
-    let stale_after_ms = i64::from(arguments.stale_after_days) * DAY_MS;
+    let stale_after_days = match arguments.stale_after_days {
+        Some(days) => days,
+        None => Told::read(&metastore).await?.stale_after_days,
+    };
+    let stale_after_ms = i64::from(stale_after_days) * DAY_MS;
     let mut judged = Vec::new();
     for image in local_images(Path::new(&arguments.target))? {
         let scanned = scan_local(&image, &jail).await?;
@@ -83,13 +91,14 @@ async fn judge_path(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
 }
 
 async fn judge_reference(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
-    let metastore = DataFolder::existing(&arguments.data.path)?.current_rows().await?;
+    let house = House::open(&arguments.place.data.path).await?;
+    let metastore = &house.metastore;
     let mut judged = Vec::new();
-    for image in judged_images(&metastore, &arguments.target).await? {
+    for Known { image, platform, .. } in judged_images(&house, arguments).await? {
         let (state, causes) = image.state();
         judged.push(Judged {
             name: image.repository.to_string(),
-            platform: None,
+            platform,
             state,
             causes,
             findings: metastore.findings(&image).await?,
@@ -103,12 +112,13 @@ async fn judge_reference(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
 
 /// The images that a reference names. A scan that is under way is waited for: whoever asks right
 /// after a push wants to know what comes of it.
-async fn judged_images(metastore: &Metastore, reference: &str) -> Result<Vec<ImageRow>, Failure> {
+async fn judged_images(house: &House, arguments: &ScanArgs) -> Result<Vec<Known>, Failure> {
+    let (registry, reference) = (arguments.place.registry.as_deref(), &arguments.target);
     let began = Instant::now();
     let mut is_told = false;
     loop {
-        let images = find(metastore, reference).await?;
-        let is_pending = images.iter().any(|image| image.state().0 == ImageState::Pending);
+        let images = house.find(registry, reference).await?;
+        let is_pending = images.iter().any(|known| known.image.state().0 == ImageState::Pending);
         if !is_pending || began.elapsed() > PATIENCE {
             return Ok(images);
         }
@@ -117,6 +127,12 @@ async fn judged_images(metastore: &Metastore, reference: &str) -> Result<Vec<Ima
         }
         tokio::time::sleep(POLL).await;
     }
+}
+
+/// Whether a person means a file by it: no repository is written like that, or ends so.
+fn is_path_like(text: &str) -> bool {
+    text.starts_with(['.', '/', '~'])
+        || [".tar", ".tar.gz", ".tgz"].iter().any(|end| text.ends_with(end)) && !text.contains([':', '@'])
 }
 
 fn document(image: &Judged) -> serde_json::Value {
@@ -140,7 +156,8 @@ fn exit_code(judged: &[Judged], threshold: Severity) -> ExitCode {
     }
     let unknown = open.iter().filter(|finding| finding.severity == Severity::Unknown).count();
     if unknown > 0 {
-        eprintln!("lazaret: {unknown} findings have no severity yet; `--fail-on unknown` fails on those too");
+        let said = counted(unknown, "finding has", "findings have");
+        eprintln!("lazaret: {said} no severity yet; `--fail-on unknown` fails on those too");
     }
     if judged.iter().any(|image| matches!(image.state, ImageState::Unverified | ImageState::Pending)) {
         return ExitCode::from(EXIT_UNJUDGED);

@@ -1,5 +1,6 @@
 //! `lazaret serve`: puts the house together, and takes it down in order.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use jobs::{Clock, Jobs};
 use metastore::Metastore;
 use mirror::{Cache, CacheSettings};
 use query_api::{Graph, Hosts, Tables};
-use registry::{Registry as RegistryEngine, Swept};
+use registry::{Collected, Registry as RegistryEngine, Swept};
 use sandbox::{Jail, JailLimits};
 use scanner::{Advisories, LayerReader, ReaderLimits, Scanner, UploadReader};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -20,10 +21,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::data::DataFolder;
 use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE, Tenancy, first_start};
-use crate::listen::{Listener, raise_descriptor_limit};
-use crate::output::say;
+use crate::listen::{ListenError, Listener, raise_descriptor_limit};
+use crate::local::LocalDoor;
+use crate::output::{causes, say};
 use crate::proxy::{self, Front, Proxies};
-use crate::settings::{ServeOptions, Settings};
+use crate::settings::{ServeOptions, Settings, Told};
 use crate::{Failure, access_log, audit, now_ms, registry_command, tls};
 
 /// Runs until it is told to stop by SIGTERM or SIGINT, then drains.
@@ -33,22 +35,32 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     let _lock = data.lock()?;
     // Sockets before anything is made: a busy port must leave the folder as it was.
     raise_descriptor_limit();
-    let plain = Listener::bind(settings.listen, None, "--listen").await?;
+    let plain = Listener::bind(&settings.listen, None, "--listen").await?;
     let certificates = tls::Certificates::open(certificate_source(&settings, &data), today())?;
     let tls = certificates.server_config();
-    let secure = Listener::bind(settings.listen_tls, Some(tls), "--listen-tls").await?;
+    let secure = Listener::bind(&settings.listen_tls, Some(tls), "--listen-tls").await;
+    let secure = secure.map_err(|error| match error {
+        ListenError::InUse { address, .. } if address.port == plain.address().port() => {
+            ListenError::Both { port: address.port }
+        }
+        other => other,
+    })?;
+    let told = Told::of(&settings, settings.login_server(plain.address(), secure.address()));
 
     let metastore = data.metastore()?;
     let tenancy = first_start(&data, &metastore, now_ms()).await?;
-    let house = House::build(&data, &settings, metastore, &tenancy).await?;
+    told.keep(&metastore).await?;
+    let house = House::build(&data, &settings, metastore, &tenancy, &base_url(&told, &plain)).await?;
     house.recover(&data).await?;
+    let (router, graph) = house.router(&settings, &told, &tenancy).await?;
+    let door = LocalDoor::open(&data);
     // Before anybody is told that it serves: who stops it then is heard.
-    let told = Told::listen()?;
-    say_hello(&settings, &plain, &secure, &tenancy);
+    let stopped = Stopped::listen()?;
+    say_hello(&settings, &told, &plain, &secure, &tenancy);
 
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
-    let mut router = with_rate_limit(house.router(&settings, &tenancy).await?, settings.requests_per_minute);
+    let mut router = with_rate_limit(router, settings.requests_per_minute);
     if settings.log_requests {
         router = router.layer(axum::middleware::from_fn(access_log::log));
     }
@@ -56,6 +68,13 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     let proxies = Proxies::new(&settings.trusted_proxies);
     tasks.spawn(plain.serve(behind(router.clone(), &proxies, "http"), stop.clone()));
     tasks.spawn(secure.serve(behind(router, &proxies, "https"), stop.clone()));
+    match door {
+        Ok(door) => drop(tasks.spawn(door.serve(graph, stop.clone()))),
+        Err(error) => tracing::warn!(
+            error = causes(&error),
+            "the data folder takes no socket: `lazaret query` reads the database by itself, which takes longer"
+        ),
+    }
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
     let (jobs, scanner) = (house.jobs.clone(), Arc::new(house.scanner.clone()));
     // The scanner stops after the doors: what the last push queued may still be done.
@@ -76,7 +95,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     tasks.spawn(end_rules(house.metastore.clone(), stop.clone()));
     tasks.spawn(house.keep_fresh(data.clone(), settings.clone(), stop.clone()));
 
-    told.wait().await;
+    stopped.wait().await;
     tracing::info!("stopping: requests under way may end");
     stop.cancel();
     while tasks.join_next().await.is_some() {}
@@ -103,10 +122,11 @@ struct House {
     domain: String,
 }
 
-/// The URL by which people reach this server: plain HTTP on this machine alone.
-fn base_url(settings: &Settings) -> String {
-    let host = &settings.login_server;
-    let is_local = host == "localhost" || host.starts_with("localhost:");
+/// The URL by which people reach this server: plain HTTP on this machine, and where nothing else is listened on.
+fn base_url(told: &Told, plain: &Listener) -> String {
+    let host = &told.login_server;
+    let is_local =
+        host == "localhost" || host.starts_with("localhost:") || *host == plain.address().to_string();
     format!("{}://{host}", if is_local { "http" } else { "https" })
 }
 
@@ -116,6 +136,7 @@ impl House {
         settings: &Settings,
         metastore: Metastore,
         tenancy: &Tenancy,
+        base_url: &str,
     ) -> Result<Self, Failure> {
         let clock: Clock = Arc::new(now_ms);
         let blobs = data.blobs()?.keeping_free(settings.min_free_bytes);
@@ -130,7 +151,7 @@ impl House {
         let reach = Reach { loopback: settings.webhook_loopback };
         let sender =
             Sender::new(reach, SendLimits::default(), &authority)?.with_mailer(settings.mailer.clone());
-        let dispatcher = Dispatcher::new(metastore.clone(), sender, clock.clone(), &base_url(settings));
+        let dispatcher = Dispatcher::new(metastore.clone(), sender, clock.clone(), base_url);
         let wake = wake(&jobs, &dispatcher);
         let observer = Arc::new(UploadReader::new(reader.clone()));
         let registry = RegistryEngine::new(metastore.clone(), blobs.clone(), observer, wake, clock.clone())
@@ -166,7 +187,7 @@ impl House {
         let released = self.metastore.release_jobs().await?;
         let swept = match data.removing_blobs()? {
             Some(_alone) => self.registry.sweep().await?,
-            // Somebody imports right now; the next start tidies up.
+            // An import is under way; the next start tidies up.
             None => Swept::default(),
         };
         let rebuilt = self.feeds.recover(now_ms()).await?;
@@ -175,11 +196,28 @@ impl House {
             // Somebody imports right now; the next start tidies up.
             None => 0,
         };
-        tracing::info!(released, ?swept, rebuilt, removed, "recovered");
+        if rebuilt {
+            tracing::info!("the advisory snapshot was made anew from the stored advisory data");
+        }
+        if released > 0 {
+            tracing::info!(scans = released, "scans that the last stop cut short are done again");
+        }
+        let left = swept.uploads + swept.blobs + swept.expired + removed;
+        if left > 0 {
+            tracing::info!(
+                files = left,
+                "removed what the last stop left behind: half-written files and ended uploads"
+            );
+        }
         Ok(())
     }
 
-    async fn router(&self, settings: &Settings, tenancy: &Tenancy) -> Result<Router, Failure> {
+    async fn router(
+        &self,
+        settings: &Settings,
+        told: &Told,
+        tenancy: &Tenancy,
+    ) -> Result<(Router, Graph), Failure> {
         let default =
             self.metastore.registries().await?.into_iter().next().ok_or("the database has no registry")?.id;
         let directory = registry_api::Directory::new(self.metastore.clone(), &self.domain);
@@ -198,14 +236,14 @@ impl House {
         });
         let cluster_api = cluster_api::router(self.metastore.clone(), self.auth.clone(), Arc::new(now_ms));
         let names = settings.display_names.into();
-        let hosts = Hosts { login_server: settings.login_server.clone(), domain: self.domain.clone() };
+        let hosts = Hosts { login_server: told.login_server.clone(), domain: self.domain.clone() };
         let tables = Tables::new(self.metastore.clone(), tenancy.tenant, hosts, names);
         // So that the first query need not wait for all of it.
         tokio::spawn({
             let tables = tables.clone();
             async move {
                 if let Err(error) = tables.refresh().await {
-                    tracing::error!(error = %error, "the tables of Resource Graph could not be read");
+                    tracing::error!(error = causes(&error), "the tables of Resource Graph could not be read");
                 }
             }
         });
@@ -214,8 +252,8 @@ impl House {
         let fresh = Duration::from_secs(u64::from(settings.cache_fresh_seconds));
         let cache_settings = CacheSettings { fresh, ..CacheSettings::default() };
         let cache = Cache::new(self.metastore.clone(), self.registry.clone(), cache_settings);
-        let doors = registry_api.merge(cluster_api).fallback_service(graph.router(azure_api));
-        Ok(doors.layer(Extension(cache)))
+        let doors = registry_api.merge(cluster_api).fallback_service(graph.clone().router(azure_api));
+        Ok((doors.layer(Extension(cache)), graph))
     }
 
     /// What is to be done now and then: new advisory data, data that has become too old, uploads that
@@ -239,18 +277,18 @@ impl House {
                 }
             }
             if let Err(error) = self.scanner.note_stale_feeds().await {
-                tracing::error!(error = %error, "the feeds' age could not be looked at");
+                tracing::error!(error = causes(&error), "the feeds' age could not be looked at");
             }
             if let Err(error) = self.registry.expire_uploads().await {
-                tracing::error!(error = %error, "old uploads could not be ended");
+                tracing::error!(error = causes(&error), "old uploads could not be ended");
             }
             if let Err(error) = registry_command::purge_expired(&self.metastore, now_ms()).await {
-                tracing::error!(error = %error, "deleted registries could not be purged");
+                tracing::error!(error = causes(&*error), "deleted registries could not be purged");
             }
             if now >= collection_due {
                 collection_due = now + COLLECT_EVERY;
                 if let Err(error) = self.registry.purge().await {
-                    tracing::error!(error = %error, "the retention rules could not be carried out");
+                    tracing::error!(error = causes(&error), "the retention rules could not be carried out");
                 }
                 self.collect(&data).await;
             }
@@ -267,11 +305,14 @@ impl House {
         let _alone = match data.removing_blobs() {
             Ok(Some(alone)) => alone,
             Ok(None) => return tracing::info!("an import is under way: space is given back later"),
-            Err(error) => return tracing::error!(error = %error, "space could not be given back"),
+            Err(error) => return tracing::error!(error = causes(&error), "space could not be given back"),
         };
         match self.registry.collect().await {
-            Ok(collected) => tracing::info!(?collected, "gave back what nothing needs"),
-            Err(error) => tracing::error!(error = %error, "space could not be given back"),
+            Ok(Collected { removed: 0, .. }) => {}
+            Ok(Collected { removed, .. }) => {
+                tracing::info!(blobs = removed, "removed blobs that no manifest needs")
+            }
+            Err(error) => tracing::error!(error = causes(&error), "space could not be given back"),
         }
     }
 
@@ -282,7 +323,7 @@ impl House {
                 log(&report);
                 self.jobs.wake();
             }
-            Err(error) => tracing::error!(error = %error, "advisory data could not be updated"),
+            Err(error) => tracing::error!(error = causes(&error), "advisory data could not be updated"),
         }
         self.warn_without_advisories().await;
     }
@@ -294,7 +335,9 @@ impl House {
                 "there is no advisory data: images are Unverified until some is imported; fetch the files where \
                  there is a network and run `lazaret feeds import PATH...`"
             ),
-            Err(error) => tracing::error!(error = %error, "the advisory snapshot could not be looked up"),
+            Err(error) => {
+                tracing::error!(error = causes(&error), "the advisory snapshot could not be looked up")
+            }
         }
     }
 }
@@ -343,7 +386,7 @@ fn wake(jobs: &Jobs, dispatcher: &Dispatcher) -> Arc<dyn Fn() + Send + Sync> {
 async fn notice_changes(registry: RegistryEngine, stop: CancellationToken) {
     loop {
         if let Err(error) = registry.notice_changes().await {
-            tracing::error!(error = %error, "changes by other programs could not be looked for");
+            tracing::error!(error = causes(&error), "changes by other programs could not be looked for");
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -358,7 +401,7 @@ async fn end_rules(metastore: Metastore, stop: CancellationToken) {
         match metastore.expire_rules(now_ms()).await {
             Ok(0) => {}
             Ok(ended) => tracing::info!(ended, "rules have expired: what they disabled counts again"),
-            Err(error) => tracing::error!(error = %error, "expired rules could not be looked for"),
+            Err(error) => tracing::error!(error = causes(&error), "expired rules could not be looked for"),
         }
         tokio::select! {
             () = stop.cancelled() => return,
@@ -375,7 +418,7 @@ async fn record_pulls(registry: RegistryEngine, stop: CancellationToken) {
             () = tokio::time::sleep(RECORD_PULLS_EVERY) => false,
         };
         if let Err(error) = registry.record_pulls().await {
-            tracing::error!(error = %error, "the last pulls could not be recorded");
+            tracing::error!(error = causes(&error), "the last pulls could not be recorded");
         }
         if is_last {
             return;
@@ -385,10 +428,8 @@ async fn record_pulls(registry: RegistryEngine, stop: CancellationToken) {
 
 /// What became of the feeds. A network without a way out would fill the log with one reason.
 fn log(report: &feeds::Report) {
-    let mut unreachable = report.payloads.iter().filter(|payload| payload.is_unreachable());
-    if let Some(first) = unreachable.next() {
-        let count = 1 + unreachable.count();
-        tracing::warn!(count, "advisory sources could not be reached; the first: {first}");
+    for line in report.unreachable() {
+        tracing::warn!("advisory data was not fetched: {line}");
     }
     for payload in report.payloads.iter().filter(|payload| !payload.is_unreachable()) {
         match payload.outcome {
@@ -436,9 +477,9 @@ fn certificate_source(settings: &Settings, data: &DataFolder) -> tls::Source {
 
 fn certificate_names(settings: &Settings) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    let listening = settings.listen_tls.ip();
-    if !listening.is_unspecified() {
-        names.push(listening.to_string());
+    let listening = &settings.listen_tls.host;
+    if !listening.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+        names.push(listening.clone());
     }
     names.extend([settings.domain.clone(), format!("*.{}", settings.domain)]);
     names.extend(settings.tls_names.iter().cloned());
@@ -447,9 +488,9 @@ fn certificate_names(settings: &Settings) -> Vec<String> {
     names
 }
 
-fn say_hello(settings: &Settings, plain: &Listener, secure: &Listener, tenancy: &Tenancy) {
-    let (host, data) = (plain.address(), settings.data.display());
-    say!("Lazaret serves http://{host} and https://{}", secure.address());
+fn say_hello(settings: &Settings, told: &Told, plain: &Listener, secure: &Listener, tenancy: &Tenancy) {
+    let (host, data) = (&told.login_server, settings.data.display());
+    say!("Lazaret serves http://{} and https://{}", plain.address(), secure.address());
     match &settings.tls_files {
         Some((certificate, _)) => say!("  certificate            {}", certificate.display()),
         None => say!("  certificate authority  {data}/{}", tls::CA_CERTIFICATE),
@@ -469,12 +510,12 @@ fn say_hello(settings: &Settings, plain: &Listener, secure: &Listener, tenancy: 
 }
 
 /// The signals by which the server is told to stop, caught from here on.
-struct Told {
+struct Stopped {
     terminate: Signal,
     interrupt: Signal,
 }
 
-impl Told {
+impl Stopped {
     fn listen() -> Result<Self, Failure> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }

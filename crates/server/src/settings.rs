@@ -1,5 +1,6 @@
 //! The settings of `serve`: flags, then `LAZARET_*`, then a TOML file, then defaults.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -7,9 +8,11 @@ use assessment::{Amount, Currency, RateCard};
 use clap::Args;
 use events::{MailSetupError, Mailer, SendLimits};
 use ipnet::IpNet;
-use serde::Deserialize;
+use metastore::Metastore;
+use serde::{Deserialize, Serialize};
 use upstream::{Host, InvalidHost};
 
+use crate::Failure;
 use crate::log::LogFormat;
 
 /// What may be set, each once by flag or environment and once in the file, under the same name.
@@ -23,12 +26,13 @@ pub(crate) struct ServeOptions {
     /// The data folder [default: lazaret-data].
     #[arg(long, env = "LAZARET_DATA", value_name = "DIR")]
     data: Option<PathBuf>,
-    /// Where to listen in plain HTTP [default: 127.0.0.1:5000].
-    #[arg(long, env = "LAZARET_LISTEN", value_name = "ADDRESS")]
-    listen: Option<SocketAddr>,
+    /// Where to listen in plain HTTP: an address or a name with a port, `0.0.0.0:5000` for every address of
+    /// this machine [default: 127.0.0.1:5000].
+    #[arg(long, env = "LAZARET_LISTEN", value_name = "HOST:PORT")]
+    listen: Option<Address>,
     /// Where to listen in HTTPS [default: 127.0.0.1:5443].
-    #[arg(long, env = "LAZARET_LISTEN_TLS", value_name = "ADDRESS")]
-    listen_tls: Option<SocketAddr>,
+    #[arg(long, env = "LAZARET_LISTEN_TLS", value_name = "HOST:PORT")]
+    listen_tls: Option<Address>,
     /// A further host name or address for the certificate; may be repeated.
     #[arg(long, env = "LAZARET_TLS_NAME", value_name = "NAME", value_delimiter = ',')]
     #[serde(default)]
@@ -85,8 +89,8 @@ pub(crate) struct ServeOptions {
     /// names of the time [default: own].
     #[arg(long, env = "LAZARET_DISPLAY_NAMES", value_name = "WHICH")]
     display_names: Option<DisplayNames>,
-    /// The host (and port) by which others know the registry, for results that are read in bulk
-    /// [default: localhost:5000].
+    /// The host (and port) by which others know the registry, for results that are read in bulk, and for links
+    /// [default: the first --tls-name or the address that is listened on; localhost if it listens there alone].
     #[arg(long, env = "LAZARET_LOGIN_SERVER", value_name = "HOST")]
     login_server: Option<String>,
     /// Seconds for which the pull-through cache takes a tag for right without asking again [default: 300].
@@ -125,25 +129,166 @@ pub(crate) struct ServeOptions {
     log_requests: bool,
 }
 
-/// The prices, for commands that need nothing else of the configuration.
+/// Other prices than the server's.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RateArgs {
-    /// The configuration file of the server, for its prices.
-    #[arg(long, env = "LAZARET_CONFIG", value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// What one image digest costs in a month in which it is judged [default: 0].
+    /// What one image digest costs in a month in which it is judged [default: as the server was told].
     #[arg(long, env = "LAZARET_PRICE_PER_IMAGE", value_name = "AMOUNT")]
     price_per_image: Option<Amount>,
-    /// The currency of the price [default: USD].
+    /// The currency of the price [default: as the server was told].
     #[arg(long, env = "LAZARET_CURRENCY", value_name = "CODE")]
     currency: Option<Currency>,
 }
 
 impl RateArgs {
-    /// The prices that a server with these settings has.
-    pub(crate) fn settle(self) -> Result<RateCard, SettingsError> {
-        let Self { config, price_per_image, currency } = self;
-        Ok(ServeOptions { config, price_per_image, currency, ..ServeOptions::default() }.settle()?.rates)
+    /// These prices, and the server's where none is given.
+    pub(crate) fn settle(self, told: &Told) -> RateCard {
+        RateCard {
+            per_image: self.price_per_image.unwrap_or(told.rates.per_image),
+            currency: self.currency.unwrap_or_else(|| told.rates.currency.clone()),
+        }
+    }
+}
+
+/// What the server was told and commands beside it must know to answer as it does. It is kept in the database at
+/// each start, and read by every command that depends on it (decision 12).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) rates: RateCard,
+    pub(crate) display_names: DisplayNames,
+    pub(crate) login_server: String,
+    pub(crate) domain: String,
+    pub(crate) stale_after_days: u32,
+    pub(crate) shrink_max_percent: u8,
+    pub(crate) debian_url: String,
+    pub(crate) alpine_url: String,
+}
+
+/// [`Told`] as it is stored: one document, in which a release may miss what an earlier one did not know.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+struct StoredTold {
+    price_per_image: Option<String>,
+    currency: Option<String>,
+    display_names: Option<DisplayNames>,
+    login_server: Option<String>,
+    domain: Option<String>,
+    stale_after_days: Option<u32>,
+    shrink_max_percent: Option<u8>,
+    debian_url: Option<String>,
+    alpine_url: Option<String>,
+}
+
+impl Told {
+    pub(crate) fn of(settings: &Settings, login_server: String) -> Self {
+        Self {
+            rates: settings.rates.clone(),
+            display_names: settings.display_names,
+            login_server,
+            domain: settings.domain.clone(),
+            stale_after_days: settings.stale_after_days,
+            shrink_max_percent: settings.shrink_max_percent,
+            debian_url: settings.debian_url.clone(),
+            alpine_url: settings.alpine_url.clone(),
+        }
+    }
+
+    /// Keeps it for the commands.
+    pub(crate) async fn keep(&self, metastore: &Metastore) -> Result<(), Failure> {
+        let told = self.clone();
+        let stored = StoredTold {
+            price_per_image: Some(told.rates.per_image.to_string()),
+            currency: Some(told.rates.currency.code().to_owned()),
+            display_names: Some(told.display_names),
+            login_server: Some(told.login_server),
+            domain: Some(told.domain),
+            stale_after_days: Some(told.stale_after_days),
+            shrink_max_percent: Some(told.shrink_max_percent),
+            debian_url: Some(told.debian_url),
+            alpine_url: Some(told.alpine_url),
+        };
+        Ok(metastore.put_server_settings(serde_json::to_string(&stored)?).await?)
+    }
+
+    /// What the server on these rows was told when it last started, and the defaults where it has not.
+    pub(crate) async fn read(metastore: &Metastore) -> Result<Self, Failure> {
+        let stored: StoredTold = match metastore.server_settings().await? {
+            Some(document) => serde_json::from_str(&document).map_err(|error| {
+                format!("the settings of the server that the database keeps do not read: {error}")
+            })?,
+            None => StoredTold::default(),
+        };
+        Ok(Self {
+            rates: RateCard {
+                per_image: stored.price_per_image.as_deref().map(str::parse).transpose()?.unwrap_or_default(),
+                currency: stored.currency.as_deref().map(str::parse).transpose()?.unwrap_or_default(),
+            },
+            display_names: stored.display_names.unwrap_or_default(),
+            login_server: stored.login_server.unwrap_or_else(|| LOGIN_SERVER.to_owned()),
+            domain: stored.domain.unwrap_or_else(|| DOMAIN.to_owned()),
+            stale_after_days: stored.stale_after_days.unwrap_or(STALE_AFTER_DAYS),
+            shrink_max_percent: stored.shrink_max_percent.unwrap_or(SHRINK_MAX_PERCENT),
+            debian_url: stored.debian_url.unwrap_or_else(|| feeds::DEBIAN_URL.to_owned()),
+            alpine_url: stored.alpine_url.unwrap_or_else(|| feeds::ALPINE_URL.to_owned()),
+        })
+    }
+}
+
+/// Where to listen: a name or an address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct Address {
+    /// Without the brackets of an IPv6 address.
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+/// No address that can be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "write a host and a port: 127.0.0.1:5000, localhost:5000, [::1]:5000, or 0.0.0.0:5000 for every address, not {0:?}"
+)]
+pub(crate) struct InvalidAddress(String);
+
+impl std::str::FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        let invalid = || InvalidAddress(text.to_owned());
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return Ok(address.into());
+        }
+        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        // Digits and points alone are an address, and no good one, or it would have been read above.
+        let is_number = host.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+        if is_number || host.len() > 253 || !host.bytes().all(is_name) {
+            return Err(invalid());
+        }
+        Ok(Self { host: host.to_owned(), port: port.parse().map_err(|_| invalid())? })
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = InvalidAddress;
+
+    fn try_from(text: String) -> Result<Self, InvalidAddress> {
+        text.parse()
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        Self { host: address.ip().to_string(), port: address.port() }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            return write!(f, "[{}]:{}", self.host, self.port);
+        }
+        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
@@ -158,7 +303,7 @@ where
 }
 
 /// See [`azure_documents::Names`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum DisplayNames {
     #[default]
@@ -179,8 +324,8 @@ impl From<DisplayNames> for azure_documents::Names {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) data: PathBuf,
-    pub(crate) listen: SocketAddr,
-    pub(crate) listen_tls: SocketAddr,
+    pub(crate) listen: Address,
+    pub(crate) listen_tls: Address,
     pub(crate) tls_names: Vec<String>,
     /// A certificate chain and its key.
     pub(crate) tls_files: Option<(PathBuf, PathBuf)>,
@@ -195,7 +340,8 @@ pub(crate) struct Settings {
     pub(crate) requests_per_minute: u32,
     pub(crate) rates: RateCard,
     pub(crate) display_names: DisplayNames,
-    pub(crate) login_server: String,
+    /// What the operator says; [`Settings::login_server`] settles the rest.
+    pub(crate) login_server: Option<String>,
     pub(crate) cache_fresh_seconds: u32,
     pub(crate) min_free_bytes: u64,
     pub(crate) import_from: Vec<Host>,
@@ -232,6 +378,9 @@ pub(crate) enum SettingsError {
     /// No registry.
     #[error("import-from: {0}")]
     ImportFrom(#[from] InvalidHost),
+    /// Nothing can be fetched from there.
+    #[error("{option} is an http or https URL, such as https://mirror.example/debian.json, not {url:?}")]
+    Source { option: &'static str, url: String },
     /// No network, or a name.
     #[error("trusted-proxies are networks or addresses, such as 10.0.0.0/8 or ::1, not {0:?}")]
     Proxy(String),
@@ -247,7 +396,7 @@ impl ServeOptions {
     /// Adds the file's options to those given, and the defaults to both.
     pub(crate) fn settle(self) -> Result<Settings, SettingsError> {
         let file = self.config.as_deref().map_or_else(|| Ok(Self::default()), read)?;
-        let default = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let default = |port| Address::from(SocketAddr::from(([127, 0, 0, 1], port)));
         let shrink_max_percent =
             self.shrink_max_percent.or(file.shrink_max_percent).unwrap_or(SHRINK_MAX_PERCENT);
         if shrink_max_percent > 100 {
@@ -263,6 +412,9 @@ impl ServeOptions {
         let trusted_proxies = proxies.into_iter().map(network).collect::<Result<_, _>>()?;
         let import_from = if self.import_from.is_empty() { file.import_from } else { self.import_from };
         let import_from = import_from.iter().map(|host| host.parse()).collect::<Result<_, _>>()?;
+        let debian_url = self.debian_url.or(file.debian_url).unwrap_or_else(|| feeds::DEBIAN_URL.to_owned());
+        let alpine_url = self.alpine_url.or(file.alpine_url).unwrap_or_else(|| feeds::ALPINE_URL.to_owned());
+        check_sources(&debian_url, &alpine_url)?;
         let tls_files = match (self.tls_cert.or(file.tls_cert), self.tls_key.or(file.tls_key)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => None,
@@ -283,8 +435,8 @@ impl ServeOptions {
             tls_names: if self.tls_name.is_empty() { file.tls_name } else { self.tls_name },
             domain,
             trusted_proxies,
-            debian_url: self.debian_url.or(file.debian_url).unwrap_or_else(|| feeds::DEBIAN_URL.to_owned()),
-            alpine_url: self.alpine_url.or(file.alpine_url).unwrap_or_else(|| feeds::ALPINE_URL.to_owned()),
+            debian_url,
+            alpine_url,
             feeds_every_hours: self.feeds_every_hours.or(file.feeds_every_hours).unwrap_or(FEEDS_EVERY_HOURS),
             shrink_max_percent,
             stale_after_days: self.stale_after_days.or(file.stale_after_days).unwrap_or(STALE_AFTER_DAYS),
@@ -295,7 +447,7 @@ impl ServeOptions {
                 currency: self.currency.or(file.currency).unwrap_or_default(),
             },
             display_names: self.display_names.or(file.display_names).unwrap_or_default(),
-            login_server: self.login_server.or(file.login_server).unwrap_or_else(|| LOGIN_SERVER.to_owned()),
+            login_server: self.login_server.or(file.login_server),
             cache_fresh_seconds: self
                 .cache_fresh_seconds
                 .or(file.cache_fresh_seconds)
@@ -305,6 +457,28 @@ impl ServeOptions {
             queries: self.queries.or(file.queries).unwrap_or(query_api::QUERIES_PER_WINDOW),
             webhook_loopback: self.webhook_loopback || file.webhook_loopback,
         })
+    }
+}
+
+impl Settings {
+    /// The host and port by which clients know the registry. `plain` and `secure` are what is listened on.
+    pub(crate) fn login_server(&self, plain: SocketAddr, secure: SocketAddr) -> String {
+        if let Some(told) = &self.login_server {
+            return told.clone();
+        }
+        let named = |host: &str, port: u16| Address { host: host.to_owned(), port }.to_string();
+        if !secure.ip().is_loopback() {
+            // Others come by TLS: by a name that the certificate covers.
+            let name = self.tls_names.iter().find(|name| !name.starts_with('*'));
+            let address = || (!secure.ip().is_unspecified()).then(|| secure.ip().to_string());
+            if let Some(host) = name.cloned().or_else(address) {
+                return if secure.port() == 443 { host } else { named(&host, secure.port()) };
+            }
+        }
+        if !plain.ip().is_loopback() && !plain.ip().is_unspecified() {
+            return plain.to_string();
+        }
+        named("localhost", plain.port())
     }
 }
 
@@ -325,6 +499,16 @@ fn read(path: &Path) -> Result<ServeOptions, SettingsError> {
         .map_err(|source| SettingsError::File { path: path.to_owned(), source })?;
     toml::from_str(&text)
         .map_err(|source| SettingsError::Toml { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// An empty URL leaves its source out.
+pub(crate) fn check_sources(debian_url: &str, alpine_url: &str) -> Result<(), SettingsError> {
+    for (option, url) in [("debian-url", debian_url), ("alpine-url", alpine_url)] {
+        if !url.is_empty() && !feeds::is_source_url(url) {
+            return Err(SettingsError::Source { option, url: url.to_owned() });
+        }
+    }
+    Ok(())
 }
 
 /// Where the server listens if nobody says otherwise.
@@ -357,9 +541,9 @@ mod tests {
         let options =
             ServeOptions { config: Some(path), stale_after_days: Some(5), ..ServeOptions::default() };
         let settings = options.settle().expect("valid");
-        assert_eq!(settings.listen.port(), 7000);
+        assert_eq!(settings.listen.port, 7000);
         assert_eq!(settings.stale_after_days, 5);
-        assert_eq!(settings.listen_tls.port(), 5443);
+        assert_eq!(settings.listen_tls.port, 5443);
     }
 
     #[test]
@@ -369,6 +553,9 @@ mod tests {
         for (text, wanted) in [
             ("lisen = \"127.0.0.1:1\"", "unknown field `lisen`"),
             ("\nlisten = \"nowhere\"", "line 2"),
+            ("listen = \"nowhere\"", "write a host and a port"),
+            ("listen = \"1.2.3.400:80\"", "write a host and a port"),
+            ("listen = \"localhost:65536\"", "write a host and a port"),
             ("shrink-max-percent = 101", "from 0 to 100"),
             ("price-per-image = \"0,29\"", "written like 0.29"),
             ("tls-cert = \"a.pem\"", "tls-key belong together"),
@@ -377,6 +564,8 @@ mod tests {
             ("currency = \"dollars\"", "three capital letters"),
             ("trusted-proxies = [\"10.0.0.0/33\"]", "such as 10.0.0.0/8"),
             ("import-from = [\"a/b\"]", "is no registry"),
+            ("debian-url = \"notaurl\"", "such as https://mirror.example/debian.json"),
+            ("alpine-url = \"ftp://mirror.example/\"", "an http or https URL"),
         ] {
             std::fs::write(&path, text).expect("writes");
             let options = ServeOptions { config: Some(path.clone()), ..ServeOptions::default() };
@@ -385,6 +574,47 @@ mod tests {
             let beneath = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
             let error = format!("{error}: {beneath}");
             assert!(error.contains(wanted), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_address_may_be_a_name() {
+        for (text, host, port) in [
+            ("localhost:5000", "localhost", 5000),
+            ("127.0.0.1:0", "127.0.0.1", 0),
+            ("[::1]:5443", "::1", 5443),
+            ("registry.example.com:443", "registry.example.com", 443),
+        ] {
+            let address: Address = text.parse().expect("an address");
+            assert_eq!((&*address.host, address.port), (host, port));
+            assert_eq!(address.to_string(), text);
+        }
+        for wrong in ["", ":5000", "5000", "localhost", "::1:5000", "a b:1", "10.0.0:80", "[::1]"] {
+            assert!(wrong.parse::<Address>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn clients_are_told_a_login_server_that_they_can_use() {
+        let settings = |names: &[&str], told: Option<&str>| {
+            let tls_name = names.iter().map(|name| (*name).to_owned()).collect();
+            let login_server = told.map(str::to_owned);
+            ServeOptions { tls_name, login_server, ..ServeOptions::default() }.settle().expect("valid")
+        };
+        for (names, plain, secure, wanted) in [
+            (&[][..], "127.0.0.1:5000", "127.0.0.1:5443", "localhost:5000"),
+            (&[], "[::1]:5001", "127.0.0.1:5443", "localhost:5001"),
+            (&[], "0.0.0.0:5000", "127.0.0.1:5443", "localhost:5000"),
+            (&[], "0.0.0.0:5000", "0.0.0.0:5443", "localhost:5000"),
+            (&[], "10.0.0.5:5000", "127.0.0.1:5443", "10.0.0.5:5000"),
+            (&["*.r.example", "r.example"], "127.0.0.1:5000", "0.0.0.0:5443", "r.example:5443"),
+            (&["r.example"], "127.0.0.1:5000", "[::]:443", "r.example"),
+            (&[], "127.0.0.1:5000", "[fd00::5]:5443", "[fd00::5]:5443"),
+            (&["r.example"], "127.0.0.1:5000", "127.0.0.1:5443", "localhost:5000"),
+        ] {
+            let (plain, secure) = (plain.parse().expect("an address"), secure.parse().expect("an address"));
+            assert_eq!(settings(names, None).login_server(plain, secure), wanted);
+            assert_eq!(settings(names, Some("told:1")).login_server(plain, secure), "told:1");
         }
     }
 }

@@ -169,7 +169,10 @@ pub(crate) async fn named(metastore: &Metastore, target: Option<&str>) -> Result
     let Some(target) = target else {
         return match <[Subscription; 1]>::try_from(all) {
             Ok([only]) => Ok(only),
-            Err(_) => Err("there are several subscriptions: name one with --subscription".into()),
+            Err(_) => {
+                let hint = "`lazaret subscription list` shows them";
+                Err(format!("there are several subscriptions: name one with --subscription; {hint}").into())
+            }
         };
     };
     let is_it = |found: &Subscription| {

@@ -1,10 +1,13 @@
 //! What a command is about: a registry, and something in it.
+//!
+//! References are written as for docker: a host before the repository is ignored, as the registry is named by
+//! `--registry`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use metastore::{Metastore, Registry};
-use oci::{Reference, Repository};
+use oci::{Reference, Repository, Tag};
 
 use crate::Failure;
 use crate::cli::PlaceArgs;
@@ -21,20 +24,46 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || {
+            let hint =
+                if text.starts_with(['/', '.', '~']) { "there is no such file, and it " } else { "it " };
+            format!("{text:?}: {hint}is no reference: write REPOSITORY:TAG or REPOSITORY@DIGEST")
+        };
+        if text.starts_with(['/', '.', '~']) {
+            return Err(wrong());
+        }
         let (name, reference) = match text.split_once('@') {
             Some((name, digest)) => (name, Some(digest)),
-            None => match text.split_once(':') {
-                Some((name, tag)) => (name, Some(tag)),
-                None => (text, None),
+            None => match text.rsplit_once(':') {
+                Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
+                _ => (text, None),
             },
         };
-        let repository = name.parse().map_err(|error: oci::InvalidRepository| error.to_string())?;
-        let reference = reference.map(str::parse).transpose();
+        let name = match name.split_once('/') {
+            Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => rest,
+            _ => name,
+        };
+        // A tag beside a digest says nothing more: `app:1@sha256:…`.
+        let name = match reference {
+            Some(digest) if digest.contains(':') => name.split_once(':').map_or(name, |(name, _)| name),
+            _ => name,
+        };
         Ok(Self {
-            repository,
-            reference: reference.map_err(|error: oci::InvalidReference| error.to_string())?,
+            repository: name.parse().map_err(|_| wrong())?,
+            reference: reference.map(str::parse).transpose().map_err(|_| wrong())?,
         })
     }
+}
+
+impl Target {
+    /// What is meant if neither a tag nor a digest is given is the tag `latest`, as for docker.
+    pub(crate) fn reference_or_latest(&self) -> Reference {
+        self.reference.clone().unwrap_or_else(|| Reference::Tag(latest()))
+    }
+}
+
+fn latest() -> Tag {
+    "latest".parse().unwrap_or_else(|_| unreachable!("`latest` is a tag"))
 }
 
 impl fmt::Display for Target {
@@ -65,5 +94,40 @@ pub(crate) async fn registry_of(metastore: &Metastore, named: Option<&str>) -> R
         Some(name) => registries.find(|known| known.name.eq_ignore_ascii_case(name)).ok_or_else(|| {
             format!("there is no registry {name}: `lazaret registry list` shows those there are").into()
         }),
+    }
+}
+
+/// The registry that is named, or all of them.
+pub(crate) async fn registries_of(
+    metastore: &Metastore,
+    named: Option<&str>,
+) -> Result<Vec<Registry>, Failure> {
+    match named {
+        Some(_) => Ok(vec![registry_of(metastore, named).await?]),
+        None => Ok(metastore.registries().await?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Target;
+
+    #[test]
+    fn a_reference_may_carry_a_host() {
+        let digest = format!("sha256:{}", "0".repeat(64));
+        for (text, wanted) in [
+            ("app/web:1", "app/web:1"),
+            ("app/web", "app/web"),
+            ("localhost:5000/app/web:1", "app/web:1"),
+            ("localhost/web", "web"),
+            ("registry.example/app/web:v2", "app/web:v2"),
+            ("localhost:5000/web", "web"),
+            (&format!("localhost:5000/app:1@{digest}"), &format!("app@{digest}")),
+        ] {
+            assert_eq!(text.parse::<Target>().expect("a reference").to_string(), wanted);
+        }
+        assert!("App/Web".parse::<Target>().is_err());
+        assert!("web@sha256:short".parse::<Target>().is_err());
+        assert!("./missing.tar".parse::<Target>().expect_err("none").contains("there is no such file"));
     }
 }

@@ -8,12 +8,13 @@ use serde_json::json;
 use crate::cli::{UsageArgs, UsageFormat};
 use crate::data::DataFolder;
 use crate::output::say;
+use crate::settings::Told;
 use crate::table::{table, time};
 use crate::{Failure, now_ms};
 
 pub(crate) async fn run(arguments: UsageArgs) -> Result<(), Failure> {
     let metastore = DataFolder::existing(&arguments.data.path)?.metastore()?;
-    let rates = arguments.rates.settle()?;
+    let rates = arguments.rates.settle(&Told::read(&metastore).await?);
     let (price, currency) = (rates.per_image, rates.currency.code());
     let first = match &arguments.month {
         Some(month) => parse(month)?,

@@ -100,6 +100,7 @@ fn what_cannot_be_served_is_refused_in_one_clear_line() {
             vec!["--data", &elsewhere, "--listen=127.0.0.1:0", "--listen-tls", &busy],
             "choose another address with --listen-tls",
         ),
+        (vec!["--data", &elsewhere, "--debian-url=notaurl"], "debian-url is an http or https URL"),
         (vec!["--data", &file], "cannot be used"),
         (vec!["--data", "/proc/nowhere"], "choose another with --data"),
     ] {
@@ -107,6 +108,16 @@ fn what_cannot_be_served_is_refused_in_one_clear_line() {
         assert!(said.contains(wanted), "{arguments:?}: {said}");
         assert_eq!(said.trim_end().lines().count(), 1, "{said}");
     }
+    let free = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").port();
+    let twice = refused(&[
+        "--data",
+        &elsewhere,
+        &format!("--listen=127.0.0.1:{free}"),
+        &format!("--listen-tls=localhost:{free}"),
+    ]);
+    assert!(twice.contains(&format!("--listen and --listen-tls both name port {free}")), "{twice}");
+    let nowhere = refused(&["--data", &elsewhere, "--listen-tls=nowhere"]);
+    assert!(nowhere.contains("write a host and a port: 127.0.0.1:5000, localhost:5000"), "{nowhere}");
     assert!(refused(&["--lisen=x"]).contains("--listen"), "a wrong option suggests the right one");
     assert!(!Path::new(&elsewhere).join("lazaret.db").exists(), "a busy port leaves no database");
     drop(server);
@@ -139,4 +150,64 @@ fn a_folder_from_a_newer_program_is_left_alone() {
     let data = folder.path().display().to_string();
     let said = refused(&["--data", &data, "--listen=127.0.0.1:0", "--listen-tls=127.0.0.1:0"]);
     assert!(said.contains("use a newer lazaret"), "{said}");
+}
+
+/// What the server says when it starts with these arguments, and what it logs.
+async fn hello(folder: &Path, arguments: &[&str]) -> (String, String) {
+    let mut child = Command::new(LAZARET)
+        .args(["serve", "--feeds-every-hours=0", "--data"])
+        .arg(folder.join("data"))
+        .args(arguments)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut said = String::new();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().expect("piped")));
+    for line in lines.by_ref() {
+        let line = line.expect("text") + "\n";
+        said.push_str(&line);
+        if line.contains("image show") {
+            break;
+        }
+    }
+    let told = Command::new("kill").arg("-TERM").arg(child.id().to_string()).status();
+    assert!(told.expect("kill runs").success());
+    let output = child.wait_with_output().expect("ends");
+    (said, String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[tokio::test]
+async fn the_first_start_says_what_a_person_can_use() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (said, log) = hello(folder.path(), &["--listen=localhost:0", "--listen-tls=127.0.0.1:0"]).await;
+    let port =
+        said.split_once("http://127.0.0.1:").expect(&said).1.split(' ').next().expect("a port").to_owned();
+    assert!(said.contains(&format!("docker login localhost:{port} -u admin")), "{said}");
+    assert!(!log.contains("recovered") && !log.contains('{'), "{log}");
+
+    // On every address: what is printed is where clients get in, by a name that the certificate has.
+    let every = ["--listen=0.0.0.0:0", "--listen-tls=0.0.0.0:0", "--tls-name=registry.example.com"];
+    let (said, _) = hello(folder.path(), &every).await;
+    let port = said
+        .split_once("https://0.0.0.0:")
+        .expect(&said)
+        .1
+        .split_whitespace()
+        .next()
+        .expect("a port")
+        .to_owned();
+    assert!(said.contains(&format!("docker login registry.example.com:{port} -u admin")), "{said}");
+    let said = Command::new(LAZARET)
+        .args([
+            "query",
+            "resources | where type has 'registries' | project tostring(properties.loginServer)",
+            "--format=csv",
+        ])
+        .arg("--data")
+        .arg(folder.path().join("data"))
+        .output()
+        .expect("starts");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(said.contains(&format!("registry.example.com:{port}")), "{said}");
 }

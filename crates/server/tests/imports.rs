@@ -63,12 +63,12 @@ async fn folders_and_archives_beside_a_running_server() {
 
     assert!(refused(&server.command(&["import", layout])).contains("--to"));
     let told = ok(&server.command(&["import", layout, "--to=kept/app"]));
-    assert!(told.contains("2 of 2 imported: 2 manifests, 6 blobs"), "{told}");
+    assert!(told.contains("2 of 2 images imported: 2 manifests, 6 blobs"), "{told}");
     assert_pushed(&server, "kept/app", "1", &one).await;
     assert_pushed(&server, "kept/app", "2", &two).await;
     // Again: nothing is copied, nothing moves.
     let told = ok(&server.command(&["import", layout, "--to=kept/app"]));
-    assert!(told.contains("2 of 2 imported: 0 manifests, 0 blobs, 0 bytes"), "{told}");
+    assert!(told.contains("2 of 2 images imported: 0 manifests, 0 blobs, 0 bytes"), "{told}");
 
     ok(&server.command(&["import", archive]));
     assert_pushed(&server, "saved/app", "3", &three).await;
@@ -95,7 +95,7 @@ async fn the_folder_of_dockers_registry_and_what_is_broken_in_it() {
     let output = server.command(&["import", kept.to_str().expect("text")]);
     let why = refused(&output);
     assert!(why.contains("team/rotten:1 was not imported") && why.contains("digests to"), "{why}");
-    assert!(String::from_utf8_lossy(&output.stdout).contains("1 of 2 imported"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("1 of 2 images imported"), "{output:?}");
     assert_pushed(&server, "team/good", "1", &good).await;
     assert_pushed(&server, "team/good", "latest", &good).await;
     let gone = server.client().get("/v2/team/rotten/manifests/1").await.expect("answers");
@@ -155,7 +155,7 @@ async fn another_registry_with_its_indexes_and_signatures() {
     };
 
     let told = ok(&import("team/app:all", &["--to=copied/app"]));
-    assert!(told.contains("1 of 1 imported: 4 manifests"), "{told}");
+    assert!(told.contains("1 of 1 image imported: 4 manifests"), "{told}");
     let client = here.client();
     let copied = client.get("/v2/copied/app/manifests/all").await.expect("answers");
     assert_eq!(copied.bytes().await.expect("a body"), index);

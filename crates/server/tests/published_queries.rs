@@ -32,8 +32,11 @@ struct House {
 
 async fn house() -> House {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let server =
-        Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")).with("--queries=1000"));
+    let server = Server::start(
+        ServerOptions::new(LAZARET, &folder.path().join("data"))
+            .with("--queries=1000")
+            .with("--login-server=localhost:5000"),
+    );
     let tracker = folder.path().join("tracker.json");
     std::fs::write(&tracker, TRACKER).expect("writes");
     assert!(server.command(&["feeds", "import", tracker.to_str().expect("text")]).status.success());

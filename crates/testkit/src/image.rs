@@ -10,6 +10,7 @@ use serde_json::json;
 pub struct Image {
     layers: Vec<Layer>,
     salt: String,
+    architecture: Option<&'static str>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,6 +72,13 @@ impl Image {
         self
     }
 
+    /// For this architecture instead of amd64.
+    #[must_use]
+    pub fn architecture(mut self, architecture: &'static str) -> Self {
+        self.architecture = Some(architecture);
+        self
+    }
+
     /// Makes the image another one than its like.
     #[must_use]
     pub fn salted(mut self, salt: &str) -> Self {
@@ -91,7 +99,7 @@ impl Image {
             .collect();
         let diff_ids: Vec<_> = self.layers.iter().map(|layer| &layer.diff_id).collect();
         let config = json!({
-            "architecture": "amd64",
+            "architecture": self.architecture.unwrap_or("amd64"),
             "os": "linux",
             "config": { "Labels": { "salt": self.salt } },
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
