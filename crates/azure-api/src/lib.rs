@@ -381,8 +381,8 @@ impl Api {
 impl Call {
     fn new(request: &Request) -> Result<Self, ArmError> {
         let uri = request.uri();
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.or(uri.authority().map(axum::http::uri::Authority::as_str)).unwrap_or("localhost");
+        let host = uri.authority().map(axum::http::uri::Authority::as_str);
+        let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok()).unwrap_or("localhost");
         // It goes into links and challenges.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
         if !host.bytes().all(is_plain) {

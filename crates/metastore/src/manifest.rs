@@ -81,7 +81,8 @@ pub struct PutManifest {
     pub annotations: Option<BTreeMap<String, String>>,
     /// Its exact bytes.
     pub bytes: Vec<u8>,
-    /// The blobs that the repository must link.
+    /// The blobs that the repository must link. What an index names without saying that it is a manifest may be one
+    /// all the same.
     pub blobs: Vec<Digest>,
     /// The manifests that the repository must hold.
     pub children: Vec<Digest>,
@@ -474,11 +475,16 @@ fn missing_content(rows: &Connection, repository_id: i64, put: &PutManifest) -> 
     let mut held = rows.prepare_cached("SELECT 1 FROM manifest WHERE repository_id = ?1 AND digest = ?2")?;
     let mut missing = Vec::new();
     let children = if put.is_sparse { [].as_slice() } else { put.children.as_slice() };
-    for (statement, digests) in [(&mut linked, put.blobs.as_slice()), (&mut held, children)] {
-        for digest in digests {
-            if !statement.exists(params![repository_id, digest.to_string()])? {
-                missing.push(digest.clone());
-            }
+    for digest in &put.blobs {
+        let key = (repository_id, digest.to_string());
+        let is_there = linked.exists(key.clone())? || put.kind == ManifestKind::Index && held.exists(key)?;
+        if !is_there {
+            missing.push(digest.clone());
+        }
+    }
+    for digest in children {
+        if !held.exists((repository_id, digest.to_string()))? {
+            missing.push(digest.clone());
         }
     }
     Ok(missing)

@@ -120,9 +120,12 @@ impl Journey<'_> {
         let invalid = |source| ImportError::Invalid { digest, source };
         let manifest = Manifest::parse(&media_type, bytes).map_err(invalid)?;
         match manifest.content() {
-            Content::Index { manifests } => {
-                for child in manifests {
+            Content::Index { .. } => {
+                for child in manifest.children() {
                     self.beneath(&child.digest, depth + 1).await?;
+                }
+                if !is_here {
+                    self.blobs(&manifest).await?;
                 }
             }
             // What is here has its blobs.

@@ -2,20 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::null;
+
 /// What an image says of itself: platform, and the commands that made its layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct ImageConfig {
     /// `linux`, `windows`, …; empty if it does not say.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub os: String,
     /// `amd64`, `arm64`, …; empty if it does not say.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub architecture: String,
     /// `v7`, `v8`, …, where the architecture has variants.
     #[serde(default)]
     pub variant: Option<String>,
     /// One entry a step; those that made no layer are marked so.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::list")]
     pub history: Vec<History>,
 }
 
@@ -67,10 +69,10 @@ impl ImageConfig {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct History {
     /// The command, as the builder wrote it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub created_by: String,
     /// True if this step changed no file.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub empty_layer: bool,
 }
 
@@ -78,10 +80,10 @@ pub struct History {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Platform {
     /// `amd64`, `arm64`, …
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub architecture: String,
     /// `linux`, `windows`, …
-    #[serde(default)]
+    #[serde(default, deserialize_with = "null::or_default")]
     pub os: String,
     /// `v7`, `v8`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ mod digest;
 mod manifest;
 mod media_type;
 mod name;
+mod null;
 mod pattern;
 
 pub use config::{History, ImageConfig, InvalidConfig, Platform};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
+use crate::null;
 use crate::{Algorithm, Descriptor, Digest, MediaType};
 
 /// One manifest as it was pushed: its exact bytes, and what they say.
@@ -58,7 +59,12 @@ impl Manifest {
                 stated: stated.clone(),
             });
         }
-        let content = match (raw.config, raw.layers, raw.manifests) {
+        // `"manifests": null` is an empty list where there must be one, and nothing where there may be none.
+        let manifests = match raw.manifests {
+            Some(None) if !media_type.is_index() => None,
+            manifests => manifests.map(Option::unwrap_or_default),
+        };
+        let content = match (raw.config, raw.layers, manifests) {
             (Some(config), layers, None) if !media_type.is_index() => {
                 Content::Image { config: Box::new(config), layers: layers.unwrap_or_default() }
             }
@@ -138,22 +144,24 @@ impl Manifest {
         }
     }
 
-    /// The blobs that the repository must hold before it may take this manifest.
+    /// The blobs that the repository must hold before it may take this manifest. An index may name some, too: a
+    /// builder's cache names layers and one configuration (image-spec, image-index.md: a child may have any type).
     pub fn required_blobs(&self) -> impl Iterator<Item = &Descriptor> {
-        let (config, layers) = match &self.content {
-            Content::Image { config, layers } => (Some(config.as_ref()), layers.as_slice()),
-            Content::Index { .. } => (None, [].as_slice()),
+        let (config, listed, is_index) = match &self.content {
+            Content::Image { config, layers } => (Some(config.as_ref()), layers.as_slice(), false),
+            Content::Index { manifests } => (None, manifests.as_slice(), true),
         };
-        config.into_iter().chain(layers.iter().filter(|layer| layer.is_required()))
+        let is_needed = move |it: &&Descriptor| if is_index { !it.is_manifest() } else { it.is_required() };
+        config.into_iter().chain(listed.iter().filter(is_needed))
     }
 
     /// The manifests that the repository must hold before it may take this one.
-    #[must_use]
-    pub fn children(&self) -> &[Descriptor] {
-        match &self.content {
-            Content::Image { .. } => &[],
+    pub fn children(&self) -> impl Iterator<Item = &Descriptor> {
+        let listed = match &self.content {
+            Content::Image { .. } => [].as_slice(),
             Content::Index { manifests } => manifests,
-        }
+        };
+        listed.iter().filter(|child| child.is_manifest())
     }
 }
 
@@ -164,10 +172,21 @@ struct Raw {
     media_type: Option<String>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
-    manifests: Option<Vec<Descriptor>>,
+    #[serde(default, deserialize_with = "present")]
+    manifests: Option<Option<Vec<Descriptor>>>,
     subject: Option<Descriptor>,
     artifact_type: Option<String>,
+    #[serde(default, deserialize_with = "null::pairs")]
     annotations: Option<BTreeMap<String, String>>,
+}
+
+/// A member that is there, be it `null`.
+fn present<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    Option::<T>::deserialize(deserializer).map(Some)
 }
 
 /// Why a pushed manifest is none.
@@ -190,6 +209,12 @@ pub enum InvalidManifest {
     /// Neither or both.
     #[error("a manifest has either config and layers, or manifests, as its media type says")]
     Shape,
+    /// Pushed as something else.
+    #[error("{media_type:?} is no manifest's media type: a manifest is pushed as one of OCI's or Docker's")]
+    NoManifestType {
+        /// The `Content-Type` of the push, or what the document calls itself.
+        media_type: String,
+    },
     /// More layers or children than any honest image has.
     #[error("the manifest names {count} layers or children, over the limit of {CHILDREN_MAX}")]
     TooManyChildren {
@@ -253,6 +278,57 @@ mod tests {
         );
         let manifest = parse(MediaType::OCI_MANIFEST, &text).expect("valid");
         assert_eq!(manifest.required_blobs().count(), 2);
+    }
+
+    #[test]
+    fn an_index_names_manifests_and_blobs() {
+        let named: Vec<_> = [
+            MediaType::OCI_MANIFEST,
+            MediaType::DOCKER_LIST,
+            "application/vnd.oci.image.layer.v1.tar+gzip",
+            "application/vnd.buildkit.cacheconfig.v0",
+        ]
+        .map(descriptor)
+        .into();
+        let text = format!(r#"{{"schemaVersion":2,"manifests":[{}]}}"#, named.join(","));
+        let index = parse(MediaType::OCI_INDEX, &text).expect("valid");
+        assert_eq!((index.children().count(), index.required_blobs().count()), (2, 2));
+    }
+
+    #[test]
+    fn null_is_as_good_as_absent() {
+        let config = descriptor(MediaType::OCI_CONFIG);
+        let full = config.replace(
+            r#""size":2"#,
+            r#""size":2,"urls":null,"data":null,"annotations":null,"platform":null,"artifactType":null"#,
+        );
+        let untyped = config.replace(&format!(r#""{}""#, MediaType::OCI_CONFIG), "null");
+        let platform = r#""platform":{"os":null,"architecture":null,"variant":null,"os.version":null,"os.features":null}"#;
+        let placed = config.replace(
+            r#""size":2"#,
+            &format!(r#""size":2,"urls":[null],"annotations":{{"a":null}},{platform}"#),
+        );
+        let nulls = r#""mediaType":null,"subject":null,"artifactType":null,"annotations":null"#;
+        for text in [
+            format!(r#"{{"schemaVersion":2,{nulls},"config":{full},"layers":null,"manifests":null}}"#),
+            format!(r#"{{"schemaVersion":2,{nulls},"config":{config},"layers":[{untyped},{placed}]}}"#),
+            format!(r#"{{"schemaVersion":2,"annotations":{{"a":null,"b":"c"}},"config":{config}}}"#),
+        ] {
+            let manifest =
+                parse(MediaType::OCI_MANIFEST, &text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            assert!(manifest.is_container_image() && manifest.subject().is_none());
+            assert!(manifest.annotations().is_none_or(|annotations| annotations.len() == 1));
+        }
+        let index =
+            format!(r#"{{"schemaVersion":2,{nulls},"config":null,"layers":null,"manifests":[{placed}]}}"#);
+        assert_eq!(parse(MediaType::OCI_INDEX, &index).expect("valid").required_blobs().count(), 1);
+        let empty = r#"{"schemaVersion":2,"manifests":null}"#;
+        assert_eq!(parse(MediaType::OCI_INDEX, empty).expect("an empty index").children().count(), 0);
+        assert!(matches!(parse(MediaType::OCI_MANIFEST, empty), Err(InvalidManifest::Shape)));
+        let history =
+            br#"{"os":null,"architecture":null,"history":[{"created_by":null,"empty_layer":null},null]}"#;
+        assert_eq!(crate::ImageConfig::parse(history).expect("valid").history.len(), 1);
+        assert!(crate::ImageConfig::parse(br#"{"history":null}"#).is_ok());
     }
 
     #[test]

@@ -75,6 +75,12 @@ impl MediaType {
         matches!(self.as_str(), Self::OCI_MANIFEST | Self::DOCKER_MANIFEST)
     }
 
+    /// What may be pushed as a manifest.
+    #[must_use]
+    pub fn is_manifest(&self) -> bool {
+        self.is_index() || self.is_image_manifest()
+    }
+
     /// The configuration of a container image (an artifact's has another type).
     #[must_use]
     pub fn is_image_config(&self) -> bool {

@@ -157,8 +157,8 @@ impl Graph {
 
     /// Where tokens are to be had, as the client knows us.
     fn authority(&self, request: &Request) -> String {
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
-        let host = host.or(request.uri().authority().map(axum::http::uri::Authority::as_str));
+        let host = request.uri().authority().map(axum::http::uri::Authority::as_str);
+        let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok());
         // It goes into a challenge.
         let is_plain =
             |host: &&str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte));

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use auth::{
     Access, Action, AuthError, Caller, Entrance, RegistryClaims, ResourceAccess, TokenError, repository_scope,
 };
-use axum::http::header::{AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, AUTHORIZATION, HOST, HeaderValue, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use base64::Engine as _;
 use oci::Repository;
 
 use crate::error::ApiError;
+use crate::query::Parameters;
 use crate::route::Target;
 use crate::{Api, SERVICE};
 
@@ -69,17 +70,29 @@ impl Needed {
         let (name, methods) = Self::methods(target);
         let found = methods.iter().find(|(known, _)| known == method);
         let Some((_, access)) = found else {
-            let allowed: Vec<_> = methods.iter().map(|(known, _)| *known).collect();
             let message = format!("{method} is not possible here");
-            let allow = HeaderValue::from_str(&allowed.join(", ")).unwrap_or(HeaderValue::from_static("GET"));
             return Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message)
-                .with(axum::http::header::ALLOW, allow));
+                .with(ALLOW, Self::allowed(target)));
         };
         Ok(match (target, name) {
             (Target::Catalog | Target::AcrCatalog | Target::DeletedCatalog, _) => Self::Catalog,
             (_, Some(name)) => Self::Repository { name: name.clone(), access: *access },
             (_, None) => Self::Anything,
         })
+    }
+
+    /// The repository that a blob is to be mounted from.
+    pub(crate) fn source(target: &Target, method: &Method, parameters: &Parameters) -> Option<Self> {
+        let is_mount = matches!(target, Target::Uploads(_)) && method == Method::POST;
+        parameters.get("mount").filter(|_| is_mount)?;
+        let name = parameters.get("from")?.parse().ok()?;
+        Some(Self::Repository { name, access: Access::Pull })
+    }
+
+    /// The methods that a target knows, as `Allow` lists them (RFC 9110, section 10.2.1).
+    pub(crate) fn allowed(target: &Target) -> HeaderValue {
+        let names: Vec<_> = Self::methods(target).1.iter().map(|(name, _)| *name).collect();
+        HeaderValue::from_str(&names.join(", ")).unwrap_or(HeaderValue::from_static("GET"))
     }
 
     /// What can be done with a target, and what it takes.
@@ -177,10 +190,11 @@ impl Needed {
     }
 }
 
-/// The host and port that a request is for: HTTP/1.1 has it in a header, HTTP/2 in the URI.
+/// The host and port that a request is for: a target in absolute form has it, as HTTP/2's `:authority` does, else
+/// the header (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1).
 pub(crate) fn host<'a>(headers: &'a HeaderMap, uri: &'a Uri) -> Option<&'a str> {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    host.or(uri.authority().map(axum::http::uri::Authority::as_str))
+    let host = uri.authority().map(axum::http::uri::Authority::as_str);
+    host.or_else(|| headers.get(HOST)?.to_str().ok())
 }
 
 /// Sends clients to the token endpoint.
@@ -274,7 +288,8 @@ impl Api {
         })
     }
 
-    /// Lets a request through, or says what it lacks.
+    /// Lets a request through, or says what it lacks. A mount needs its `source`, too, as far as the caller may pull
+    /// there: without that right it is an upload.
     ///
     /// # Errors
     /// 401 if credentials or another token would help, 403 if nothing would. That a repository does
@@ -284,8 +299,10 @@ impl Api {
         challenger: &Challenger,
         identity: &Identity,
         needed: &Needed,
+        source: Option<&Needed>,
     ) -> Result<(), ApiError> {
-        let scope = needed.scope();
+        let scopes: Vec<_> = [Some(needed), source].into_iter().flatten().filter_map(Needed::scope).collect();
+        let scope = Some(scopes.join(" ")).filter(|scope| !scope.is_empty());
         let (says, holder) = match identity {
             Identity::Nobody => return Err(challenger.unauthorized(scope.as_deref())),
             Identity::Caller(caller) => (true, caller.clone()),
@@ -294,7 +311,10 @@ impl Api {
                     let message = "whoever the token was issued to is gone, or has another secret now";
                     challenger.refused(None, "invalid_token", message)
                 };
-                (claims_allow(claims, needed), self.auth.holder(&self.home, claims).await?.ok_or_else(gone)?)
+                let holder = self.auth.holder(&self.home, claims).await?.ok_or_else(gone)?;
+                let shows_source =
+                    source.is_none_or(|source| claims_allow(claims, source) || !self.allows(&holder, source));
+                (claims_allow(claims, needed) && shows_source, holder)
             }
         };
         match (says, self.allows(&holder, needed)) {
@@ -309,15 +329,21 @@ impl Api {
         }
     }
 
-    /// True if the credentials themselves allow this: a token may have been asked for to do less than its
-    /// principal could.
-    pub(crate) fn shows_right(&self, identity: &Identity, name: &Repository, access: Access) -> bool {
+    /// True if the credentials themselves allow this, and whoever holds them may do it now: a token may have been
+    /// asked for to do less than its principal could, and a right may have been taken away since.
+    pub(crate) async fn shows_right(
+        &self,
+        identity: &Identity,
+        name: &Repository,
+        access: Access,
+    ) -> Result<bool, ApiError> {
         let needed = Needed::Repository { name: name.clone(), access };
-        match identity {
+        let says = match identity {
             Identity::Nobody => false,
-            Identity::Caller(caller) => self.allows(caller, &needed),
+            Identity::Caller(_) => true,
             Identity::Token(claims) => claims_allow(claims, &needed),
-        }
+        };
+        Ok(says && self.caller_behind(identity).await?.is_some_and(|holder| self.allows(&holder, &needed)))
     }
 
     fn allows(&self, caller: &Caller, needed: &Needed) -> bool {

@@ -13,6 +13,8 @@ use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::EXPECT;
+use axum::middleware::Next;
+use axum::response::Response;
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 
@@ -69,6 +71,16 @@ impl Left {
             drain(left).await;
         }
     }
+}
+
+/// Answers a request, and reads what its body still sends, if the answer did not need it: the next request of the
+/// connection begins where this one ends. For doors that do not do so themselves.
+pub async fn read_refused(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let (body, left) = returned(body, &parts.headers);
+    let response = next.run(Request::from_parts(parts, body)).await;
+    left.drain().await;
+    response
 }
 
 /// Reads what a request still sends that nobody has looked into.

@@ -68,8 +68,13 @@ impl Api {
         repository: &Repository,
         pulled: &Pulled,
     ) -> Result<bool, ApiError> {
-        if self.shows_right(identity, repository, Access::Push)
-            || self.registry.has_just_pushed(&identity.principal(), pulled)
+        if self.shows_right(identity, repository, Access::Push).await? {
+            return Ok(true);
+        }
+        // With a token that pulls alone; who may push no more is like others.
+        if self.registry.has_just_pushed(&identity.principal(), pulled)
+            && let Some(caller) = self.caller_behind(identity).await?
+            && self.may(&caller, repository.as_str(), Access::Push)
         {
             return Ok(true);
         }

@@ -26,16 +26,18 @@ mod routes;
 mod token;
 mod uploads;
 
+pub use body::read_refused;
+
 use std::sync::Arc;
 
 use auth::{Auth, Home, Witness};
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::header::{HeaderName, HeaderValue, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{ALLOW, HeaderName, HeaderValue, USER_AGENT, X_CONTENT_TYPE_OPTIONS};
 use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{any, get, post};
+use axum::routing::any;
 use metastore::{Origin, RegistryId};
 use mirror::{Cache, Wanted};
 use registry::{Owner, Registry};
@@ -88,13 +90,18 @@ pub fn router(registry: Registry, auth: Auth, directory: Directory) -> Router {
         .route("/v2/", any(door))
         .route("/v2/{*path}", any(door))
         .route("/acr/v1/{*path}", any(door))
-        .route("/oauth2/exchange", post(token::exchange))
-        .route("/token", get(token::get).post(token::post))
-        .route("/oauth2/token", get(token::get).post(token::post))
+        .route("/oauth2/exchange", any(token::exchange))
+        .route("/token", any(token::token))
+        .route("/oauth2/token", any(token::token))
         .with_state(Arc::new(House { registry, auth, directory }))
 }
 
 async fn door(State(house): State<Arc<House>>, request: Request) -> Response {
+    if request.method() == Method::OPTIONS
+        && let Ok(target) = route::parse(request.uri().path())
+    {
+        return (StatusCode::NO_CONTENT, [(ALLOW, Needed::allowed(&target))]).into_response();
+    }
     let served = match house.at(access::host(request.headers(), request.uri())).await {
         Ok(mut api) => {
             api.cache = request.extensions().get::<Cache>().cloned();
@@ -162,7 +169,8 @@ impl Api {
         let needed = Needed::by(&target, &parts.method)?;
         let is_recorded = target.is_change(&parts.method) && parts.method != Method::PUT;
         witness.asks_for(needed.action().to_owned(), needed.resource(&self.resource), is_recorded);
-        if let Err(refusal) = self.authorize(&challenger, &caller, &needed).await
+        let source = Needed::source(&target, &parts.method, &parameters);
+        if let Err(refusal) = self.authorize(&challenger, &caller, &needed, source.as_ref()).await
             && !self.may_only_judge(&target, &parts.method, &caller).await?
         {
             return Err(refusal);

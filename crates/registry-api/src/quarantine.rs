@@ -45,7 +45,7 @@ impl Api {
             ApiError::new(StatusCode::FORBIDDEN, "DENIED", format!("your roles do not allow {what}"))
         };
         if (change != AttributesChange::default() || quarantine.is_none())
-            && !self.shows_right(identity, repository, Access::Push)
+            && !self.shows_right(identity, repository, Access::Push).await?
         {
             return Err(denied("changing attributes"));
         }

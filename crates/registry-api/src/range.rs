@@ -19,7 +19,8 @@ pub(crate) enum Part {
 /// Reads a `Range` header for a blob of `len` bytes.
 pub(crate) fn part(header: &str, len: u64) -> Part {
     let Some((unit, set)) = header.split_once('=') else { return Part::Whole };
-    if !unit.eq_ignore_ascii_case("bytes") {
+    // Of nothing, each range is the whole (RFC 9110, 14.1.2: a suffix longer than the content is all of it).
+    if !unit.eq_ignore_ascii_case("bytes") || len == 0 {
         return Part::Whole;
     }
     let mut ranges = Vec::new();
@@ -103,8 +104,9 @@ mod tests {
         ] {
             assert_eq!(part(header, 2048), wanted, "{header}");
         }
-        assert_eq!(part("bytes=0-", 0), Part::Outside);
-        assert_eq!(part("bytes=-5", 0), Part::Outside);
+        for header in ["bytes=0-", "bytes=0-0", "bytes=-5", "bytes=7-9", "bytes=0-1,5-6"] {
+            assert_eq!(part(header, 0), Part::Whole, "{header}");
+        }
     }
 
     #[test]

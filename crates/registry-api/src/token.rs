@@ -3,11 +3,12 @@
 use auth::{Access, Caller, ResourceAccess, TokenError};
 use std::sync::Arc;
 
-use axum::extract::{Form, State};
-use axum::http::header::{CACHE_CONTROL, HOST, HeaderValue};
-use axum::http::{HeaderMap, Uri};
+use axum::extract::{Form, FromRequest as _, Request, State};
+use axum::http::header::{ALLOW, CACHE_CONTROL, HeaderValue};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::access::{basic, host};
@@ -15,32 +16,74 @@ use crate::error::ApiError;
 use crate::query::Parameters;
 use crate::{Api, House, SERVICE};
 
-/// `GET`: the credentials are Basic, or there are none.
-pub(crate) async fn get(State(house): State<Arc<House>>, uri: Uri, headers: HeaderMap) -> Response {
-    let answer = async { house.at(host(&headers, &uri)).await?.token(&uri, &headers).await };
-    answer.await.unwrap_or_else(ApiError::into_response)
-}
-
-/// `POST`: the credentials are in the form.
-pub(crate) async fn post(
-    State(house): State<Arc<House>>,
-    uri: Uri,
-    headers: HeaderMap,
-    Form(grant): Form<Grant>,
-) -> Response {
-    let answer = async { house.at(host(&headers, &uri)).await?.grant(&headers, grant).await };
+/// `GET`: the credentials are Basic, or there are none. `POST`: they are in the form.
+pub(crate) async fn token(State(house): State<Arc<House>>, request: Request) -> Response {
+    let answer = async {
+        let host = named(&request);
+        match *request.method() {
+            Method::GET | Method::HEAD => {
+                let (parts, _) = request.into_parts();
+                house.at(Some(&host)).await?.token(&parts.uri, &parts.headers, &host).await
+            }
+            Method::POST => {
+                let api = house.at(Some(&host)).await?;
+                api.grant(&host, form(request).await?).await
+            }
+            _ => other_method(request, "GET, HEAD, POST").await,
+        }
+    };
     answer.await.unwrap_or_else(ApiError::into_response)
 }
 
 /// Azure's first step: a token of its own kind for one of ours.
-pub(crate) async fn exchange(
-    State(house): State<Arc<House>>,
-    uri: Uri,
-    headers: HeaderMap,
-    Form(form): Form<Exchange>,
-) -> Response {
-    let answer = async { house.at(host(&headers, &uri)).await?.exchanged(&headers, form).await };
+pub(crate) async fn exchange(State(house): State<Arc<House>>, request: Request) -> Response {
+    let answer = async {
+        if request.method() != Method::POST {
+            return other_method(request, "POST").await;
+        }
+        let host = named(&request);
+        let api = house.at(Some(&host)).await?;
+        api.exchanged(&host, form(request).await?).await
+    };
     answer.await.unwrap_or_else(ApiError::into_response)
+}
+
+/// The host by which the client knows the registry; empty if it does not say.
+fn named(request: &Request) -> String {
+    host(request.headers(), request.uri()).unwrap_or_default().to_owned()
+}
+
+/// OPTIONS says what there is; what there is not is refused with the same list.
+async fn other_method(request: Request, allowed: &'static str) -> Result<Response, ApiError> {
+    let allow = HeaderValue::from_static(allowed);
+    if request.method() == Method::OPTIONS {
+        return Ok((StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response());
+    }
+    let message = format!("{} is not possible here", request.method());
+    crate::body::refused(request).await;
+    Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message).with(ALLOW, allow))
+}
+
+/// The form that a request carries.
+///
+/// # Errors
+/// 415 for another type, 413 for more than a form has, 400 for what does not parse or names a field twice
+/// (RFC 6749, section 3.2).
+async fn form<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
+    let (parts, body) = request.into_parts();
+    let (body, left) = crate::body::returned(body, &parts.headers);
+    let parsed = Form::<T>::from_request(Request::from_parts(parts, body), &()).await;
+    match parsed {
+        Ok(Form(form)) => Ok(form),
+        Err(rejection) => {
+            left.drain().await;
+            let status = match rejection.status() {
+                StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+                status => status,
+            };
+            Err(ApiError::new(status, "UNSUPPORTED", rejection.body_text()))
+        }
+    }
 }
 
 /// What Azure's clients post to be exchanged.
@@ -74,9 +117,9 @@ pub(crate) struct Grant {
 }
 
 impl Api {
-    async fn token(&self, uri: &Uri, headers: &HeaderMap) -> Result<Response, ApiError> {
+    async fn token(&self, uri: &Uri, headers: &HeaderMap, host: &str) -> Result<Response, ApiError> {
         let parameters = Parameters::of(uri)?;
-        check_service(parameters.get("service"), headers)?;
+        check_service(parameters.get("service"), host)?;
         let caller = match basic(headers) {
             Some((name, secret)) => Some(self.authenticate(&name, &secret).await?),
             None if headers.contains_key(axum::http::header::AUTHORIZATION) => {
@@ -91,8 +134,8 @@ impl Api {
         Ok(answer(&document))
     }
 
-    async fn exchanged(&self, headers: &HeaderMap, form: Exchange) -> Result<Response, ApiError> {
-        check_service(form.service.as_deref(), headers)?;
+    async fn exchanged(&self, host: &str, form: Exchange) -> Result<Response, ApiError> {
+        check_service(form.service.as_deref(), host)?;
         if !form.grant_type.split('_').any(|word| word == "access") {
             return Err(ApiError::bad("UNSUPPORTED", "grant_type must be access_token"));
         }
@@ -101,8 +144,8 @@ impl Api {
         Ok(answer(&json!({ "refresh_token": refresh.token })))
     }
 
-    async fn grant(&self, headers: &HeaderMap, grant: Grant) -> Result<Response, ApiError> {
-        check_service(grant.service.as_deref(), headers)?;
+    async fn grant(&self, host: &str, grant: Grant) -> Result<Response, ApiError> {
+        check_service(grant.service.as_deref(), host)?;
         let caller = match grant.grant_type.as_str() {
             // Azure's clients without credentials ask so; elsewhere they are to learn that they need some.
             "password" if grant.username.is_empty() && grant.password.is_empty() && self.home.is_public => {
@@ -181,11 +224,10 @@ pub(crate) fn scope(scope: &str) -> Option<(&str, &str, &str)> {
 }
 
 /// Some clients call the service by its host.
-fn check_service(service: Option<&str>, headers: &HeaderMap) -> Result<(), ApiError> {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
+fn check_service(service: Option<&str>, host: &str) -> Result<(), ApiError> {
     match service {
-        None | Some(SERVICE) => Ok(()),
-        Some(service) if host == Some(service) => Ok(()),
+        None | Some("" | SERVICE) => Ok(()),
+        Some(service) if service.eq_ignore_ascii_case(host) => Ok(()),
         Some(other) => {
             Err(ApiError::bad("UNSUPPORTED", format!("there is no service {other:?} here, only {SERVICE:?}")))
         }

@@ -59,7 +59,7 @@ impl Api {
     ) -> Result<Vec<Repository>, ApiError> {
         if let Some(from) = from {
             let Ok(from) = from.parse::<Repository>() else { return Ok(Vec::new()) };
-            let may_pull = self.shows_right(identity, &from, Access::Pull);
+            let may_pull = self.shows_right(identity, &from, Access::Pull).await?;
             return Ok(if may_pull { vec![from] } else { Vec::new() });
         }
         let Some(caller) = self.caller_behind(identity).await? else { return Ok(Vec::new()) };

@@ -3,9 +3,12 @@
 
 mod house;
 
+use auth::roles;
 use house::{basic, digest_of, house, image};
+use metastore::{AssignRole, RoleAssignment};
 use oci::Digest;
 use serde_json::json;
+use uuid::Uuid;
 
 const UNKNOWN: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
 
@@ -188,10 +191,27 @@ async fn a_mount_shows_nobody_what_they_may_not_see() {
         house.send("POST", &path, &with, "").await.is(202);
     }
     house.send("HEAD", &format!("/v2/team/app/blobs/{blob}"), &with[..1], "").await.is(404);
-    // A token for the target alone does not open the source.
+    // A token for the target alone does not open the source: its holder, who may pull there, is told what to ask for.
     let bearer = format!("Bearer {}", house.token("admin", &["repository:x:pull,push"]).await);
     let with = [("authorization", bearer.as_str()), ("content-length", "0")];
-    house.send("POST", &format!("/v2/x/blobs/uploads/?mount={blob}&from=secret"), &with, "").await.is(202);
+    let mount = format!("/v2/x/blobs/uploads/?mount={blob}&from=secret");
+    let refused = house.send("POST", &mount, &with, "").await.is(401);
+    assert!(refused.header("www-authenticate").contains("repository:secret:pull"));
+    // With the right token it is mounted, as long as the right is held: what was taken away is gone from old tokens.
+    let scopes = ["repository:team/app:pull,push", "repository:secret:pull"];
+    let scope = format!("{}/repositories/secret", house.resource);
+    let role = RoleAssignment::new(Uuid::from_u128(77), Uuid::from_u128(12), roles::ACR_PULL, scope);
+    assert!(matches!(house.metastore.assign_role(role.clone(), 1).await.unwrap(), AssignRole::Assigned(_)));
+    let bearer = format!("Bearer {}", house.token("pusher", &scopes).await);
+    let with = [("authorization", bearer.as_str()), ("content-length", "0")];
+    let mount = format!("/v2/team/app/blobs/uploads/?mount={blob}&from=secret");
+    house.send("POST", &mount, &with, "").await.is(201);
+    house.ask("DELETE", &format!("/v2/team/app/blobs/{blob}"), &[], b"").await.is(202);
+    assert!(house.metastore.remove_role(role.id, roles::OWNER).await.unwrap().is_some());
+    // Rights are read again within a second; another process on the same data has read none yet.
+    let house = house.again().await;
+    house.send("POST", &mount, &with, "").await.is(202);
+    house.send("HEAD", &format!("/v2/team/app/blobs/{blob}"), &with[..1], "").await.is(404);
 }
 
 #[tokio::test]

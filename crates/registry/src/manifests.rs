@@ -1,7 +1,7 @@
 //! Manifests pushed.
 
 use metastore::{ManifestKind, PutManifest, RegistryId};
-use oci::{Digest, Manifest, MediaType, Reference, Repository, Tag};
+use oci::{Digest, InvalidManifest, Manifest, MediaType, Reference, Repository, Tag};
 
 use crate::{PutManifestError, Registry, StoreError};
 
@@ -40,7 +40,7 @@ impl Registry {
         (media_type, bytes): (&MediaType, Vec<u8>),
         principal: &str,
     ) -> Result<StoredPush, PutManifestError> {
-        let manifest = Manifest::parse(media_type, bytes)?;
+        let manifest = Manifest::parse(&manifest_type(media_type, &bytes)?, bytes)?;
         self.blobs.check_room().map_err(StoreError::from)?;
         let mut tags = tags;
         let digest = match reference {
@@ -68,7 +68,7 @@ impl Registry {
             subject: subject.clone(),
             annotations: manifest.annotations().cloned(),
             blobs: manifest.required_blobs().map(|blob| blob.digest.clone()).collect(),
-            children: manifest.children().iter().map(|child| child.digest.clone()).collect(),
+            children: manifest.children().map(|child| child.digest.clone()).collect(),
             is_sparse: self.sparse_indexes,
             bytes: manifest.bytes().to_vec(),
             tags,
@@ -81,4 +81,13 @@ impl Registry {
         (self.wake)();
         Ok(StoredPush { digest, subject, documents })
     }
+}
+
+/// The type under which a manifest is kept and served back: the one it was pushed as, or the document's own if it
+/// was pushed without one. A type that is no manifest's would be served from the origin of the sign-in pages.
+fn manifest_type(pushed: &MediaType, bytes: &[u8]) -> Result<MediaType, InvalidManifest> {
+    let own = || MediaType::of_document(bytes);
+    let found = if pushed.as_str().is_empty() { own() } else { Some(pushed.clone()) };
+    let invalid = || InvalidManifest::NoManifestType { media_type: pushed.to_string() };
+    found.filter(MediaType::is_manifest).ok_or_else(invalid)
 }

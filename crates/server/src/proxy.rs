@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use auth::Entrance;
 use axum::extract::{Request, State};
-use axum::http::header::{FORWARDED, HOST, HeaderName, HeaderValue, LINK, LOCATION};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::header::{CONNECTION, FORWARDED, HOST, HeaderName, HeaderValue, LINK, LOCATION};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use ipnet::IpNet;
+use serde_json::json;
 
 use crate::audit::Peer;
 
@@ -195,12 +196,15 @@ pub(crate) struct Front {
 /// the audit log its address. Paths that the doors answer get the proxy's prefix.
 pub(crate) async fn enter(State(front): State<Front>, mut request: Request, next: Next) -> Response {
     let mut entrance = Entrance { scheme: front.scheme, prefix: String::new() };
+    if let Err(why) = settle_host(&mut request) {
+        return refused(request, why).await;
+    }
     if let Some(Peer(peer)) = request.extensions().get::<Peer>().copied()
         && front.proxies.trusts(peer)
     {
         let said = match front.proxies.said(peer, request.headers()) {
             Ok(said) => said,
-            Err(unclear) => return (StatusCode::BAD_REQUEST, format!("{unclear}\n")).into_response(),
+            Err(unclear) => return refused(request, &unclear.to_string()).await,
         };
         entrance.scheme = said.scheme.unwrap_or(front.scheme);
         entrance.prefix = said.prefix;
@@ -216,6 +220,47 @@ pub(crate) async fn enter(State(front): State<Front>, mut request: Request, next
         put_before(response.headers_mut(), &LOCATION, "/", &prefix);
         put_before(response.headers_mut(), &LINK, "</", &prefix);
     }
+    response
+}
+
+/// Leaves one host, in the header: a target in absolute form and HTTP/2's `:authority` win over the header
+/// (RFC 9112, section 3.2.2; RFC 9113, section 8.3.1). A request without a host, or with two, has no meaning.
+fn settle_host(request: &mut Request) -> Result<(), &'static str> {
+    let hosts: Vec<_> = request.headers().get_all(HOST).iter().cloned().collect();
+    if hosts.len() > 1 {
+        return Err("the request has two Host headers");
+    }
+    if let Some(authority) = request.uri().authority() {
+        // Without a user's name.
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        let host = HeaderValue::from_str(host).map_err(|_| "the host of the request is invalid")?;
+        request.headers_mut().insert(HOST, host);
+        make_relative(request);
+    } else if hosts.first().is_none_or(HeaderValue::is_empty) {
+        return Err("the request has no Host header");
+    }
+    Ok(())
+}
+
+/// The host stands in the header alone: each door finds the same.
+fn make_relative(request: &mut Request) {
+    if let Some(path) = request.uri().path_and_query().cloned() {
+        *request.uri_mut() = Uri::from(path);
+    }
+}
+
+/// 400, in the dialect of the door that the path belongs to.
+async fn refused(request: Request, why: &str) -> Response {
+    let path = request.uri().path();
+    let is_registrys = ["/v2", "/acr/", "/token", "/oauth2/"].iter().any(|begin| path.starts_with(begin));
+    let document = if is_registrys {
+        json!({ "errors": [{ "code": "UNSUPPORTED", "message": why }] })
+    } else {
+        json!({ "error": { "code": "BadRequest", "message": why } })
+    };
+    // Who cannot say where a request goes may not say where it ends, either.
+    let mut response = (StatusCode::BAD_REQUEST, axum::Json(document)).into_response();
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     response
 }
 

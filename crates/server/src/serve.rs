@@ -252,7 +252,9 @@ impl House {
         let fresh = Duration::from_secs(u64::from(settings.cache_fresh_seconds));
         let cache_settings = CacheSettings { fresh, ..CacheSettings::default() };
         let cache = Cache::new(self.metastore.clone(), self.registry.clone(), cache_settings);
-        let doors = registry_api.merge(cluster_api).fallback_service(graph.clone().router(azure_api));
+        let reading = axum::middleware::from_fn(registry_api::read_refused);
+        let others = graph.clone().router(azure_api).layer(reading.clone());
+        let doors = registry_api.merge(cluster_api.layer(reading)).fallback_service(others);
         Ok((doors.layer(Extension(cache)), graph))
     }
 

@@ -283,12 +283,7 @@ impl Cache {
             Reference::Tag(tag) => Some(tag.clone()),
             Reference::Digest(_) => None,
         };
-        let needed: Vec<_> = match manifest.content() {
-            oci::Content::Index { .. } => Vec::new(),
-            oci::Content::Image { .. } => {
-                manifest.required_blobs().map(|blob| (blob.digest.clone(), blob.size)).collect()
-            }
-        };
+        let needed: Vec<_> = manifest.required_blobs().map(|blob| (blob.digest.clone(), blob.size)).collect();
         let digests = needed.iter().map(|(digest, _)| digest.clone()).collect();
         self.inner.waiting.lock().insert(&filled.place, &stored, tag, digests);
         let (registry, repository) = &filled.place;
