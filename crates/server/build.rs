@@ -33,7 +33,15 @@ fn release() -> String {
     format!("commit {commit} of {}", epoch.map_or_else(|| "an unknown day".to_owned(), day))
 }
 
+/// What git says of this checkout: sources that lie unpacked within another one's are none of it.
 fn git(arguments: &[&str]) -> Option<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let top = run_git(&["rev-parse", "--show-toplevel"])?;
+    let is_ours = root.canonicalize().ok()? == Path::new(&top).canonicalize().ok()?;
+    if is_ours { run_git(arguments) } else { None }
+}
+
+fn run_git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| text.trim().to_owned()).filter(|text| !text.is_empty())

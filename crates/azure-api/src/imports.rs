@@ -377,7 +377,10 @@ async fn copy(importer: &Importer, order: Order) -> Result<(), ArmError> {
     for (repository, tags) in targets {
         let copied = importer.copy(&source, &reference, &repository, tags).await;
         let (digest, copied) = copied.map_err(refused)?;
-        tracing::info!(%repository, %digest, ?copied, "an image was imported");
+        tracing::info!(
+            %repository, %digest, manifests = copied.manifests, blobs = copied.blobs, bytes = copied.bytes,
+            "an image was imported"
+        );
         // The next one gets it from here.
         source = Source::House { registry, repository };
         reference = Reference::Digest(digest);

@@ -23,6 +23,7 @@ pub(crate) struct AuditArgs {
     limit: usize,
     #[command(flatten)]
     data: DataArgs,
+    /// How the answer is printed.
     #[arg(long, value_enum, default_value_t)]
     format: Format,
 }

@@ -34,6 +34,7 @@ pub(crate) enum CacheCommand {
     List {
         #[command(flatten)]
         at: PlaceArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -67,6 +68,7 @@ pub(crate) enum CredentialCommand {
     List {
         #[command(flatten)]
         at: PlaceArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },

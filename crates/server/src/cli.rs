@@ -133,6 +133,7 @@ pub(crate) struct ScanArgs {
     pub(crate) target: String,
     #[command(flatten)]
     pub(crate) place: AnyPlaceArgs,
+    /// How the answer is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
     /// Exit with 3 if a finding is at least this severe, and with 4 if the image could not be
@@ -198,6 +199,7 @@ pub(crate) enum FeedsCommand {
     /// Take in advisory data from files or folders: Debian tracker JSON, Alpine secdb JSON, plain
     /// or compressed with gzip or zstd.
     Import {
+        /// The files, and folders that are searched with those beneath them.
         #[arg(required = true)]
         paths: Vec<PathBuf>,
         #[command(flatten)]
@@ -218,6 +220,7 @@ pub(crate) enum FeedsCommand {
     List {
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -232,6 +235,7 @@ pub(crate) struct UsageArgs {
     pub(crate) data: DataArgs,
     #[command(flatten)]
     pub(crate) rates: crate::settings::RateArgs,
+    /// How the answer is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: UsageFormat,
 }
@@ -285,6 +289,7 @@ pub(crate) enum PrincipalCommand {
     List {
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -312,6 +317,7 @@ pub(crate) enum PrincipalCommand {
 pub(crate) enum RoleCommand {
     /// List the roles there are, and what each allows.
     List {
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -405,6 +411,7 @@ pub(crate) enum RegistryCommand {
     List {
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -437,6 +444,7 @@ pub(crate) enum PlanCommand {
     Show {
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -555,6 +563,7 @@ pub(crate) enum RetentionCommand {
     List {
         #[command(flatten)]
         place: PlaceArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -605,6 +614,7 @@ pub(crate) struct PurgeArgs {
     pub(crate) dry_run: bool,
     #[command(flatten)]
     pub(crate) place: AnyPlaceArgs,
+    /// How the answer is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -630,5 +640,31 @@ fn quota(text: &str) -> Result<Quota, String> {
             .parse()
             .map(|bytes| Quota(Some(bytes)))
             .map_err(|_| "give a number of bytes, or none".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory as _};
+
+    use super::Cli;
+
+    /// A name alone is a riddle to who sees it for the first time.
+    #[test]
+    fn every_command_and_option_is_explained() {
+        fn look(path: &str, command: &Command, silent: &mut Vec<String>) {
+            let path = format!("{path} {}", command.get_name());
+            if command.get_about().is_none() {
+                silent.push(path.clone());
+            }
+            let options = command.get_arguments().filter(|option| option.get_help().is_none());
+            silent.extend(options.map(|option| format!("{path} {}", option.get_id())));
+            for inner in command.get_subcommands() {
+                look(&path, inner, silent);
+            }
+        }
+        let mut silent = Vec::new();
+        look("", &Cli::command(), &mut silent);
+        assert!(silent.is_empty(), "{silent:#?}");
     }
 }

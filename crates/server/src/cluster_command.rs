@@ -37,11 +37,13 @@ pub(crate) enum ClusterCommand {
     List {
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
     /// Give a cluster another policy: what is not said is the default again, the hosts apart.
     Set {
+        /// The cluster's name.
         name: String,
         #[command(flatten)]
         policy: PolicyArgs,
@@ -50,6 +52,7 @@ pub(crate) enum ClusterCommand {
     },
     /// Give a cluster another token, and print its webhook configuration again.
     Rotate {
+        /// The cluster's name.
         name: String,
         /// How the cluster reaches this server.
         #[arg(long, value_name = "URL")]
@@ -59,6 +62,7 @@ pub(crate) enum ClusterCommand {
     },
     /// Remove a cluster with what it said.
     Delete {
+        /// The cluster's name.
         name: String,
         #[command(flatten)]
         data: DataArgs,

@@ -34,6 +34,7 @@ pub(crate) enum GateCommand {
     Show {
         #[command(flatten)]
         place: PlaceArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },

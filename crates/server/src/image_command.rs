@@ -30,6 +30,7 @@ pub(crate) struct ImageListArgs {
     /// What comes first.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) sort: ImageOrder,
+    /// How the answer is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: Format,
 }
@@ -58,6 +59,7 @@ pub(crate) enum ImageCommand {
         reference: String,
         #[command(flatten)]
         place: AnyPlaceArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },

@@ -24,6 +24,7 @@ pub(crate) struct QueryArgs {
     pub(crate) text: Option<String>,
     #[command(flatten)]
     pub(crate) data: DataArgs,
+    /// How the answer is printed.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) format: QueryFormat,
     /// Write the answer to this file.

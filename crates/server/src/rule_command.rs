@@ -37,6 +37,7 @@ pub(crate) enum RuleCommand {
     List {
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },

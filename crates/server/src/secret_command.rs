@@ -39,6 +39,7 @@ pub(crate) enum SecretCommand {
         principal: String,
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },

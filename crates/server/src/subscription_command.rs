@@ -30,6 +30,7 @@ pub(crate) enum SubscriptionCommand {
     List {
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -77,6 +78,7 @@ pub(crate) enum GroupCommand {
     List {
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },

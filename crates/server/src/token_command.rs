@@ -28,6 +28,7 @@ pub(crate) enum TokenCommand {
     List {
         #[command(flatten)]
         at: PlaceArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -84,6 +85,7 @@ pub(crate) enum ScopeMapCommand {
     List {
         #[command(flatten)]
         at: PlaceArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },

@@ -31,6 +31,7 @@ pub(crate) enum WebhookCommand {
     List {
         #[command(flatten)]
         place: PlaceArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },
@@ -69,6 +70,7 @@ pub(crate) enum WebhookCommand {
         name: String,
         #[command(flatten)]
         place: PlaceArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },

@@ -255,3 +255,13 @@ fn sources_that_cannot_be_reached_are_one_line_each() {
     assert!(said.starts_with("debian and 14 more from 127.0.0.1: the source cannot be reached: "), "{said}");
     assert!(said.contains("lazaret feeds import PATH..."), "{said}");
 }
+
+#[test]
+fn a_registry_that_cannot_be_reached_is_said_in_one_breath() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a port");
+    let said = refused(server.data(), &["import", &format!("http://{free}/team/app:1")]);
+    assert!(said.contains(&format!("{free} cannot be reached: Connection refused (os error")), "{said}");
+    assert!(!said.contains("client error"), "{said}");
+}

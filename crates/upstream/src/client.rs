@@ -279,9 +279,9 @@ impl Inner {
             return self.forbidden(refused);
         }
         if source.is_timeout() {
-            UpstreamError::TooSlow { host, source }
+            UpstreamError::TooSlow { host, source: source.into() }
         } else {
-            UpstreamError::Unreachable { host, source }
+            UpstreamError::Unreachable { host, source: source.into() }
         }
     }
 

@@ -1,5 +1,20 @@
 //! What can go wrong with a registry elsewhere, by what a caller can do about it.
 
+/// Why a request failed, at the bottom: what is above are the layers of the client's program.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LastCause(String);
+
+impl From<reqwest::Error> for LastCause {
+    fn from(error: reqwest::Error) -> Self {
+        let mut last: &dyn std::error::Error = &error;
+        while let Some(cause) = last.source() {
+            last = cause;
+        }
+        Self(last.to_string())
+    }
+}
+
 /// Why an upstream did not give what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -12,7 +27,7 @@ pub enum UpstreamError {
         /// Which registry.
         host: String,
         /// Why.
-        source: reqwest::Error,
+        source: LastCause,
     },
     /// It was silent for too long.
     #[error("{host} is too slow")]
@@ -20,7 +35,7 @@ pub enum UpstreamError {
         /// Which registry.
         host: String,
         /// How long we waited.
-        source: reqwest::Error,
+        source: LastCause,
     },
     /// It, or what it points at, is where we do not go.
     #[error("{host} leads to {target}, an address to which this server does not go")]

@@ -16,7 +16,7 @@ mod token;
 
 pub use blob::BlobBody;
 pub use client::{Credentials, Limits, Upstream};
-pub use error::UpstreamError;
+pub use error::{LastCause, UpstreamError};
 pub use guard::{AddressKind, Reach};
 pub use host::{Host, InvalidHost};
 pub use manifest::{RemoteHead, RemoteManifest};
