@@ -13,6 +13,7 @@ mod blob;
 mod store;
 mod upload;
 
-pub use blob::{Blob, Mapped, PIECE_BYTES};
+pub use blob::{Blob, PIECE_BYTES};
+pub use bytes::Bytes;
 pub use store::{BlobStore, Durability, Error, Listing};
 pub use upload::{UploadFile, UploadReader};

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use oci::{Algorithm, Digest, Hasher};
 use uuid::Uuid;
 
-use crate::{Blob, Mapped, PIECE_BYTES, UploadFile};
+use crate::{Blob, PIECE_BYTES, UploadFile, blob};
 
 /// A folder of blobs. Clones share it.
 #[derive(Clone, Debug)]
@@ -252,13 +252,13 @@ impl BlobStore {
         .await
     }
 
-    /// The blob of that digest as one stretch of memory; `None` if it is not here.
+    /// The bytes of the blob of that digest, all in memory; `None` if it is not here.
     ///
     /// # Errors
     /// [`Error`] if the disk refuses.
-    pub async fn map(&self, digest: &Digest) -> Result<Option<Mapped>, Error> {
+    pub async fn read(&self, digest: &Digest) -> Result<Option<Bytes>, Error> {
         let path = self.blob_path(digest);
-        blocking(&self.root, move || Mapped::open(&path).map_err(failed(&path))).await
+        blocking(&self.root, move || blob::read(&path).map_err(failed(&path))).await
     }
 
     /// Removes a blob. Those who have it open keep it. Removing what is not here is no error.

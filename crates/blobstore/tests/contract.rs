@@ -21,12 +21,17 @@ async fn what_is_put_is_found_in_every_size() {
             let digest = store.put(bytes.clone().into()).await.expect("stores");
             let blob = store.open_blob(&digest).await.expect("reads").expect("there");
             assert_eq!(blob.len(), u64::from(len));
-            assert!(blob.pieces(0..u64::MAX).flatten().eq(bytes.iter().copied()));
-            assert_eq!(blob.whole(), bytes);
+            assert!(
+                blob.pieces(0..u64::MAX).flat_map(|piece| piece.expect("reads")).eq(bytes.iter().copied())
+            );
+            let unseen =
+                blob.unseen_pieces(0..u64::MAX).expect("maps").flat_map(|piece| piece.expect("reads"));
+            assert!(unseen.eq(bytes.iter().copied()));
+            assert_eq!(blob.whole().expect("reads"), bytes);
             let (from, to) = (u64::from(len) / 3, u64::from(len) / 2);
             let part = &bytes[usize::try_from(from).expect("small")..usize::try_from(to).expect("small")];
-            assert!(blob.pieces(from..to).flatten().eq(part.iter().copied()));
-            assert_eq!(store.map(&digest).await.expect("maps").expect("there").as_ref(), bytes);
+            assert!(blob.pieces(from..to).flat_map(|piece| piece.expect("reads")).eq(part.iter().copied()));
+            assert_eq!(store.read(&digest).await.expect("reads").expect("there").as_ref(), bytes);
         }
         assert_eq!(store.list().await.expect("lists").blobs.len(), 5);
         assert!(store.list().await.expect("lists").uploads.is_empty());
@@ -38,7 +43,7 @@ async fn what_is_absent_is_none_and_may_be_removed() {
     let (_folder, store) = store();
     let digest = Digest::sha256(b"absent");
     assert!(store.open_blob(&digest).await.expect("asks").is_none());
-    assert!(store.map(&digest).await.expect("asks").is_none());
+    assert!(store.read(&digest).await.expect("asks").is_none());
     store.remove(&digest).await.expect("nothing to do");
     store.discard(Uuid::from_u128(1)).await.expect("nothing to do");
 }
@@ -62,7 +67,10 @@ async fn an_upload_goes_on_from_what_is_certain() {
         let mut again = store.upload(id, 0).await.expect("opens").expect("made");
         again.append(b"hello world").expect("writes");
         store.commit(&again, &digest).await.expect("commits");
-        assert_eq!(store.open_blob(&digest).await.expect("reads").expect("there").whole(), "hello world");
+        assert_eq!(
+            store.open_blob(&digest).await.expect("reads").expect("there").whole().expect("reads"),
+            "hello world"
+        );
     }
     assert!(store.list().await.expect("lists").uploads.is_empty());
 }
@@ -82,7 +90,7 @@ async fn two_uploads_of_one_blob_both_succeed_and_readers_keep_theirs() {
     let open = store.open_blob(&digest).await.expect("reads").expect("there");
     store.commit(&uploads[1], &digest).await.expect("commits");
     store.remove(&digest).await.expect("removes");
-    assert_eq!(open.whole(), Bytes::from(bytes));
+    assert_eq!(open.whole().expect("reads"), Bytes::from(bytes));
     assert!(store.open_blob(&digest).await.expect("asks").is_none());
 }
 
@@ -113,5 +121,23 @@ async fn what_a_failed_write_left_behind_is_no_part_of_the_blob() {
     std::fs::write(path, b"whole and a bit").expect("writes");
     let digest = Digest::sha256(b"whole");
     store.commit(&upload, &digest).await.expect("commits");
-    assert_eq!(store.open_blob(&digest).await.expect("reads").expect("there").whole(), b"whole"[..]);
+    assert_eq!(
+        store.open_blob(&digest).await.expect("reads").expect("there").whole().expect("reads"),
+        b"whole"[..]
+    );
+}
+
+#[tokio::test]
+async fn a_blob_that_is_cut_short_while_it_is_read_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = BlobStore::open(folder.path(), Durability::Unflushed).expect("opens");
+    let digest = store.put(vec![7; 3 << 20].into()).await.expect("stores");
+    let blob = store.open_blob(&digest).await.expect("reads").expect("there");
+    let mut pieces = blob.pieces(0..blob.len());
+    assert!(pieces.next().expect("there is one").is_ok());
+    let path = folder.path().join("blobs/sha256").join(&digest.hex()[..2]).join(digest.hex());
+    std::fs::File::options().write(true).open(path).expect("opens").set_len(1 << 20).expect("cuts");
+    let rest: Vec<_> = pieces.map(|piece| piece.is_ok()).collect();
+    assert_eq!(rest, [true, true, true, false], "whole pieces, then one error and no more");
+    assert!(blob.whole().is_err());
 }

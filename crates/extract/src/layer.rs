@@ -173,6 +173,10 @@ impl<'a> Reading<'a> {
             _ => false,
         };
         match content.filter(|_| fits) {
+            // Its packages are there once more.
+            Some(FileContent::Packages { ecosystem, packages }) => {
+                self.database(ecosystem, Records { packages, bad: 0 }, path)
+            }
             Some(content) => content,
             None => {
                 let detail = "a hard link to a file that was not read".to_owned();
@@ -249,6 +253,18 @@ impl<'a> Reading<'a> {
         if packages.len() > left {
             self.limit_reached("packages_max", Some(path));
             packages.truncate(left);
+        }
+        let mut bytes = self.limits.inventory_bytes_max.saturating_sub(self.bytes);
+        let fit = packages.iter().take_while(|package| {
+            let left = bytes.checked_sub(text_bytes(package));
+            bytes = left.unwrap_or(0);
+            left.is_some()
+        });
+        let fit = fit.count();
+        if fit < packages.len() {
+            self.limit_reached("inventory_bytes_max", Some(path));
+            packages.truncate(fit);
+            packages.shrink_to_fit();
         }
         self.packages += packages.len();
         self.bytes += packages.iter().map(text_bytes).sum::<usize>();

@@ -47,7 +47,7 @@ impl Default for Limits {
             text_bytes_max: 1024,
             packages_max: 100_000,
             paths_max: 100_000,
-            inventory_bytes_max: 16 << 20,
+            inventory_bytes_max: 8 << 20,
             problems_max: 100,
         }
     }

@@ -179,7 +179,7 @@ impl Feeds {
         let Some(known) = known.filter(|known| known.payload.origin == source.url) else {
             return Ok(Validators::default());
         };
-        let is_here = self.blobs.map(&known.payload.digest).await?.is_some();
+        let is_here = self.blobs.size(&known.payload.digest).await?.is_some();
         let FeedPayload { etag, last_modified, .. } = known.payload.clone();
         Ok(if is_here { Validators { etag, last_modified } } else { Validators::default() })
     }
@@ -286,7 +286,7 @@ impl Feeds {
 
     /// What the stored payload of a feed says.
     async fn stored(&self, feed: &str, digest: &Digest) -> Result<SnapshotBuilder, FeedsError> {
-        let stored = self.blobs.map(digest).await?;
+        let stored = self.blobs.read(digest).await?;
         let stored = stored.ok_or_else(|| FeedsError::PayloadMissing { feed: feed.to_owned() })?;
         let digest = digest.clone();
         let parsed = blocking(move || parse(stored.as_ref(), &digest, UNPACKED_BYTES_MAX)).await?;
@@ -297,8 +297,8 @@ impl Feeds {
     /// The current snapshot, if it can be opened.
     async fn usable_snapshot(&self) -> Result<Option<Digest>, FeedsError> {
         let Some(id) = self.metastore.current_snapshot().await? else { return Ok(None) };
-        let mapped = self.blobs.map(&id).await?;
-        Ok(mapped.and_then(|mapped| Snapshot::open(mapped, id.clone()).ok()).map(|_| id))
+        let bytes = self.blobs.read(&id).await?;
+        Ok(bytes.and_then(|bytes| Snapshot::open(bytes, id.clone()).ok()).map(|_| id))
     }
 }
 

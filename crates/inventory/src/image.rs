@@ -3,7 +3,7 @@
 use oci::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::{Distro, Package, Problem, UnjudgedSoftware};
+use crate::{Distro, Ecosystem, Package, Problem, SourcePackage, UnjudgedSoftware};
 
 /// The merged inventory of one image. Its digest (of its JSON) names it in verdicts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ impl ImageInventory {
 
 /// A package and where in the image it comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", from = "FlatPackage")]
 pub struct InstalledPackage {
     /// The package.
     #[serde(flatten)]
@@ -52,4 +52,23 @@ pub struct InstalledPackage {
     pub path: String,
     /// The layer in which this name and version first appeared and then stayed.
     pub layer: Digest,
+}
+
+/// The same as it is written, read field by field without a copy of each in between.
+#[derive(Deserialize)]
+struct FlatPackage {
+    ecosystem: Ecosystem,
+    name: String,
+    version: String,
+    architecture: String,
+    source: SourcePackage,
+    path: String,
+    layer: Digest,
+}
+
+impl From<FlatPackage> for InstalledPackage {
+    fn from(flat: FlatPackage) -> Self {
+        let FlatPackage { ecosystem, name, version, architecture, source, path, layer } = flat;
+        Self { package: Package { ecosystem, name, version, architecture, source }, path, layer }
+    }
 }

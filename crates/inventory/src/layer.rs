@@ -39,12 +39,55 @@ pub struct LayerInventory {
 
 /// What stands at one path.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "FlatFile")]
 pub struct LayerFile {
     /// The path.
     pub path: String,
     /// What was found there.
     #[serde(flatten)]
     pub content: FileContent,
+}
+
+/// The same as it is written, each field where it stands: what serde would make of [`LayerFile`] itself
+/// holds every package twice while it reads.
+#[derive(Deserialize)]
+struct FlatFile {
+    path: String,
+    kind: FlatKind,
+    ecosystem: Option<Ecosystem>,
+    packages: Option<Vec<Package>>,
+    distro: Option<Distro>,
+    target: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum FlatKind {
+    Packages,
+    Distro,
+    Directory,
+    Symlink,
+    Other,
+}
+
+impl TryFrom<FlatFile> for LayerFile {
+    type Error = &'static str;
+
+    fn try_from(file: FlatFile) -> Result<Self, Self::Error> {
+        let content = match file.kind {
+            FlatKind::Packages => FileContent::Packages {
+                ecosystem: file.ecosystem.ok_or("a database without its ecosystem")?,
+                packages: file.packages.ok_or("a database without packages")?,
+            },
+            FlatKind::Distro => {
+                FileContent::Distro { distro: file.distro.ok_or("a release file without its distribution")? }
+            }
+            FlatKind::Directory => FileContent::Directory,
+            FlatKind::Symlink => FileContent::Symlink { target: file.target.ok_or("a link without target")? },
+            FlatKind::Other => FileContent::Other,
+        };
+        Ok(Self { path: file.path, content })
+    }
 }
 
 /// What was found at a path that matters.

@@ -5,13 +5,15 @@
 //! layer land is followed off the map as well, as far as links there are known, and is said to be doubtful.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::{FileContent, Place};
+use crate::{FileContent, Package, Place};
 
 /// What stands at each place. Directories on the way need no entry.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct View<'a> {
-    nodes: BTreeMap<String, &'a FileContent>,
+pub(crate) struct View {
+    nodes: BTreeMap<String, Arc<FileContent>>,
+    weight: Weight,
     /// How many of them are links off the map.
     off_map: usize,
 }
@@ -26,6 +28,35 @@ pub(crate) struct Landing {
     pub(crate) left_by: Option<String>,
 }
 
+/// What part of an inventory costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Weight {
+    pub(crate) places: usize,
+    pub(crate) packages: usize,
+    pub(crate) text_bytes: usize,
+}
+
+impl Weight {
+    fn of(path: &str, content: &FileContent) -> Self {
+        let (packages, text_bytes) = match content {
+            FileContent::Packages { packages, .. } => (packages.len(), packages.iter().map(text_bytes).sum()),
+            FileContent::Symlink { target } => (0, target.len()),
+            FileContent::Distro { distro } => {
+                let texts = [&distro.version_id, &distro.codename, &distro.pretty_name];
+                (0, distro.id.len() + texts.into_iter().flatten().map(String::len).sum::<usize>())
+            }
+            FileContent::Directory | FileContent::Other => (0, 0),
+        };
+        Self { places: 1, packages, text_bytes: text_bytes + path.len() }
+    }
+}
+
+fn text_bytes(package: &Package) -> usize {
+    let source = &package.source;
+    let texts = [&package.name, &package.version, &package.architecture, &source.name, &source.version];
+    texts.into_iter().map(String::len).sum()
+}
+
 /// Where a path ends up once links are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Walk {
@@ -35,18 +66,23 @@ pub(crate) enum Walk {
     OffMap(String),
 }
 
-impl<'a> View<'a> {
+impl View {
     /// What stands at a path without links in it.
-    pub(crate) fn get(&self, path: &str) -> Option<&'a FileContent> {
-        self.nodes.get(path).copied()
+    pub(crate) fn get(&self, path: &str) -> Option<&Arc<FileContent>> {
+        self.nodes.get(path)
+    }
+
+    /// What all of it costs.
+    pub(crate) fn weight(&self) -> Weight {
+        self.weight
     }
 
     /// Everything beneath a directory, in order.
-    pub(crate) fn beneath(&self, directory: &str) -> impl Iterator<Item = (&str, &'a FileContent)> {
+    pub(crate) fn beneath(&self, directory: &str) -> impl Iterator<Item = (&str, &FileContent)> {
         let prefix = prefix_of(directory);
         let from = self.nodes.range(prefix.clone()..);
         from.take_while(move |(path, _)| path.starts_with(&prefix))
-            .map(|(path, content)| (path.as_str(), *content))
+            .map(|(path, content)| (path.as_str(), &**content))
     }
 
     /// Follows the links on the way to `path`, and at its end if `last` is set. Absolute links and
@@ -81,7 +117,7 @@ impl<'a> View<'a> {
             }
             at.push_str(component);
             let is_last = ahead.is_empty();
-            match self.nodes.get(&at) {
+            match self.nodes.get(&at).map(|content| &**content) {
                 Some(FileContent::Symlink { target }) if !is_last || last => {
                     if Place::of(&at).is_none() {
                         left_by = left_by.or_else(|| Some(link.clone()));
@@ -118,47 +154,55 @@ impl<'a> View<'a> {
 
     /// Takes away what is at `path` and beneath it.
     pub(crate) fn remove(&mut self, path: &str) {
-        self.forget(path);
+        self.take(path);
         self.remove_beneath(path);
-    }
-
-    fn forget(&mut self, path: &str) {
-        if self.nodes.remove(path).is_some() && Place::of(path).is_none() {
-            self.off_map -= 1;
-        }
     }
 
     /// Takes away what is beneath `path`.
     pub(crate) fn remove_beneath(&mut self, path: &str) {
         let gone: Vec<String> = self.beneath(path).map(|(path, _)| path.to_owned()).collect();
         for path in gone {
-            self.forget(&path);
+            self.take(&path);
         }
     }
 
     /// Puts `content` at `path`, a [`View::landing`]. False if something on the way is no
     /// directory: then no runtime could unpack this, and what is in the way is replaced here. Off the map only
     /// links are kept: they lead on.
-    pub(crate) fn put(&mut self, path: &str, content: &'a FileContent) -> bool {
+    pub(crate) fn put(&mut self, path: &str, content: &Arc<FileContent>) -> bool {
         let mut is_clear = true;
         for (end, _) in path.match_indices('/') {
             let parent = &path[..end];
-            if self.get(parent).is_some_and(|there| !matches!(there, FileContent::Directory)) {
-                self.forget(parent);
+            if self.get(parent).is_some_and(|there| !matches!(**there, FileContent::Directory)) {
+                self.take(parent);
                 is_clear = false;
             }
         }
-        if !matches!(content, FileContent::Directory) {
+        if !matches!(**content, FileContent::Directory) {
             self.remove_beneath(path);
         }
-        self.forget(path);
+        self.take(path);
         let is_on_map = Place::of(path).is_some();
-        let is_link = matches!(content, FileContent::Symlink { .. });
+        let is_link = matches!(**content, FileContent::Symlink { .. });
         if is_on_map || is_link && self.off_map < OFF_MAP_MAX {
             self.off_map += usize::from(!is_on_map);
-            self.nodes.insert(path.to_owned(), content);
+            self.weigh(Weight::of(path, content), usize::saturating_add);
+            self.nodes.insert(path.to_owned(), Arc::clone(content));
         }
         is_clear
+    }
+
+    fn take(&mut self, path: &str) {
+        if let Some(content) = self.nodes.remove(path) {
+            self.off_map -= usize::from(Place::of(path).is_none());
+            self.weigh(Weight::of(path, &content), usize::saturating_sub);
+        }
+    }
+
+    fn weigh(&mut self, weight: Weight, change: fn(usize, usize) -> usize) {
+        self.weight.places = change(self.weight.places, weight.places);
+        self.weight.packages = change(self.weight.packages, weight.packages);
+        self.weight.text_bytes = change(self.weight.text_bytes, weight.text_bytes);
     }
 }
 
@@ -183,7 +227,7 @@ mod tests {
     fn walked(links: &[(&str, &str)], path: &str) -> Walk {
         let links: Vec<_> = links
             .iter()
-            .map(|(at, target)| (*at, FileContent::Symlink { target: (*target).to_owned() }))
+            .map(|(at, target)| (*at, Arc::new(FileContent::Symlink { target: (*target).to_owned() })))
             .collect();
         let mut view = View::default();
         for (at, link) in &links {

@@ -62,8 +62,11 @@ pub fn judge<D: AsRef<[u8]>>(evidence: &Evidence<'_, D>) -> Verdict {
     {
         match_packages(evidence, namespace, snapshot, &mut matches);
     }
-    causes.extend(bounded("Undetermined", matches.undetermined));
+    // Those that are no longer known by name are counted with those that are not shown.
+    let unnamed = std::iter::repeat_n(String::new(), matches.undetermined_more);
+    causes.extend(bounded("Undetermined", matches.undetermined.into_iter().chain(unnamed)));
     causes.extend(matches.damage);
+    causes.extend(matches.full);
 
     let state = if !matches.findings.is_empty() {
         ImageState::Unhealthy
@@ -82,7 +85,50 @@ pub fn judge<D: AsRef<[u8]>>(evidence: &Evidence<'_, D>) -> Verdict {
 struct Matches<'a> {
     findings: BTreeMap<(&'a str, &'a InstalledPackage), Finding>,
     undetermined: BTreeSet<String>,
+    /// Further ones, of which the text is not kept.
+    undetermined_more: usize,
     damage: Option<Cause>,
+    /// What findings weigh so far.
+    finding_bytes: usize,
+    /// Statements held against a version so far.
+    statements: u64,
+    /// Set once one of the two is at its limit: then nothing more is matched.
+    full: Option<Cause>,
+}
+
+impl Matches<'_> {
+    fn doubt(&mut self, line: String) {
+        if self.undetermined.len() < UNDETERMINED_MAX {
+            self.undetermined.insert(line);
+        } else if !self.undetermined.contains(&line) {
+            self.undetermined_more += 1;
+        }
+    }
+
+    fn fill(&mut self, what: String) {
+        let text = format!("{what}, as many as one image may have: the rest of its packages was not judged");
+        self.full = Some(cause("LimitReached", text));
+    }
+}
+
+/// What a finding costs in memory, roughly.
+fn weight(finding: &Finding) -> usize {
+    let package = &finding.package;
+    let texts = [
+        &finding.id,
+        &finding.title,
+        &finding.description,
+        &finding.reason,
+        &finding.remediation,
+        &finding.source,
+        &finding.source_version,
+        &package.name,
+        &package.version,
+        &package.path,
+    ];
+    let command = package.layer_command.as_ref().map_or(0, String::len);
+    let links = finding.references.iter().map(|link| link.title.len() + link.link.len() + 64).sum::<usize>();
+    texts.into_iter().map(String::len).sum::<usize>() + command + links + FINDING_BYTES
 }
 
 fn match_packages<'a, D: AsRef<[u8]>>(
@@ -103,6 +149,9 @@ fn match_packages<'a, D: AsRef<[u8]>>(
         if let Err(error) = match_source(evidence, namespace, snapshot, (name, version), &packages, matches) {
             matches.damage = Some(cause("DamagedAdvisoryData", error.to_string()));
         }
+        if matches.full.is_some() {
+            return;
+        }
     }
 }
 
@@ -117,10 +166,15 @@ fn match_source<'a, D: AsRef<[u8]>>(
     let ecosystem = namespace.ecosystem();
     for record in snapshot.lookup(namespace, name)? {
         let record = record?;
+        matches.statements += 1;
+        if matches.statements > STATEMENTS_MAX {
+            matches.fill(format!("more than {STATEMENTS_MAX} statements speak of its packages"));
+            return Ok(());
+        }
         match judge_statement(ecosystem, version, &record) {
             Meaning::NotAffected => {}
             Meaning::Undetermined { why } => {
-                matches.undetermined.insert(format!("{} on {name} {version}: {why}", record.id));
+                matches.doubt(format!("{} on {name} {version}: {why}", record.id));
             }
             Meaning::Affected { fixed_version, fix_state } => {
                 for found in packages {
@@ -138,7 +192,13 @@ fn match_source<'a, D: AsRef<[u8]>>(
                         None => true,
                     };
                     if worth {
-                        matches.findings.insert(key, new);
+                        matches.finding_bytes += weight(&new);
+                        let before = matches.findings.insert(key, new);
+                        matches.finding_bytes -= before.as_ref().map_or(0, weight);
+                    }
+                    if matches.finding_bytes > FINDINGS_BYTES_MAX {
+                        matches.fill(format!("there are {} findings", matches.findings.len()));
+                        return Ok(());
                     }
                 }
             }
@@ -190,3 +250,15 @@ fn sorted(findings: BTreeMap<(&str, &InstalledPackage), Finding>) -> Vec<Finding
     findings.sort_by_key(|finding| Reverse(finding.severity));
     findings
 }
+
+/// Findings of one image in memory: some 15,000. Images of ten thousand findings are known.
+const FINDINGS_BYTES_MAX: usize = 32 << 20;
+
+/// A finding without its texts: its fields, its place in a map, and what each text takes at least.
+const FINDING_BYTES: usize = 1_024;
+
+/// Statements held against the versions of one image: a second or two. A large image has a hundred thousand.
+const STATEMENTS_MAX: u64 = 5_000_000;
+
+/// Undetermined statements that are kept by name; far fewer are shown.
+const UNDETERMINED_MAX: usize = 1_000;

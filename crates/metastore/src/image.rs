@@ -164,6 +164,35 @@ impl Metastore {
         .await
     }
 
+    /// How many bytes the stored inventory of a layer has as a document, if this extractor made it.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn layer_inventory_bytes(&self, layer: &Digest) -> Result<Option<u64>, Error> {
+        self.document_bytes(
+            layer,
+            "SELECT length(document) FROM layer_inventory WHERE digest = ?1 AND extractor = ?2",
+        )
+        .await
+    }
+
+    /// How many bytes the stored inventory of an image has as a document, if this extractor made it.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn image_inventory_bytes(&self, image: &Digest) -> Result<Option<u64>, Error> {
+        self.document_bytes(image, "SELECT length(inventory) FROM image WHERE digest = ?1 AND extractor = ?2")
+            .await
+    }
+
+    async fn document_bytes(&self, of: &Digest, sql: &'static str) -> Result<Option<u64>, Error> {
+        let of = of.to_string();
+        self.read(move |rows| {
+            Ok(rows.prepare_cached(sql)?.query_row(params![of, EXTRACTOR], |row| row.get(0)).optional()?)
+        })
+        .await
+    }
+
     /// Stores the inventory of a layer whose bytes are in the blob store.
     ///
     /// # Errors
@@ -228,6 +257,8 @@ impl Metastore {
             let inventory = write.inventory.to_json();
             let distro = write.inventory.distro.as_ref().map(|distro| serde_json::json!(distro).to_string());
             let causes = serde_json::json!(write.verdict.causes).to_string();
+            // SQLite copies the document: the two are not held beside it.
+            drop(write.inventory);
             rows.prepare_cached(
                 "INSERT INTO image (digest, extractor, inventory_digest, inventory, snapshot, engine, state, causes,
                                     first_judged_ms, judged_ms, changed_ms, distro)

@@ -203,7 +203,7 @@ impl Api {
                     Err(registry::StoreError::Locked(_)) => None,
                     blob => blob?,
                 };
-                if let Some(config) = blob.and_then(|blob| ImageConfig::parse(&blob.whole()).ok()) {
+                if let Some(config) = blob.and_then(|blob| ImageConfig::parse(&blob.whole().ok()?).ok()) {
                     attributes["os"] = config.os.into();
                     attributes["architecture"] = config.architecture.into();
                 }

@@ -3,11 +3,12 @@
 use std::ops::Range;
 
 use axum::body::{Body, Bytes};
+use axum::extract::Request;
 use axum::http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HeaderValue,
     IF_NONE_MATCH, IF_RANGE, RANGE,
 };
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode, Version};
 use axum::response::{IntoResponse as _, Response};
 use blobstore::Blob;
 use futures_util::stream;
@@ -27,6 +28,7 @@ impl Api {
         repository: &Repository,
         digest: &str,
         headers: &HeaderMap,
+        wire: Wire,
     ) -> Result<Response, ApiError> {
         let digest = parse(digest)?;
         let mut blob = self.registry.blob(self.id, repository, &digest).await?;
@@ -46,9 +48,15 @@ impl Api {
             Asked::One(range) => Some(range),
             Asked::Several(ranges) => return Ok(several(&digest, &blob, ranges)),
         };
-        let pieces = blob.pieces(range.clone().unwrap_or(0..blob.len()));
-        let pieces = pieces.map(Ok::<_, std::convert::Infallible>);
-        Ok(one(&digest, range, blob.len(), Body::from_stream(stream::iter(pieces))))
+        let asked = range.clone().unwrap_or(0..blob.len());
+        let body = match wire {
+            Wire::Plain => match blob.unseen_pieces(asked.clone()) {
+                Ok(pieces) => Body::from_stream(stream::iter(pieces)),
+                Err(_) => Body::from_stream(stream::iter(blob.pieces(asked))),
+            },
+            Wire::Seen => Body::from_stream(stream::iter(blob.pieces(asked))),
+        };
+        Ok(one(&digest, range, blob.len(), body))
     }
 
     /// Answers from the metastore and the file's length; no file is opened.
@@ -86,6 +94,28 @@ impl Api {
         }
     }
 }
+
+/// Who looks at the bytes of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wire {
+    /// The kernel alone.
+    Plain,
+    /// This program: it encrypts them, or packs them into frames.
+    Seen,
+}
+
+impl Wire {
+    pub(crate) fn of(request: &Request) -> Self {
+        let is_plain = request.extensions().get::<PlainSocket>().is_some();
+        // HTTP/1 writes a body's pieces as they are.
+        if is_plain && request.version() <= Version::HTTP_11 { Self::Plain } else { Self::Seen }
+    }
+}
+
+/// Said of a request (as an extension) by whoever accepted it: nothing between here and the kernel looks at
+/// an answer's body, for there is no TLS.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainSocket;
 
 /// What of a blob is asked for.
 enum Asked {
@@ -152,9 +182,9 @@ fn several(digest: &Digest, blob: &Blob, ranges: Vec<Range<u64>>) -> Response {
     let length = lengths.sum::<u64>() + end.len() as u64;
     let blob = blob.clone();
     let pieces = parts.into_iter().flat_map(move |(head, range)| {
-        std::iter::once(head).chain(blob.pieces(range)).chain([Bytes::from_static(b"\r\n")])
+        std::iter::once(Ok(head)).chain(blob.pieces(range)).chain([Ok(Bytes::from_static(b"\r\n"))])
     });
-    let body = Body::from_stream(stream::iter(pieces.chain([end]).map(Ok::<_, std::convert::Infallible>)));
+    let body = Body::from_stream(stream::iter(pieces.chain([Ok(end)])));
     let length = [(CONTENT_LENGTH, HeaderValue::from(length))];
     let mut response = (StatusCode::PARTIAL_CONTENT, common(digest), length, body).into_response();
     let kind = value(format_args!("multipart/byteranges; boundary={boundary}"));

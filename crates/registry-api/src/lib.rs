@@ -45,7 +45,10 @@ use registry::{Owner, Registry};
 pub use rate::RateLimit;
 
 use access::Needed;
+pub use blobs::PlainSocket;
 pub use directory::Directory;
+
+use crate::blobs::Wire;
 use error::ApiError;
 use query::Parameters;
 use route::Target;
@@ -230,7 +233,7 @@ impl Api {
             Target::Blob(repository, digest) => match method {
                 Method::DELETE => self.delete_blob(&repository, &digest).await,
                 Method::HEAD => self.blob_head(&repository, &digest, request.headers()).await,
-                _ => self.blob(&repository, &digest, request.headers()).await,
+                _ => self.blob(&repository, &digest, request.headers(), Wire::of(&request)).await,
             },
             Target::Uploads(repository) => {
                 let owner = Owner { registry: self.id, repository, principal: caller.principal() };

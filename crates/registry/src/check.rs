@@ -46,7 +46,9 @@ impl Registry {
             match self.blobs.open_blob(&blob.digest).await? {
                 Some(bytes) => {
                     let mut hasher = Hasher::new(blob.digest.algorithm());
+                    // One that cannot be read to its end has another digest.
                     for piece in bytes.pieces(0..bytes.len()) {
+                        let Ok(piece) = piece else { break };
                         hasher.update(&piece);
                         tokio::task::yield_now().await;
                     }

@@ -42,7 +42,9 @@ impl Registry {
         let mut rules = None;
         for digest in documents {
             let Some(blob) = self.blob(registry, repository, digest).await? else { continue };
-            let (bytes, of, repository) = (blob.whole(), subject.clone(), repository.clone());
+            // What cannot be read is as if it were not there.
+            let Ok(bytes) = blob.whole() else { continue };
+            let (of, repository) = (subject.clone(), repository.clone());
             // Parsing takes its time, and other requests wait for the thread.
             let read = tokio::task::spawn_blocking(move || {
                 let of = Subject { repository: &repository, digest: &of };

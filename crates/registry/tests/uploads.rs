@@ -100,7 +100,7 @@ impl House {
 
     async fn blob(&self, digest: &Digest) -> Option<Vec<u8>> {
         let blob = self.registry.blob(self.id, &repository(), digest).await.unwrap()?;
-        Some(blob.whole().to_vec())
+        Some(blob.whole().expect("reads").to_vec())
     }
 
     /// The same folder, as after a crash: nothing that was in memory is left.
@@ -384,7 +384,7 @@ async fn collecting_never_takes_what_a_push_has_just_placed() {
                     let digest = Digest::sha256(&bytes);
                     house.registry.put_blob(owner.clone(), whole(&bytes), &digest).await.unwrap();
                     let blob = house.registry.blob(house.id, &name, &digest).await.unwrap();
-                    assert_eq!(&*blob.expect("acknowledged").whole(), &bytes);
+                    assert_eq!(&*blob.expect("acknowledged").whole().expect("reads"), &bytes);
                     house.registry.delete_blob(house.id, &name, &digest).await.unwrap();
                 }
             })

@@ -6,10 +6,13 @@
 //! to be trusted as what went in.
 
 mod filter;
+pub mod memory;
 mod parent;
+mod room;
 mod worker;
 
-pub use parent::{Jail, JailError, JailedChild};
+pub use parent::{Jail, JailError, JailedChild, Output};
+pub use room::Room;
 pub use worker::{JailReport, enter, run_worker};
 
 use std::time::Duration;
@@ -35,7 +38,8 @@ impl Default for JailLimits {
             memory_bytes: 512 << 20,
             // A terabyte of zeroes would take longer; a layer of 20 GB takes a minute.
             cpu_s: 300,
-            output_bytes: 64 << 20,
+            // 8 MiB of text and 100,000 packages (`extract::Limits`) as JSON.
+            output_bytes: 24 << 20,
             patience: Duration::from_secs(320),
         }
     }

@@ -7,7 +7,7 @@
 use std::io::{self, Read, Write};
 use std::time::{Duration, Instant};
 
-use sandbox::{Jail, JailError, JailLimits, run_worker};
+use sandbox::{Jail, JailError, JailLimits, Output, Room, run_worker};
 
 /// Small, so that children that reach them do so at once.
 const LIMITS: JailLimits =
@@ -23,6 +23,7 @@ enum End {
     OutputTooLarge,
     Hung,
     Failed,
+    Killed,
 }
 
 type Deed = fn(&mut dyn Read, &mut dyn Write) -> io::Result<()>;
@@ -32,6 +33,13 @@ fn call(number: i64, arguments: [usize; 6]) {
     let [a, b, c, d, e, f] = arguments;
     // SAFETY: each case passes arguments that are valid for its call or that the kernel refuses.
     unsafe { libc::syscall(number, a, b, c, d, e, f) };
+}
+
+fn wait() -> io::Result<()> {
+    let word = 0_u32;
+    // SAFETY: waits on a word that nobody ever changes or wakes; no time-out is given.
+    unsafe { libc::syscall(libc::SYS_futex, &word, libc::FUTEX_WAIT, 0, 0) };
+    Ok(())
 }
 
 macro_rules! forbidden {
@@ -67,12 +75,10 @@ fn cases() -> Vec<(&'static str, End, Deed)> {
                 std::hint::spin_loop();
             }
         }),
-        ("hang", End::Hung, |_, _| {
-            let word = 0_u32;
-            // SAFETY: waits on a word that nobody ever changes or wakes; no time-out is given.
-            unsafe { libc::syscall(libc::SYS_futex, &word, libc::FUTEX_WAIT, 0, 0) };
-            Ok(())
-        }),
+        ("hang", End::Hung, |_, _| wait()),
+        // Each is sent this signal from outside, as the system does when memory runs out.
+        ("SIGKILL", End::Killed, |_, _| wait()),
+        ("SIGTERM", End::Killed, |_, _| wait()),
         ("panic", End::Failed, |_, _| panic!("on purpose")),
         ("error", End::Failed, |_, _| Err(io::ErrorKind::InvalidData.into())),
     ];
@@ -144,7 +150,12 @@ fn main() {
     let (mut passed, mut failed) = (0, 0);
     for (number, (name, wanted, _)) in cases().into_iter().enumerate() {
         let began = Instant::now();
-        let end = runtime.block_on(end_of(number));
+        let signal = match name {
+            "SIGKILL" => Some(libc::SIGKILL),
+            "SIGTERM" => Some(libc::SIGTERM),
+            _ => None,
+        };
+        let end = runtime.block_on(end_of(number, signal));
         let took = began.elapsed();
         if end == wanted && took < Duration::from_secs(8) {
             passed += 1;
@@ -157,15 +168,20 @@ fn main() {
     std::process::exit(i32::from(failed > 0));
 }
 
-async fn end_of(number: usize) -> End {
+async fn end_of(number: usize, signal: Option<i32>) -> End {
     let program = std::env::current_exe().expect("we run");
     let jail = Jail { program, args: vec!["jailed".into(), number.to_string().into()], limits: LIMITS };
     let mut child = jail.spawn().expect("starts");
     let input = vec![7; 200_000];
     // Most of these children never read: that must not hold up who feeds them.
     child.feed(&input).await;
-    match child.finish().await {
-        Ok(output) => {
+    if let Some(signal) = signal {
+        let process = i32::try_from(child.process().expect("it runs")).expect("a number");
+        // SAFETY: the process is our child, which was not waited for.
+        unsafe { libc::kill(process, signal) };
+    }
+    match child.finish(&Room::default()).await {
+        Ok(Output { bytes: output, .. }) => {
             assert!(output.is_empty() || output == input, "an echo that differs");
             End::Well
         }
@@ -175,6 +191,7 @@ async fn end_of(number: usize) -> End {
         Err(JailError::OutputTooLarge) => End::OutputTooLarge,
         Err(JailError::Hung) => End::Hung,
         Err(JailError::Failed { .. }) => End::Failed,
+        Err(JailError::Killed { .. }) => End::Killed,
         Err(JailError::Spawn(error)) => panic!("the child could not run: {error}"),
     }
 }

@@ -1,10 +1,10 @@
-//! The advisory snapshot that is current, mapped once and shared.
+//! The advisory snapshot that is current, read once and shared.
 
 use std::sync::Arc;
 
 use advisory::Snapshot;
 use arc_swap::ArcSwapOption;
-use blobstore::{BlobStore, Mapped};
+use blobstore::{BlobStore, Bytes};
 use metastore::Metastore;
 use oci::Digest;
 
@@ -16,8 +16,8 @@ pub struct Advisories {
     current: Arc<ArcSwapOption<CurrentSnapshot>>,
 }
 
-/// One opened snapshot, over its mapped file.
-pub type CurrentSnapshot = Snapshot<Mapped>;
+/// One opened snapshot, read into memory: a map of a file that something cuts short would end the program.
+pub type CurrentSnapshot = Snapshot<Bytes>;
 
 /// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +75,9 @@ impl Advisories {
     /// # Errors
     /// [`AdvisoriesError`].
     pub async fn open(&self, id: Digest) -> Result<CurrentSnapshot, AdvisoriesError> {
-        let mapped =
-            self.blobs.map(&id).await.map_err(|source| AdvisoriesError::Blob { id: id.clone(), source })?;
-        let mapped = mapped.ok_or_else(|| AdvisoriesError::Missing { id: id.clone() })?;
-        Snapshot::open(mapped, id.clone()).map_err(|source| AdvisoriesError::Damaged { id, source })
+        let bytes =
+            self.blobs.read(&id).await.map_err(|source| AdvisoriesError::Blob { id: id.clone(), source })?;
+        let bytes = bytes.ok_or_else(|| AdvisoriesError::Missing { id: id.clone() })?;
+        Snapshot::open(bytes, id.clone()).map_err(|source| AdvisoriesError::Damaged { id, source })
     }
 }

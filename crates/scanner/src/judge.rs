@@ -66,9 +66,14 @@ impl ImageFacts {
     /// The command that made a layer, if the configuration tells.
     pub(crate) fn layer_command(&self, layer: &Digest) -> Option<&str> {
         let index = self.layers.iter().position(|known| known.digest == *layer)?;
-        self.config.as_ref()?.layer_command(index)
+        let command = self.config.as_ref()?.layer_command(index)?;
+        // It is said with each finding of the layer.
+        command.get(..command.floor_char_boundary(COMMAND_BYTES_MAX))
     }
 }
+
+/// What is said of a layer's command.
+const COMMAND_BYTES_MAX: usize = 4_096;
 
 /// Judges what was read, by the snapshot.
 pub(crate) fn judge(

@@ -11,6 +11,7 @@ mod judge;
 mod local;
 mod read;
 mod scan;
+mod stack;
 mod watch;
 
 pub use advisories::{Advisories, AdvisoriesError, CurrentSnapshot};

@@ -7,11 +7,12 @@ use std::path::Path;
 use inventory::ImageInventory;
 use layout::{DockerImage, Files, LayoutError, Pieces, Slice};
 use oci::{Content, Descriptor, Digest, Hasher, ImageConfig, Manifest, Platform};
-use sandbox::Jail;
+use sandbox::{Jail, Room};
 
 use crate::ScanError;
 use crate::judge::{ImageFacts, Layer};
-use crate::read::read_pieces;
+use crate::read::outcome;
+use crate::stack::stack;
 
 /// One image found in a folder or archive.
 #[derive(Clone, Debug)]
@@ -55,23 +56,25 @@ pub fn local_images(path: &Path) -> Result<Vec<LocalImage>, LayoutError> {
 /// # Errors
 /// [`ScanError`] if a file cannot be read, or holds other bytes than its digest says.
 pub async fn scan_local(image: &LocalImage, jail: &Jail) -> Result<ScannedImage, ScanError> {
-    let mut layers = Vec::new();
-    for (layer, slice) in image.facts.layers.iter().zip(&image.files) {
+    let load = |position: usize| async move {
+        let (layer, slice) = (&image.facts.layers[position], &image.files[position]);
         let mut pieces = slice.pieces().map_err(ScanError::File)?;
         let mut hasher = Hasher::new(layer.digest.algorithm());
-        let inventory = read_pieces(jail, || {
-            let piece = next_piece(&mut pieces, &mut hasher);
-            async { piece }
-        })
-        .await?;
+        let mut child = jail.spawn().map_err(ScanError::Spawn)?;
+        while let Some(piece) = next_piece(&mut pieces, &mut hasher).map_err(ScanError::File)? {
+            if !child.feed(&piece).await {
+                break;
+            }
+        }
+        let told = outcome(child.finish(&Room::default()).await)?;
         // The rest that a child did not want to see must be what it is called all the same.
         while next_piece(&mut pieces, &mut hasher).map_err(ScanError::File)?.is_some() {}
         if image.facts.is_verifiable && hasher.finish() != layer.digest {
             return Err(ScanError::DigestMismatch { layer: layer.digest.clone() });
         }
-        layers.push((layer.digest.clone(), inventory));
-    }
-    Ok(ScannedImage { inventory: inventory::coalesce(&layers), facts: image.facts.clone() })
+        Ok((told.inventory, told.bytes))
+    };
+    Ok(ScannedImage { inventory: stack(&image.facts.layers, load).await?, facts: image.facts.clone() })
 }
 
 fn next_piece(pieces: &mut Pieces, hasher: &mut Hasher) -> io::Result<Option<Vec<u8>>> {

@@ -1,17 +1,21 @@
 //! The queue's jobs: scan one image, or judge again what a new snapshot changed.
 
+use std::collections::HashMap;
 use std::io;
 
 use advisory::changed;
 use assessment::{Cause, ImageState, Verdict};
 use blobstore::BlobStore;
-use inventory::{ImageInventory, Problem, ProblemKind};
+use inventory::{ImageInventory, LayerInventory, Problem, ProblemKind};
 use jobs::{Clock, Work};
 use matching::StaleFeed;
 use metastore::{Feed, Job, JobKind, Metastore, VerdictWrite};
 use oci::{Content, Digest, ImageConfig, Manifest};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::judge::{EVERY_IMAGE, ImageFacts, judge, rematch_keys};
+use crate::read::{LayerRead, unread};
+use crate::stack::{computing, distinct, stack};
 use crate::{Advisories, AdvisoriesError, LayerReader, ScannedImage};
 
 /// Does the queue's jobs. Clones share it.
@@ -43,6 +47,12 @@ pub enum ScanError {
     /// No process could be started.
     #[error("the extractor cannot be started")]
     Spawn(#[source] io::Error),
+    /// Something outside ended the extractor.
+    #[error("a layer was not read to its end")]
+    Interrupted(#[source] sandbox::JailError),
+    /// A computation ended badly.
+    #[error("the layers could not be added up")]
+    Computing(#[source] tokio::task::JoinError),
     /// A file could not be read.
     #[error("a file cannot be read")]
     File(#[source] io::Error),
@@ -96,12 +106,7 @@ impl Scanner {
                 return Ok(self.metastore.meter_image(image, (self.clock)()).await?);
             }
         }
-        let inventory = match self.metastore.image_inventory(image).await? {
-            // Unread parts may be readable by now.
-            Some(inventory) if inventory.problems.is_empty() => inventory,
-            _ => self.read(&facts).await?,
-        };
-        self.judge_and_store(image, &facts, &inventory).await
+        self.judge_and_store(image, &facts, Basis::Complete).await
     }
 
     /// Judges again, from stored inventories, every image that holds a package of which the two
@@ -152,10 +157,7 @@ impl Scanner {
     /// Judges an image again from its stored inventory, or scans it if there is none.
     async fn judge_again(&self, image: &Digest) -> Result<(), ScanError> {
         let Some(facts) = self.covered_facts(image).await? else { return Ok(()) };
-        match self.metastore.image_inventory(image).await? {
-            Some(inventory) => self.judge_and_store(image, &facts, &inventory).await,
-            None => self.scan(image).await,
-        }
+        self.judge_and_store(image, &facts, Basis::Stored).await
     }
 
     /// Judges a local image by the current snapshot; nothing is stored.
@@ -189,45 +191,79 @@ impl Scanner {
                 if config.media_type.is_image_config() && config.size <= CONFIG_BYTES_MAX =>
             {
                 let blob = self.blobs.open_blob(&config.digest).await.map_err(ScanError::Blob)?;
-                blob.and_then(|blob| ImageConfig::parse(&blob.whole()).ok())
+                let bytes = blob.map(|blob| blob.whole()).transpose().map_err(ScanError::File)?;
+                bytes.and_then(|bytes| ImageConfig::parse(&bytes).ok())
             }
             _ => None,
         };
         Ok(Some(ImageFacts::new(&manifest, config)))
     }
 
-    async fn read(&self, facts: &ImageFacts) -> Result<ImageInventory, ScanError> {
-        if facts.not_applicable().is_some() {
-            return Ok(ImageInventory::default());
-        }
-        let mut layers = Vec::with_capacity(facts.layers.len());
-        let mut problems = Vec::new();
-        for layer in &facts.layers {
-            if layer.is_filesystem {
-                layers.push((layer.digest.clone(), self.reader.inventory(&layer.digest).await?));
-            } else {
-                let detail = format!("the layer {} is in a form that is not read here", layer.digest);
-                problems.push(Problem { kind: ProblemKind::UnsupportedFormat, path: None, detail });
+    /// What the image holds, from the stored inventory as far as `basis` takes that, with the room that it
+    /// takes in memory.
+    async fn inventory(
+        &self,
+        image: &Digest,
+        facts: &ImageFacts,
+        basis: Basis,
+    ) -> Result<(ImageInventory, Option<OwnedSemaphorePermit>), ScanError> {
+        let room = &self.reader.inner.room;
+        if let Some(bytes) = self.metastore.image_inventory_bytes(image).await? {
+            let permit = room.take(bytes).await;
+            let stored = self.metastore.image_inventory(image).await?;
+            if let Some(stored) = stored.filter(|stored| basis.takes(stored)) {
+                return Ok((stored, Some(permit)));
             }
         }
-        let mut inventory = inventory::coalesce(&layers);
-        inventory.problems.extend(problems);
-        Ok(inventory)
+        if facts.not_applicable().is_some() {
+            return Ok((ImageInventory::default(), None));
+        }
+        // Each is read and stored before the first is held in memory.
+        let mut read = HashMap::new();
+        for layer in distinct(&facts.layers) {
+            let outcome = self.reader.read(&layer).await?;
+            read.insert(layer, outcome);
+        }
+        let bytes = read.values().map(|read| match read {
+            LayerRead::Stored { bytes } => *bytes,
+            LayerRead::Unavailable => 0,
+        });
+        let permit = room.take(bytes.sum()).await;
+        let load = |position: usize| {
+            let layer = facts.layers.get(position).map(|layer| &layer.digest);
+            let found = layer.and_then(|layer| Some((layer, *read.get(layer)?)));
+            async move {
+                let Some((layer, LayerRead::Stored { bytes })) = found else { return Ok((unavailable(), 0)) };
+                let stored = self.metastore.layer_inventory(layer).await?;
+                Ok(stored.map_or_else(|| (unavailable(), 0), |inventory| (inventory, bytes)))
+            }
+        };
+        Ok((stack(&facts.layers, load).await?, Some(permit)))
     }
 
     async fn judge_and_store(
         &self,
         image: &Digest,
         facts: &ImageFacts,
-        inventory: &ImageInventory,
+        basis: Basis,
     ) -> Result<(), ScanError> {
         loop {
+            let (inventory, _room) = self.inventory(image, facts, basis).await?;
             let now_ms = (self.clock)();
             let current = self.advisories.current().await?;
+            let snapshot = current.as_ref().map(|current| current.id().clone());
             let stale = stale_feeds(&self.metastore.feeds().await?, now_ms, self.stale_after_ms);
-            let verdict = judge(facts, inventory, current.as_deref(), &stale, date(now_ms));
-            let snapshot = current.map(|current| current.id().clone());
-            if self.store(image, inventory.clone(), snapshot, verdict, now_ms).await? {
+            let facts = facts.clone();
+            let (inventory, verdict) = computing(move || {
+                if inventory.packages.len() > LARGE_PACKAGES {
+                    // What adding the layers up took is not kept beside what the findings take.
+                    sandbox::memory::give_back();
+                }
+                let verdict = judge(&facts, &inventory, current.as_deref(), &stale, date(now_ms));
+                (inventory, verdict)
+            })
+            .await?;
+            if self.store(image, inventory, snapshot, verdict, now_ms).await? {
                 return Ok(());
             }
             // A new snapshot arrived in between: its rematch may have missed this image.
@@ -299,6 +335,28 @@ impl Work for Scanner {
     }
 }
 
+/// What a judgement may rest on.
+#[derive(Clone, Copy, Debug)]
+enum Basis {
+    /// The stored inventory if it has no gap: unread parts may be readable by now.
+    Complete,
+    /// The stored inventory, whatever it lacks.
+    Stored,
+}
+
+impl Basis {
+    fn takes(self, stored: &ImageInventory) -> bool {
+        match self {
+            Self::Complete => stored.problems.is_empty(),
+            Self::Stored => true,
+        }
+    }
+}
+
+fn unavailable() -> LayerInventory {
+    unread(ProblemKind::Unavailable, "the layer's bytes are not in the registry".to_owned())
+}
+
 /// The feeds that no source has confirmed for too long.
 fn stale_feeds(feeds: &[Feed], now_ms: i64, stale_after_ms: i64) -> Vec<StaleFeed> {
     let is_stale = |feed: &&Feed| now_ms - feed.checked_ms > stale_after_ms;
@@ -328,6 +386,9 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Who judges: a verdict of another engine is made anew when its image is pushed again.
 pub const ENGINE: &str = concat!("lazaret ", env!("CARGO_PKG_VERSION"), ", extractor 1");
+
+/// No usual image has as many.
+const LARGE_PACKAGES: usize = 20_000;
 
 const CONFIG_BYTES_MAX: u64 = 8 * 1024 * 1024;
 const DAY_MS: i64 = 86_400_000;

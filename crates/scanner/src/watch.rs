@@ -110,8 +110,8 @@ async fn follow(
     }
     let Ok(Verified { layer, size, guard }) = completion.await else { return Ok(()) };
     feeder.feed(&mut child, file, size).await?;
-    let inventory = outcome(child.finish().await)?;
-    reader.inner.metastore.put_layer_inventory(&layer, &inventory).await?;
+    let told = outcome(child.finish(&reader.inner.room).await)?;
+    reader.inner.metastore.put_layer_inventory(&layer, &told.inventory).await?;
     drop(guard);
     Ok(())
 }

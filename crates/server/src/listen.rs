@@ -13,6 +13,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
+use registry_api::PlainSocket;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -145,10 +146,10 @@ async fn connection(
         .max_concurrent_streams(128);
     let peer = Peer(stream.peer_addr()?.ip().to_canonical());
     match tls {
-        None => speak(&builder, stream, peer, router, watcher).await,
+        None => speak(&builder, stream, (peer, Some(PlainSocket)), router, watcher).await,
         Some(tls) => {
             let stream = tokio::time::timeout(HEADER_TIMEOUT, tls.accept(stream)).await??;
-            speak(&builder, stream, peer, router, watcher).await
+            speak(&builder, stream, (peer, None), router, watcher).await
         }
     }
 }
@@ -156,12 +157,15 @@ async fn connection(
 async fn speak<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     builder: &auto::Builder<TokioExecutor>,
     stream: T,
-    peer: Peer,
+    (peer, plain): (Peer, Option<PlainSocket>),
     router: Router,
     watcher: hyper_util::server::graceful::Watcher,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let paced = move |mut request: Request<Incoming>| -> Request {
         request.extensions_mut().insert(peer);
+        if let Some(plain) = plain {
+            request.extensions_mut().insert(plain);
+        }
         request.map(|body| Body::new(Paced::new(body)))
     };
     let service = TowerToHyperService::new(router.map_request(paced));

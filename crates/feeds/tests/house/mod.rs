@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use advisory::Snapshot;
-use blobstore::{BlobStore, Mapped};
+use blobstore::{BlobStore, Bytes};
 use feeds::{Feeds, Report};
 use metastore::{Durability, Metastore};
 use tempfile::TempDir;
@@ -38,9 +38,9 @@ impl House {
         self.feeds.import(paths, now_ms).await.expect("the stores work")
     }
 
-    pub(crate) async fn snapshot(&self) -> Snapshot<Mapped> {
+    pub(crate) async fn snapshot(&self) -> Snapshot<Bytes> {
         let id = self.metastore.current_snapshot().await.expect("rows").expect("a snapshot");
-        let mapped = self.blobs.map(&id).await.expect("blobs").expect("the snapshot's bytes");
+        let mapped = self.blobs.read(&id).await.expect("blobs").expect("the snapshot's bytes");
         Snapshot::open(mapped, id).expect("our own snapshot")
     }
 
