@@ -5,9 +5,11 @@
 //! What a job means is its [`Work`]'s affair.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use metastore::{Error, Job, Metastore};
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
@@ -45,6 +47,15 @@ impl Jobs {
     /// within [`LOOK_INTERVAL`].
     pub fn wake(&self) {
         self.wake.notify_one();
+    }
+
+    /// Readies the jobs at which a process was when it died. To be called at the start of the only process
+    /// that runs jobs, before [`Jobs::run`]. Returns how many there were.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn recover(&self) -> Result<usize, Error> {
+        self.metastore.release_jobs((self.clock)(), delay_after_death_ms).await
     }
 
     /// Runs jobs with `workers` tasks until `stop`; a job that has begun is finished first.
@@ -109,7 +120,20 @@ impl Jobs {
     }
 
     async fn perform(&self, work: &impl Work, job: &Job) -> Result<(), Error> {
-        let outcome = self.under_lease(job, work.run(job)).await;
+        // Whatever ended its last attempt left no word of it: the process died.
+        if job.attempts > ATTEMPTS_MAX {
+            let had = Job { attempts: job.attempts - 1, ..job.clone() };
+            let error = "the server ended while it was at work on this";
+            tracing::warn!(kind = ?job.kind, key = job.key, attempts = had.attempts, error, "a job is given up");
+            // What must not be given up is tried once more.
+            if work.give_up(&had, error).await.is_ok() {
+                return self.metastore.complete_job(job.id, (self.clock)()).await;
+            }
+        }
+        let attempt = AssertUnwindSafe(work.run(job)).catch_unwind();
+        let outcome = self.under_lease(job, attempt).await;
+        // A panic is a fault of ours; a worker that it ended would be missed.
+        let outcome = outcome.unwrap_or_else(|_| Err("the work on it panicked".to_owned()));
         let Err(error) = outcome else {
             return self.metastore.complete_job(job.id, (self.clock)()).await;
         };
@@ -148,6 +172,16 @@ impl Jobs {
 pub fn delay_ms(attempts: u32) -> Option<i64> {
     const DELAYS_MS: [i64; 4] = [1_000, 10_000, 60_000, LAST_DELAY_MS];
     DELAYS_MS.get(usize::try_from(attempts).unwrap_or(usize::MAX).saturating_sub(1)).copied()
+}
+
+/// How long to wait after the process died in the `attempts`-th attempt: less long than after a failure, for
+/// most deaths are not a job's doing.
+fn delay_after_death_ms(attempts: u32) -> i64 {
+    match attempts {
+        0 | 1 => 1_000,
+        _ if attempts <= ATTEMPTS_MAX => 10_000,
+        _ => LAST_DELAY_MS,
+    }
 }
 
 /// How many attempts a job gets.

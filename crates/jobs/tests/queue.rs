@@ -95,3 +95,56 @@ async fn workers_stop_when_told_and_finish_what_they_began() {
     assert_eq!(work.runs.load(Ordering::SeqCst), 1);
     assert_eq!(store.jobs_open().await.expect("counts").0, 0);
 }
+
+/// What a process was at when it died.
+struct Deadly;
+
+impl Work for Deadly {
+    async fn run(&self, _job: &Job) -> Result<(), String> {
+        panic!("on purpose")
+    }
+
+    async fn give_up(&self, job: &Job, error: &str) -> Result<(), String> {
+        assert_eq!((job.attempts, error), (ATTEMPTS_MAX, "the server ended while it was at work on this"));
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_job_at_which_the_process_dies_is_given_up_after_its_last_attempt() {
+    let (_folder, store, jobs) = one_job().await;
+    let mut now_ms = 1_000;
+    for attempt in 1..=ATTEMPTS_MAX {
+        let job = store.claim_job(now_ms, now_ms + 60_000).await.expect("claims").expect("it is due");
+        assert_eq!(job.attempts, attempt);
+        // The process dies, and another starts.
+        assert_eq!(jobs.recover().await.expect("recovers"), 1);
+        assert_eq!(store.claim_job(1_000, 0).await.expect("asks"), None, "it waits a little");
+        // One that dies at once has not touched it: its death does not count.
+        assert_eq!(jobs.recover().await.expect("recovers"), 0);
+        now_ms = 100_000;
+    }
+    // Given up without being run: the work panics.
+    jobs.settle(&Deadly).await.expect("settles");
+    assert_eq!(store.jobs_open().await.expect("counts").0, 0);
+}
+
+#[tokio::test]
+async fn work_that_panics_is_a_failed_attempt_and_no_lost_worker() {
+    struct Panicking(AtomicU32);
+    impl Work for Panicking {
+        async fn run(&self, _job: &Job) -> Result<(), String> {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("on purpose")
+        }
+
+        async fn give_up(&self, _job: &Job, error: &str) -> Result<(), String> {
+            assert_eq!(error, "the work on it panicked");
+            Ok(())
+        }
+    }
+    let (_folder, store, jobs) = one_job().await;
+    let work = Panicking(AtomicU32::new(0));
+    jobs.settle(&work).await.expect("settles");
+    assert_eq!((work.0.into_inner(), store.jobs_open().await.expect("counts").0), (ATTEMPTS_MAX, 0));
+}

@@ -133,17 +133,32 @@ impl Metastore {
         .await
     }
 
-    /// Readies every running job: for the start of the only process that runs jobs.
+    /// Readies every running job: for the start of the only process that runs jobs. The process that ran
+    /// them has died, perhaps by one of them, so the attempt counts and each waits for as long as `delay_ms`
+    /// says of its attempts. So do those of an earlier death: a process that dies soon after its start
+    /// leaves them alone, and its death is not held against them.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
-    pub async fn release_jobs(&self) -> Result<usize, Error> {
-        self.write(|rows| {
-            // An attempt that a stop cut short says nothing against the job.
-            Ok(rows.execute(
-                "UPDATE job SET state = 'ready', attempts = max(attempts - 1, 0) WHERE state = 'running'",
-                [],
-            )?)
+    pub async fn release_jobs(
+        &self,
+        now_ms: i64,
+        delay_ms: impl Fn(u32) -> i64 + Send + 'static,
+    ) -> Result<usize, Error> {
+        self.write(move |rows| {
+            // Of those that failed of themselves the error is known, and they wait already.
+            let mut suspects = rows.prepare(
+                "SELECT id, attempts, state = 'running' FROM job
+                 WHERE state = 'running' OR (state = 'ready' AND attempts > 0 AND error IS NULL)",
+            )?;
+            let suspects = suspects.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            let suspects: Vec<(i64, u32, bool)> = suspects.collect::<Result<_, _>>()?;
+            let mut release =
+                rows.prepare("UPDATE job SET state = 'ready', due_ms = max(due_ms, ?2) WHERE id = ?1")?;
+            for (job, attempts, _) in &suspects {
+                release.execute(params![job, now_ms + delay_ms(*attempts)])?;
+            }
+            Ok(suspects.iter().filter(|(_, _, was_running)| *was_running).count())
         })
         .await
     }

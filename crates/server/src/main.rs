@@ -56,6 +56,7 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == serve::WORKER) {
         sandbox::run_worker(&sandbox::JailLimits::default(), extract::worker);
     }
+    sandbox::memory::share_heaps();
     let matches = Cli::command().get_matches();
     let changing = audit::ChangingCommand::of(&matches);
     let command = match Cli::from_arg_matches(&matches) {
@@ -128,7 +129,7 @@ fn main() -> ExitCode {
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {
-    eprintln!("lazaret: {}", output::causes(error));
+    output::aside(format_args!("{}", output::causes(error)));
     ExitCode::FAILURE
 }
 

@@ -93,6 +93,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     tasks.spawn(record_pulls(house.registry.clone(), stop.clone()));
     tasks.spawn(notice_changes(house.registry.clone(), stop.clone()));
     tasks.spawn(end_rules(house.metastore.clone(), stop.clone()));
+    tasks.spawn(give_memory_back(stop.clone()));
     tasks.spawn(house.keep_fresh(data.clone(), settings.clone(), stop.clone()));
 
     stopped.wait().await;
@@ -184,7 +185,7 @@ impl House {
 
     /// Puts right what a stop in the middle of things left behind. Nothing else runs yet.
     async fn recover(&self, data: &DataFolder) -> Result<(), Failure> {
-        let released = self.metastore.release_jobs().await?;
+        let released = self.jobs.recover().await?;
         let swept = match data.removing_blobs()? {
             Some(_alone) => self.registry.sweep().await?,
             // An import is under way; the next start tidies up.
@@ -397,6 +398,19 @@ async fn notice_changes(registry: RegistryEngine, stop: CancellationToken) {
     }
 }
 
+/// What a burst of work took is not kept for the next one.
+async fn give_memory_back(stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(GIVE_BACK_EVERY) => {}
+        }
+        if tokio::task::spawn_blocking(sandbox::memory::give_back).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Rules end by themselves.
 async fn end_rules(metastore: Metastore, stop: CancellationToken) {
     loop {
@@ -537,6 +551,7 @@ const DAY_MS: i64 = 86_400_000;
 
 /// As long as what the command line changed may still be answered from memory.
 const NOTICE_EVERY: Duration = Duration::from_secs(1);
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(15);
 
 /// Who renews them seldom tells us.
 const LOOK_AT_FILES_EVERY: Duration = Duration::from_mins(1);
