@@ -1,14 +1,14 @@
 //! Where a request may go: a stranger's redirect or token service must not lead it into the network
 //! that this machine stands in, nor to the machine's own metadata.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-use AddressKind as Kind;
+use crate::AddressKind as Kind;
 
 /// Who has named the registry, and so where it may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -37,30 +37,6 @@ pub(crate) struct Refused {
     pub(crate) address: IpAddr,
 }
 
-/// What kind of address it is, for whoever is asked by others to connect to it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressKind {
-    /// Anybody's.
-    Public,
-    /// Of the network that this machine stands in.
-    Private,
-    /// This machine.
-    Loopback,
-    /// Link-local, metadata services, multicast, nowhere.
-    Never,
-}
-
-impl AddressKind {
-    /// The kind of an address, also of one that stands for another (IPv4 within IPv6).
-    #[must_use]
-    pub fn of(address: IpAddr) -> Self {
-        match address {
-            IpAddr::V4(address) => kind_v4(address),
-            IpAddr::V6(address) => kind_v6(address),
-        }
-    }
-}
-
 impl Guard {
     pub(crate) fn new(own: &Url, reach: Reach) -> Self {
         let own = own.host_str().unwrap_or_default().into();
@@ -78,7 +54,7 @@ impl Guard {
 
     fn admit(&self, name: &str, address: IpAddr) -> Result<(), Refused> {
         let is_own = *self.own == *name;
-        let kind = Kind::of(address);
+        let kind = Kind::from_here(address);
         let is_within = matches!(kind, Kind::Private | Kind::Loopback);
         if is_own && is_within {
             self.is_private.store(true, Ordering::Relaxed);
@@ -115,56 +91,6 @@ impl Resolve for Guard {
         })
     }
 }
-
-fn kind_v4(address: Ipv4Addr) -> Kind {
-    let octets = address.octets();
-    if address.is_link_local()
-        || address.is_multicast()
-        || octets[0] == 0
-        || octets[0] >= 240
-        || METADATA.contains(&address)
-    {
-        Kind::Never
-    } else if address.is_loopback() {
-        Kind::Loopback
-    } else if address.is_private() || (octets[0] == 100 && octets[1] & 0xc0 == 64) {
-        Kind::Private
-    } else {
-        Kind::Public
-    }
-}
-
-fn kind_v6(address: Ipv6Addr) -> Kind {
-    let segments = address.segments();
-    // Forms in which an IPv4 address travels: mapped, compatible, NAT64, 6to4.
-    let embedded = match segments {
-        [0, 0, 0, 0, 0, 0xffff, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some((high, low)),
-        [0, 0, 0, 0, 0, 0, high, low] if high != 0 => Some((high, low)),
-        [0x2002, high, low, ..] => Some((high, low)),
-        _ => None,
-    };
-    if let Some((high, low)) = embedded {
-        return kind_v4(Ipv4Addr::from((u32::from(high) << 16) | u32::from(low)));
-    }
-    if address.is_unspecified()
-        || address.is_multicast()
-        || address.is_unicast_link_local()
-        || address == METADATA_V6
-    {
-        Kind::Never
-    } else if address.is_loopback() {
-        Kind::Loopback
-    } else if address.is_unique_local() || segments[0] & 0xffc0 == 0xfec0 {
-        Kind::Private
-    } else {
-        Kind::Public
-    }
-}
-
-/// Metadata services that are not at a link-local address: Alibaba's, and Azure's own agent.
-const METADATA: [Ipv4Addr; 2] = [Ipv4Addr::new(100, 100, 100, 200), Ipv4Addr::new(168, 63, 129, 16)];
-/// Amazon's over IPv6.
-const METADATA_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254);
 
 #[cfg(test)]
 mod tests {

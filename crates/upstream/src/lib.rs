@@ -4,6 +4,7 @@
 //! checked; where it sends us is looked at before we go; and credentials are shown to nobody but the
 //! host that they are for and the token services it is known to have.
 
+mod address;
 mod blob;
 mod challenge;
 mod client;
@@ -14,9 +15,10 @@ mod lists;
 mod manifest;
 mod token;
 
+pub use address::AddressKind;
 pub use blob::BlobBody;
 pub use client::{Credentials, Limits, Upstream};
 pub use error::{LastCause, UpstreamError};
-pub use guard::{AddressKind, Reach};
+pub use guard::Reach;
 pub use host::{Host, InvalidHost};
 pub use manifest::{RemoteHead, RemoteManifest};
