@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
+use assessment::Ruling;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, stream};
 use layout::Collection;
 use metastore::{ReferrersPage, RegistryId};
 use oci::{Descriptor, Digest, MediaType, Reference, Repository};
-use registry::Registry;
+use registry::{Registry, StoreError};
 use upstream::{RemoteManifest, Upstream};
 
 use crate::ImportError;
@@ -112,8 +113,13 @@ impl Source {
                 loop {
                     let page = ReferrersPage { after, limit: PAGE, ..ReferrersPage::default() };
                     let (found, has_more) = house.referrers(*registry, repository, subject, page).await?;
-                    all.extend(found.into_iter().map(|found| found.digest));
-                    after = all.last().filter(|_| has_more).map(ToString::to_string);
+                    after = found.last().filter(|_| has_more).map(|last| last.digest.to_string());
+                    for found in found {
+                        // Whoever imports may pull the image; what refers to it has a gate of its own.
+                        if !is_blocked(house, (*registry, repository), &found.digest).await? {
+                            all.push(found.digest);
+                        }
+                    }
                     if after.is_none() {
                         return Ok(all);
                     }
@@ -121,6 +127,24 @@ impl Source {
             }
         }
     }
+}
+
+/// True for what may not be pulled, or no longer.
+async fn is_blocked(
+    house: &Registry,
+    (registry, repository): (RegistryId, &Repository),
+    digest: &Digest,
+) -> Result<bool, ImportError> {
+    let found = house.manifest(registry, repository, &Reference::Digest(digest.clone())).await;
+    let is_blocked = match found {
+        Ok(Some(found)) => found.is_quarantined || matches!(found.ruling, Ruling::Block(_)),
+        Ok(None) | Err(StoreError::Locked(_)) => true,
+        Err(error) => return Err(error.into()),
+    };
+    if is_blocked {
+        tracing::info!(%repository, %digest, "a referrer was not imported: it may not be pulled");
+    }
+    Ok(is_blocked)
 }
 
 /// Referrers looked up at once.

@@ -325,6 +325,49 @@ async fn import_image_from_one_registry_of_the_house_to_another() {
     becomes(403, "ImageBlocked").await;
     ok(&here.command(&["gate", "remove", "judged"]));
     becomes(200, "").await;
+
+    // What refers to an image has a gate of its own: here the image is exempt, and what refers to it is not.
+    let other = made("referring", Packing::Gzip);
+    let mut referring: Value = serde_json::from_slice(&other.manifest()).expect("a document");
+    let (media_type, size) = (oci::MediaType::OCI_MANIFEST, image.manifest().len());
+    referring["subject"] = json!({ "mediaType": media_type, "digest": image.digest(), "size": size });
+    let referring = referring.to_string().into_bytes();
+    for blob in other.layers().map(<[u8]>::to_vec).chain([other.config()]) {
+        here.client().push_blob("team/app", &blob).await.expect("pushes");
+    }
+    here.client().push_manifest("team/app", "referring", &referring).await.expect("pushes");
+    ok(&here.command(&["gate", "set", "judged", "--unverified=deny"]));
+    let digest = image.digest().to_string();
+    ok(&here.command(&["gate", "exempt", "image", "--digest", &digest, "--reason=known", "--days=1"]));
+    let blocked = json!({ "resourceId": id("lazaret"), "sourceImage": "team/app:referring" });
+    let began = Instant::now();
+    while ordered_by(&importer, &here, "second", order(blocked.clone(), "7"), &[]).await.0 != 403 {
+        assert!(began.elapsed() < Duration::from_secs(20), "the gate does not close");
+    }
+    let fresh = |tag: &str| {
+        let source = json!({ "resourceId": id("lazaret"), "sourceImage": format!("team/app@{digest}") });
+        json!({ "source": source, "targetTags": [format!("gated:{tag}")] })
+    };
+    assert_eq!(ordered_by(&importer, &here, "second", fresh("1"), &[]).await.0, 200);
+    ok(&here.command(&["gate", "remove", "judged"]));
+    let arrived = |digest: Digest| {
+        let client = Client::new(&here.address, "admin", &here.password());
+        async move {
+            let path = format!("/v2/gated/manifests/{digest}");
+            let asked =
+                client.request(reqwest::Method::HEAD, &path).header("Host", "second.lazaret.localhost");
+            asked.send().await.expect("answers").status()
+        }
+    };
+    assert_eq!(arrived(image.digest()).await, 200);
+    assert_eq!(arrived(Digest::sha256(&referring)).await, 404);
+    // Without the gate it comes along.
+    let began = Instant::now();
+    while arrived(Digest::sha256(&referring)).await != 200 {
+        assert!(began.elapsed() < Duration::from_secs(20), "it does not come along");
+        assert_eq!(ordered_by(&importer, &here, "second", fresh("2"), &[]).await.0, 200);
+    }
+
     // Into the default registry they may not bring anything.
     let refused = ordered_by(&importer, &here, "lazaret", wanted(), &[]).await;
     assert_eq!(refused, (403, "AuthorizationFailed".to_owned()));
