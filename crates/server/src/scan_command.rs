@@ -123,7 +123,9 @@ async fn judged_images(house: &House, arguments: &ScanArgs) -> Result<Vec<Known>
             return Ok(images);
         }
         if began.elapsed() > SILENCE && !std::mem::replace(&mut is_told, true) {
-            eprintln!("lazaret: waiting for the scan of {reference}, which `lazaret serve` does");
+            crate::output::aside(format_args!(
+                "waiting for the scan of {reference}, which `lazaret serve` does"
+            ));
         }
         tokio::time::sleep(POLL).await;
     }
@@ -157,7 +159,7 @@ fn exit_code(judged: &[Judged], threshold: Severity) -> ExitCode {
     let unknown = open.iter().filter(|finding| finding.severity == Severity::Unknown).count();
     if unknown > 0 {
         let said = counted(unknown, "finding has", "findings have");
-        eprintln!("lazaret: {said} no severity yet; `--fail-on unknown` fails on those too");
+        crate::output::aside(format_args!("{said} no severity yet; `--fail-on unknown` fails on those too"));
     }
     if judged.iter().any(|image| matches!(image.state, ImageState::Unverified | ImageState::Pending)) {
         return ExitCode::from(EXIT_UNJUDGED);
