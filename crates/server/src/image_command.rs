@@ -121,7 +121,9 @@ impl House {
             return Ok(None);
         }
         let blob = self.blobs.open_blob(&config.digest).await?;
-        Ok(blob.and_then(|blob| ImageConfig::parse(&blob.whole()).ok()).and_then(|config| config.platform()))
+        Ok(blob
+            .and_then(|blob| ImageConfig::parse(&blob.whole().ok()?).ok())
+            .and_then(|config| config.platform()))
     }
 
     async fn known(&self, registry: &str, image: ImageRow, index_tags: Vec<Tag>) -> Result<Known, Failure> {
