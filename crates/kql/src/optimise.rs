@@ -33,6 +33,7 @@ fn rewritten(plan: Plan) -> Plan {
             Op::Union(legs.into_iter().map(|(leg, places)| (rewritten(leg), places)).collect())
         }
         Op::Expand { input, expand } => Op::Expand { input: inner(input), expand },
+        Op::Window(input, calls) => Op::Window(inner(input), calls),
         Op::Apply { input, expand, inner: body, output } if is_row_by_row(&body) => {
             return applied(rewritten(*input), expand, *body, &output, fields);
         }
@@ -161,6 +162,14 @@ fn prune(plan: &mut Plan, read: &[bool]) {
             prune(input, &below);
         }
         Op::Take(input, _) => prune(input, read),
+        Op::Window(input, calls) => {
+            let mut below = read.to_vec();
+            for argument in calls.iter().flat_map(|call| &call.arguments) {
+                argument.mark(&mut below);
+            }
+            below.truncate(input.fields.len());
+            prune(input, &below);
+        }
         Op::Join { left, right, left_keys, right_keys, output, .. } => {
             let mut below = (vec![false; left.fields.len()], vec![false; right.fields.len()]);
             for ((side, at), is_read) in output.iter().zip(read) {

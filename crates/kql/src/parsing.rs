@@ -28,6 +28,13 @@ impl Pattern {
     /// # Errors
     /// A sentence, if the pattern's texts are no regular expressions where they should be.
     pub(crate) fn new(kind: ParseKind, flags: Option<&str>, parts: &[ParsePart]) -> Result<Self, String> {
+        let is_endless =
+            |part: &ParsePart| matches!(part, ParsePart::Column(_, Type::String | Type::Dynamic));
+        if parts.windows(2).any(|pair| is_endless(&pair[0]) && pair[1] == ParsePart::Skip) {
+            return Err(
+                "parse: '*' cannot stand behind a column of texts, which has no end of its own.".to_owned()
+            );
+        }
         let kinds: Vec<Type> = parts.iter().filter_map(column_type).collect();
         let is_relaxed = kind == ParseKind::Relaxed;
         let is_plain = kind != ParseKind::Regex && kinds.iter().all(|kind| *kind == Type::String);
@@ -45,7 +52,7 @@ impl Pattern {
         let found = match &self.way {
             Way::Find { parts } => find(parts, text),
             Way::Regex(regex) => regex.captures(text).map(|captures| {
-                let group = |position| captures.get(position + 1).map_or("", |found| found.as_str());
+                let group = |position| captures.name(&group(position)).map_or("", |found| found.as_str());
                 (0..self.kinds.len()).map(group).collect()
             }),
         };
@@ -149,6 +156,12 @@ fn find_in_stem<'a>(parts: &[ParsePart], stem: &'a str) -> Option<Option<Vec<&'a
 fn regex_of(kind: ParseKind, flags: &str, parts: &[ParsePart]) -> String {
     let flags: String = flags.chars().filter(|flag| "imsU".contains(*flag)).collect();
     let flags = if kind == ParseKind::Regex { flags } else { "s".to_owned() };
+    let mut columns = 0;
+    // The pattern's own texts may have groups, which are not counted.
+    let mut column = |of: &str| {
+        columns += 1;
+        format!("(?P<{}>{of})", group(columns - 1))
+    };
     let mut pattern = if flags.is_empty() { "^".to_owned() } else { format!("(?{flags})^") };
     for (position, part) in parts.iter().enumerate() {
         let is_last = position + 1 == parts.len();
@@ -156,17 +169,46 @@ fn regex_of(kind: ParseKind, flags: &str, parts: &[ParsePart]) -> String {
             ParsePart::Skip => pattern.push_str(".*?"),
             ParsePart::Text(text) if kind == ParseKind::Regex => pattern.push_str(&format!("(?:{text})")),
             ParsePart::Text(text) => pattern.push_str(&regex::escape(text)),
-            ParsePart::Column(_, Type::Long | Type::Int) if kind != ParseKind::Relaxed => {
-                pattern.push_str(r"\s*(-?\d+)");
+            ParsePart::Column(_, of) => {
+                let is_number = matches!(of, Type::Int | Type::Long | Type::Real | Type::Decimal);
+                // Where it ends is told by its type alone.
+                let is_open = matches!(parts.get(position + 1), Some(ParsePart::Skip));
+                match shape(*of) {
+                    Some(shape) if is_open && kind == ParseKind::Relaxed => {
+                        pattern.push_str(&format!(r"(?:\s*{})?", column(shape)));
+                    }
+                    Some(shape) if is_open || is_number && kind != ParseKind::Relaxed => {
+                        pattern.push_str(&format!(r"\s*{}", column(shape)));
+                    }
+                    // As long as it can be in Kusto's regular expressions, unless a flag turns that round.
+                    _ if kind == ParseKind::Regex => pattern.push_str(&column(".*")),
+                    _ => pattern.push_str(&column(".*?")),
+                }
             }
-            ParsePart::Column(_, Type::Real | Type::Decimal) if kind != ParseKind::Relaxed => {
-                pattern.push_str(r"\s*([-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)");
-            }
-            ParsePart::Column(..) => pattern.push_str("(.*?)"),
         }
         if is_last && matches!(part, ParsePart::Column(..)) {
             pattern.push('$');
         }
     }
     pattern
+}
+
+/// The name of a column's group.
+fn group(position: usize) -> String {
+    format!("column__{position}")
+}
+
+/// What a value of the type looks like in a text, if it has an end of its own.
+fn shape(kind: Type) -> Option<&'static str> {
+    Some(match kind {
+        Type::Int | Type::Long => r"-?\d+",
+        Type::Real | Type::Decimal => r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?",
+        Type::Bool => r"(?i:true|false)|[01]",
+        Type::Guid => r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+        Type::DateTime => {
+            r"\d{1,4}[-/]\d{1,2}[-/]\d{1,4}(?:[T ]\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[-+]\d{2}:\d{2})?)?"
+        }
+        Type::TimeSpan => r"-?(?:\d+\.)?\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?|\d+(?:\.\d+)?(?:ms|d|h|m|s)\b",
+        Type::String | Type::Dynamic => return None,
+    })
 }

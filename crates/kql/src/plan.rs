@@ -88,6 +88,9 @@ pub(crate) enum Op {
         /// Which columns come out: the row's, or the inner plan's.
         output: Vec<(Side, usize)>,
     },
+    /// The rows in the order in which they come, with what each call comes to behind their columns. A call may
+    /// read the columns of those before it.
+    Window(Box<Plan>, Vec<WindowCall>),
     /// What [`Op::Apply`] feeds its inner plan.
     Lent,
 }
@@ -127,6 +130,23 @@ pub(crate) struct ExpandItem {
 pub(crate) struct AggregateCall {
     pub(crate) aggregate: &'static Aggregate,
     pub(crate) arguments: Vec<Bound>,
+}
+
+/// A function of a row and the rows beside it.
+pub(crate) struct WindowCall {
+    pub(crate) kind: WindowKind,
+    pub(crate) arguments: Vec<Bound>,
+    pub(crate) returns: Type,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WindowKind {
+    Number,
+    Sum,
+    DenseRank,
+    MinRank,
+    Previous,
+    Next,
 }
 
 /// An expression over the columns of a batch.

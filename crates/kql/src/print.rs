@@ -274,6 +274,7 @@ impl Display for Expr {
                 write!(f, "{name}(({}))", List(arguments))
             }
             Self::Call(name, arguments) => write!(f, "{name}({})", List(arguments)),
+            Self::Named(name, expr) => write!(f, "{}={expr}", Name(name)),
             Self::Negate(expr) => write!(f, "(-({expr}))"),
             Self::And(terms) => chain(f, "and", terms),
             Self::Or(terms) => chain(f, "or", terms),

@@ -391,6 +391,8 @@ pub enum Expr {
     Index(Box<Expr>, Box<Expr>),
     /// `f(a, b)`
     Call(String, Vec<Expr>),
+    /// `f(a = 1)`: an argument with its parameter's name.
+    Named(String, Box<Expr>),
     /// `-a`
     Negate(Box<Expr>),
     /// `a and b and …`

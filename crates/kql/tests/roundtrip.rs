@@ -78,6 +78,10 @@ fn expr() -> impl Strategy<Value = Expr> {
             proptest::collection::vec(inner.clone(), 2..4).prop_map(Expr::And),
             proptest::collection::vec(inner.clone(), 2..4).prop_map(Expr::Or),
             ("[a-z]{3,6}x", many()).prop_map(|(name, arguments)| Expr::Call(name, arguments)),
+            ("[a-z]{3,6}x", many(), name(), boxed()).prop_map(|(name, mut arguments, label, value)| {
+                arguments.push(Expr::Named(label, value));
+                Expr::Call(name, arguments)
+            }),
             (name(), ".{0,4}").prop_map(|(of, member)| Expr::Member(Box::new(Expr::Name(of)), member)),
             (name(), boxed()).prop_filter_map("a text is a member", |(of, at)| {
                 (!matches!(*at, Expr::Literal(Type::String, _)))

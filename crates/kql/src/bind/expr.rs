@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 use std::collections::HashSet;
-use std::rc::Rc;
 use std::sync::Arc;
 
+use super::window::{self, Windows};
 use super::{Binder, Given, Scope, unknown_function, unknown_name};
 use crate::aggregate;
 use crate::compute::arithmetic_type;
@@ -13,7 +13,7 @@ use crate::eval::has_members;
 use crate::exec;
 use crate::function::{self, Function, Param, Returns};
 use crate::plan::{AggregateCall, Among, Bound, Call, Field, Memo, Node};
-use crate::syntax::{AmongKind, Expr, Lambda, LetValue, Operator, Others, Pipeline, Test, TestKind};
+use crate::syntax::{AmongKind, Expr, Operator, Others, Pipeline, Test, TestKind};
 use crate::value::{Type, Value};
 
 /// What the names in an expression may mean.
@@ -25,6 +25,8 @@ pub(crate) struct Row<'r> {
     made: &'r [(Arc<str>, Bound)],
     /// Where aggregates go: the expression is over what they come to.
     aggregates: Option<&'r RefCell<Vec<AggregateCall>>>,
+    /// Where calls go that look at the rows beside a row.
+    windows: Option<&'r Windows>,
     /// How many columns stand before those of the aggregates.
     keys: usize,
 }
@@ -35,12 +37,21 @@ impl<'r> Row<'r> {
     }
 
     pub(crate) fn of(fields: &'r [Field], scope: &'r Scope) -> Self {
-        Self { fields, scope, made: &[], aggregates: None, keys: 0 }
+        Self { fields, scope, made: &[], aggregates: None, windows: None, keys: 0 }
     }
 
     pub(crate) fn with_made(mut self, made: &'r [(Arc<str>, Bound)]) -> Self {
         self.made = made;
         self
+    }
+
+    pub(crate) fn with_windows(mut self, windows: &'r Windows) -> Self {
+        self.windows = Some(windows);
+        self
+    }
+
+    pub(crate) fn windows(&self) -> Option<&'r Windows> {
+        self.windows
     }
 
     pub(crate) fn aggregating(mut self, aggregates: &'r RefCell<Vec<AggregateCall>>, keys: usize) -> Self {
@@ -112,6 +123,8 @@ impl Binder<'_, '_> {
                 })
             }
             Expr::Call(name, arguments) => self.call(name, arguments, row),
+            // Functions that are not the query's own take their arguments in order, whatever they are called.
+            Expr::Named(_, expr) => self.expr(expr, row),
             Expr::Negate(of) => {
                 let of = self.expr(of, row)?;
                 let zero = match of.kind {
@@ -461,10 +474,27 @@ impl Binder<'_, '_> {
         {
             return self.column_if_exists(column, otherwise, row);
         }
+        if let Some(kind) = window::find(name) {
+            return self.window((name, kind), arguments, row);
+        }
+        // What looks like a literal and is none.
+        if matches!(name, "datetime" | "date") && arguments.len() < 3 {
+            return Err(unknown_function(name));
+        }
         // What is no function at all is said before what is wrong with its arguments.
         let function = named_function(name)?;
-        let bound =
+        let mut bound =
             arguments.iter().map(|argument| self.expr(argument, row)).collect::<Result<Vec<_>, _>>()?;
+        if name.eq_ignore_ascii_case("tohex") {
+            if bound.len() > 2 {
+                return Err(QueryError::invalid("tohex() takes 1 to 2 arguments."));
+            }
+            if bound.first().is_some_and(|it| it.kind == Type::Int) {
+                // How wide the type is, which the value does not tell.
+                bound.resize_with(2, || Bound::constant(Type::Long, Value::Long(0)));
+                bound.push(Bound::constant(Type::Long, Value::Long(32)));
+            }
+        }
         self.call_known(name, function, bound)
     }
 
@@ -479,34 +509,6 @@ impl Binder<'_, '_> {
         match row.exact(name) {
             Some(position) if row.aggregates.is_none() => Ok(Bound::column(position, &row.fields[position])),
             _ => self.expr(otherwise, row),
-        }
-    }
-
-    /// A lambda's expression with the arguments in the places of its parameters.
-    fn call_lambda(
-        &self,
-        name: &str,
-        (lambda, within): (&Rc<Lambda>, &Scope),
-        arguments: &[Expr],
-        row: &Row<'_>,
-    ) -> Result<Bound, QueryError> {
-        if arguments.len() > lambda.parameters.len() {
-            return Err(super::arguments_of(name, lambda));
-        }
-        let mut scope = within.clone();
-        for (position, parameter) in lambda.parameters.iter().enumerate() {
-            let value = match (arguments.get(position), &parameter.default) {
-                (Some(argument), _) => self.expr(argument, row)?,
-                (None, Some(default)) => self.scalar(default, within)?,
-                (None, None) => return Err(super::arguments_of(name, lambda)),
-            };
-            let value = parameter.kind.map_or(value.clone(), |kind| self.as_type(value, kind));
-            scope = scope.with(&parameter.name, Given::Scalar(value));
-        }
-        let scope = self.lets(&lambda.lets, scope)?;
-        match &*lambda.body {
-            LetValue::Scalar(expr) => self.expr(expr, &Row::none(&scope)),
-            _ => Err(QueryError::invalid(format!("'{name}' makes rows, and a scalar is wanted here."))),
         }
     }
 

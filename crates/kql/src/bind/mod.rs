@@ -4,6 +4,7 @@ mod expr;
 mod name;
 mod step;
 mod summarize;
+mod window;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -18,6 +19,7 @@ use crate::value::{Type, Value};
 
 pub(crate) use expr::Row;
 pub(crate) use summarize::constants;
+pub(crate) use window::nothing;
 
 /// Makes the plan of a query.
 ///
@@ -240,8 +242,15 @@ impl Binder<'_, '_> {
     ) -> Result<Plan, QueryError> {
         self.deeper(|| {
             let mut scope = within.clone();
-            for (position, parameter) in lambda.parameters.iter().enumerate() {
-                let given = match (arguments.get(position), parameter.kind) {
+            let given_as = |argument: &Argument| match argument {
+                Argument::Scalar(Expr::Named(name, expr)) => {
+                    (Some(name.clone()), Argument::Scalar((**expr).clone()))
+                }
+                other => (None, other.clone()),
+            };
+            let arranged = arranged(name, lambda, arguments.iter().map(given_as))?;
+            for (given, parameter) in arranged.into_iter().zip(&lambda.parameters) {
+                let given = match (&given, parameter.kind) {
                     (Some(Argument::Table(rows)), None) => {
                         Given::Table(Rc::new(rows.clone()), caller.clone())
                     }
@@ -261,9 +270,6 @@ impl Binder<'_, '_> {
                 };
                 scope = scope.with(&parameter.name, given);
             }
-            if arguments.len() > lambda.parameters.len() {
-                return Err(arguments_of(name, lambda));
-            }
             let scope = self.lets(&lambda.lets, scope)?;
             match &*lambda.body {
                 LetValue::Table(rows) => self.pipeline(rows, &scope),
@@ -276,6 +282,36 @@ impl Binder<'_, '_> {
                 LetValue::Lambda(_) => Err(QueryError::invalid(format!("'{name}' makes no rows."))),
             }
         })
+    }
+
+    /// A lambda's expression with the arguments in the places of its parameters.
+    fn call_lambda(
+        &self,
+        name: &str,
+        (lambda, within): (&Rc<Lambda>, &Scope),
+        arguments: &[Expr],
+        row: &Row<'_>,
+    ) -> Result<Bound, QueryError> {
+        let mut scope = within.clone();
+        let labelled = arguments.iter().map(|argument| match argument {
+            Expr::Named(label, expr) => (Some(label.clone()), expr.as_ref()),
+            other => (None, other),
+        });
+        let arranged = arranged(name, lambda, labelled)?;
+        for (given, parameter) in arranged.into_iter().zip(&lambda.parameters) {
+            let value = match (given, &parameter.default) {
+                (Some(argument), _) => self.expr(argument, row)?,
+                (None, Some(default)) => self.scalar(default, within)?,
+                (None, None) => return Err(arguments_of(name, lambda)),
+            };
+            let value = parameter.kind.map_or(value.clone(), |kind| self.as_type(value, kind));
+            scope = scope.with(&parameter.name, Given::Scalar(value));
+        }
+        let scope = self.lets(&lambda.lets, scope)?;
+        match &*lambda.body {
+            LetValue::Scalar(expr) => self.expr(expr, &Row::none(&scope)),
+            _ => Err(QueryError::invalid(format!("'{name}' makes rows, and a scalar is wanted here."))),
+        }
     }
 
     fn print(&self, list: &[Named], scope: &Scope) -> Result<Plan, QueryError> {
@@ -380,6 +416,27 @@ fn unknown_function(name: &str) -> QueryError {
 fn unknown_name(name: &str) -> QueryError {
     let message = format!("Failed to resolve the column or scalar expression named '{name}'.");
     QueryError::because(Code::NoValidColumns, message)
+}
+
+/// What is given for each of a function's parameters: in their order, until one is given by its name.
+fn arranged<T>(
+    name: &str,
+    lambda: &Lambda,
+    arguments: impl Iterator<Item = (Option<String>, T)>,
+) -> Result<Vec<Option<T>>, QueryError> {
+    let mut given: Vec<Option<T>> = lambda.parameters.iter().map(|_| None).collect();
+    let mut are_named = false;
+    for (position, (label, argument)) in arguments.enumerate() {
+        are_named |= label.is_some();
+        let place = match &label {
+            Some(label) => lambda.parameters.iter().position(|parameter| parameter.name == *label),
+            None if are_named => None,
+            None => Some(position),
+        };
+        let slot = place.and_then(|place| given.get_mut(place)).filter(|slot| slot.is_none());
+        *slot.ok_or_else(|| arguments_of(name, lambda))? = Some(argument);
+    }
+    Ok(given)
 }
 
 fn arguments_of(name: &str, lambda: &Lambda) -> QueryError {

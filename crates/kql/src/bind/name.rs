@@ -21,6 +21,7 @@ pub(super) fn natural(expr: &Expr) -> Option<String> {
             }
             _ => None,
         },
+        Expr::Named(_, expr) => natural(expr),
         Expr::Call(name, arguments) => {
             let first = arguments.first();
             if let Some(aggregate) = aggregate::find(name) {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::name::{Names, make_unique, natural};
+use super::window::{Windows, serialized};
 use super::{Binder, Row, Scope, unknown_name};
 use crate::bind::expr::common_type;
 use crate::error::QueryError;
@@ -18,10 +19,7 @@ impl Binder<'_, '_> {
     pub(super) fn step(&self, input: Plan, step: &Step, scope: &Scope) -> Result<Plan, QueryError> {
         self.grow()?;
         match step {
-            Step::Where(expr) => {
-                let predicate = self.predicate(expr, &Row::of(&input.fields, scope), "where")?;
-                Ok(filtered(input, predicate))
-            }
+            Step::Where(expr) => self.chosen(input, scope, |row| self.predicate(expr, row, "where")),
             Step::Search(expr) => {
                 let row = Row::of(&input.fields, scope);
                 let is_text = matches!(expr, Expr::Literal(Type::String, _));
@@ -34,7 +32,8 @@ impl Binder<'_, '_> {
                 };
                 Ok(filtered(input, predicate))
             }
-            Step::Extend(list) | Step::Serialize(list) => self.extend(input, list, scope),
+            Step::Extend(list) => self.extend(input, list, scope),
+            Step::Serialize(list) => self.extend(serialized(input), list, scope),
             Step::Project(list) => self.project(input, list, scope),
             Step::ProjectAway(patterns) => {
                 let chosen = known(&input.fields, patterns)?;
@@ -92,8 +91,9 @@ impl Binder<'_, '_> {
     fn extend(&self, input: Plan, list: &[Named], scope: &Scope) -> Result<Plan, QueryError> {
         let mut made: Vec<(Arc<str>, Bound)> = Vec::new();
         let mut names = Names::default();
+        let windows = Windows::over(&input);
         for named in list {
-            let row = Row::of(&input.fields, scope).with_made(&made);
+            let row = Row::of(&input.fields, scope).with_made(&made).with_windows(&windows);
             let bound = self.expr(&named.expr, &row)?;
             let name = match named.names.first() {
                 Some(name) => Arc::from(name.as_str()),
@@ -117,15 +117,16 @@ impl Binder<'_, '_> {
                 }
             }
         }
-        Ok(Plan { fields, op: Op::Project(Box::new(input), exprs) })
+        Ok(Plan { fields, op: Op::Project(Box::new(windows.apply(input)), exprs) })
     }
 
     fn project(&self, input: Plan, list: &[Named], scope: &Scope) -> Result<Plan, QueryError> {
         let (mut fields, mut exprs) = (Vec::new(), Vec::new());
         let mut names = Names::default();
         let mut made: Vec<(Arc<str>, Bound)> = Vec::new();
+        let windows = Windows::over(&input);
         for named in list {
-            let row = Row::of(&input.fields, scope).with_made(&made);
+            let row = Row::of(&input.fields, scope).with_made(&made).with_windows(&windows);
             let bound = self.expr(&named.expr, &row)?;
             let name = match named.names.first() {
                 Some(name) => names.unique(name),
@@ -135,7 +136,7 @@ impl Binder<'_, '_> {
             made.push((name, bound.clone()));
             exprs.push(bound);
         }
-        Ok(Plan { fields, op: Op::Project(Box::new(input), exprs) })
+        Ok(Plan { fields, op: Op::Project(Box::new(windows.apply(input)), exprs) })
     }
 
     fn keys(&self, input: &Plan, keys: &[SortKey], scope: &Scope) -> Result<Vec<Key>, QueryError> {

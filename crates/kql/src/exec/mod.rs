@@ -6,6 +6,7 @@ mod group;
 mod join;
 mod key;
 mod sort;
+mod window;
 
 use std::sync::Arc;
 
@@ -100,6 +101,9 @@ fn operator<'a>(
         }
         Op::Apply { input, expand, inner, output } => {
             Box::new(expand::Apply::new(open(input, context, lent)?, expand, inner, output, context))
+        }
+        Op::Window(input, calls) => {
+            Box::new(window::Window::new(open(input, context, lent)?, calls, plan.fields.len(), context))
         }
         Op::Lent => Box::new(Once(lent.cloned())),
     })

@@ -150,4 +150,4 @@ fn to_guid(text: &str) -> Option<Value> {
 }
 
 /// From the year 1 to 1970.
-pub(crate) const UNIX_EPOCH_TICKS: i64 = 621_355_968_000_000_000;
+pub(super) const UNIX_EPOCH_TICKS: i64 = 621_355_968_000_000_000;

@@ -7,6 +7,7 @@ mod array;
 mod bag;
 mod condition;
 mod conversion;
+mod hash;
 mod made;
 mod net;
 mod notation;
@@ -159,6 +160,7 @@ const MODULES: &[&[Function]] = &[
     bag::FUNCTIONS,
     condition::FUNCTIONS,
     conversion::FUNCTIONS,
+    hash::FUNCTIONS,
     net::FUNCTIONS,
     notation::FUNCTIONS,
     number::FUNCTIONS,

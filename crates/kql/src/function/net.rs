@@ -1,8 +1,6 @@
-//! Addresses, and digests.
+//! Addresses.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
-
-use sha2::{Digest as _, Sha256};
 
 use super::Param::{Any, Long, Text};
 use super::made::written;
@@ -83,11 +81,52 @@ pub(super) const FUNCTIONS: &[Function] = &[
             _ => Value::Null,
         }
     }),
-    Function::new(&["hash_sha256"], &[Any], TEXT, |_, it| {
-        let digest = Sha256::digest(&*written(&it[0]));
-        Value::text(digest.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
-    }),
+    Function::new(&["has_ipv4"], &[Text, Text], TRUTH, |_, it| has_any(text(&it[0]), &it[1..], false)),
+    Function::new(&["has_any_ipv4"], &[Text, Any], TRUTH, |_, it| has_any(text(&it[0]), &it[1..], false))
+        .rest(Any),
+    Function::new(&["has_ipv4_prefix"], &[Text, Text], TRUTH, |_, it| has_any(text(&it[0]), &it[1..], true)),
+    Function::new(&["has_any_ipv4_prefix"], &[Text, Any], TRUTH, |_, it| {
+        has_any(text(&it[0]), &it[1..], true)
+    })
+    .rest(Any),
 ];
+
+/// True if one of these addresses is in the text, or one that begins as one of these does.
+fn has_any(text: &str, wanted: &[Value], are_prefixes: bool) -> Value {
+    let mut all = Vec::new();
+    for it in wanted {
+        match it {
+            Value::Array(items) => all.extend(items.iter().map(Value::to_text)),
+            other => all.push(other.to_text()),
+        }
+    }
+    // An address, or with a dot at its end the beginning of one.
+    let is_prefix = |it: &str| {
+        let bytes: Vec<&str> = it.strip_suffix('.').map_or(Vec::new(), |it| it.split('.').collect());
+        (1..=3).contains(&bytes.len()) && bytes.iter().all(|it| is_byte(it))
+    };
+    all.retain(|it| it.parse::<Ipv4Addr>().is_ok() || are_prefixes && is_prefix(it));
+    let found = addresses(text).any(|(written, address)| {
+        all.iter().any(|it| match it.parse::<Ipv4Addr>() {
+            Ok(wanted) => wanted == address,
+            Err(_) => written.starts_with(&**it),
+        })
+    });
+    Value::Bool(found)
+}
+
+fn is_byte(text: &str) -> bool {
+    text.bytes().all(|it| it.is_ascii_digit()) && text.parse::<u8>().is_ok()
+}
+
+/// The addresses in a text that no letter or digit touches.
+fn addresses(text: &str) -> impl Iterator<Item = (&str, Ipv4Addr)> {
+    text.split(|it: char| !it.is_alphanumeric() && it != '.').filter_map(|word| {
+        // A sentence may end behind it.
+        let word = word.trim_matches('.');
+        Some((word, word.parse().ok()?))
+    })
+}
 
 /// An address and the bits of its network.
 fn network(text: &str) -> Option<(u32, u32)> {

@@ -79,9 +79,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function::new(&["tohex"], &[Long], Returns::Is(Type::String), |_, it| {
         let width =
             usize::try_from(it.get(1).and_then(Value::as_long).unwrap_or(0).clamp(0, 16)).unwrap_or(0);
-        it[0].as_long().map_or(Value::Null, |it| Value::text(format!("{it:0width$x}")))
+        let Some(number) = it[0].as_long() else { return Value::Null };
+        // What is less than nothing has as many digits as its type; the binder says which it is.
+        match (it.get(2), i32::try_from(number)) {
+            (Some(_), Ok(number)) => Value::text(format!("{number:0width$x}")),
+            _ => Value::text(format!("{number:0width$x}")),
+        }
     })
-    .optional(&[Long])
+    .optional(&[Long, Long])
     .keeps_name(),
 ];
 

@@ -51,7 +51,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Value::text(formatted_span(span, text(&it[1])))
     })
     .keeps_name(),
-    Function::new(&["make_datetime"], &[Long, Long, Long], TIME, make_datetime).optional(&[Long, Long, Real]),
+    Function::new(&["make_datetime", "datetime", "date"], &[Long, Long, Long], TIME, make_datetime)
+        .optional(&[Long, Long, Real]),
     Function::new(&["make_timespan"], &[Real, Real], SPAN, |_, it| make_timespan(it)).optional(&[Real, Real]),
     Function::new(&["unixtime_seconds_todatetime"], &[Number], TIME, |_, it| unix(&it[0], 10_000_000, 1)),
     Function::new(&["unixtime_milliseconds_todatetime"], &[Number], TIME, |_, it| unix(&it[0], 10_000, 1)),

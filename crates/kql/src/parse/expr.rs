@@ -113,6 +113,9 @@ impl Parser<'_> {
                 return Ok(Tested::Yes(Expr::Binary(Operator::Text(test), Box::new(left), right)));
             }
             _ => {
+                // Kusto's older way to write `!contains`.
+                let older = word.strip_prefix("not").filter(|it| !is_negated && it.starts_with("contains"));
+                let (word, is_negated) = older.map_or((word, is_negated), |word| (word, true));
                 let (word, is_cased) = word.strip_suffix("_cs").map_or((word, false), |word| (word, true));
                 let kind = match word {
                     "contains" => TestKind::Contains,
@@ -324,8 +327,20 @@ impl Parser<'_> {
             }
             _ => {}
         }
-        let arguments = self.list(")", Self::expr)?;
+        let arguments = self.list(")", Self::named_argument)?;
         Ok(Expr::Call(word, arguments))
+    }
+
+    /// An argument, maybe with its parameter's name.
+    pub(super) fn named_argument(&mut self) -> Result<Expr, QueryError> {
+        let from = self.at;
+        if let Ok(Some(name)) = self.takes_name()
+            && self.takes_mark("=")
+        {
+            return Ok(Expr::Named(name, Box::new(self.expr()?)));
+        }
+        self.at = from;
+        self.expr()
     }
 
     /// JSON, with the language's own values where JSON has none.

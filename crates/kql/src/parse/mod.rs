@@ -285,7 +285,7 @@ impl Parser<'_> {
             }
             self.at = from;
         }
-        if let Ok(expr) = self.expr()
+        if let Ok(expr) = self.named_argument()
             && (self.is_mark(",") || self.is_mark(")"))
         {
             return Ok(Argument::Scalar(expr));

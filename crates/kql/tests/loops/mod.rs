@@ -22,6 +22,7 @@ pub(crate) enum More {
     AmongRows(bool),
     Between(bool),
     Aggregates,
+    Windows,
 }
 
 pub(crate) fn more() -> impl Strategy<Value = More> {
@@ -42,6 +43,7 @@ pub(crate) fn more() -> impl Strategy<Value = More> {
         any::<bool>().prop_map(More::AmongRows),
         any::<bool>().prop_map(More::Between),
         Just(More::Aggregates),
+        Just(More::Windows),
     ]
 }
 
@@ -136,7 +138,7 @@ pub(crate) fn applied(more: &More, rows: &Rows, right: &Rows, all: &Rows) -> Opt
             out.rows.retain(|row| get(row, "s").to_text().contains(':'));
             let part = |row: &Row, second: bool| {
                 let text = get(row, "s").to_text();
-                let (one, other) = text.split_once(':').expect("it was looked for");
+                let (one, other) = text.rsplit_once(':').expect("it was looked for");
                 Value::text(if second { other } else { one })
             };
             out.set("p", Type::String, |row| part(row, false));
@@ -224,6 +226,30 @@ pub(crate) fn applied(more: &More, rows: &Rows, right: &Rows, all: &Rows) -> Opt
             out.rows
                 .retain(|row| get(row, "v").as_long().is_some_and(|v| (0..=2).contains(&v) != *is_negated));
             format!("where v {}between (0 .. 2)", if *is_negated { "!" } else { "" })
+        }
+        More::Windows => {
+            if !is("k", Type::Long) || !is("v", Type::Long) || rows.has("rn") {
+                return None;
+            }
+            let of = |row: Option<&Row>, name: &str| row.map_or(Value::Null, |row| get(row, name));
+            let (mut number, mut sum) = (0, 0);
+            for (at, row) in rows.rows.iter().enumerate() {
+                let before = at.checked_sub(1).and_then(|at| rows.rows.get(at));
+                let is_new = of(before, "k") != get(row, "k") || before.is_none();
+                number = if is_new { 1 } else { number + 1 };
+                sum = if is_new { 0 } else { sum } + get(row, "v").as_long().unwrap_or(0);
+                let made = [
+                    ("rn", Value::Long(number)),
+                    ("cs", Value::Long(sum)),
+                    ("nx", of(rows.rows.get(at + 2), "v")),
+                ];
+                out.rows[at].extend(made.map(|(name, value)| (name.to_owned(), value)));
+            }
+            for name in ["rn", "cs", "nx"] {
+                out.columns.push((name.to_owned(), Type::Long));
+            }
+            out.rows.retain(|row| get(row, "rn") != Value::Long(3));
+            "serialize rn = row_number(1, k != prev(k)), cs = row_cumsum(v, prev(k) != k), nx = next(v, 2) | where rn != 3".to_owned()
         }
         More::Aggregates => {
             if !is("v", Type::Long) || !is("k", Type::Long) {
