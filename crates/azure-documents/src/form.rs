@@ -17,7 +17,9 @@ pub enum Names {
     /// Our own: *powered by Lazaret*.
     #[default]
     Own,
-    /// Azure's of the time, for tools that look for them.
+    /// Azure's: the newest of each that published queries look for.
+    Azure,
+    /// Azure's oldest, for tools that compare with them.
     Historic,
 }
 
@@ -44,6 +46,29 @@ impl Form {
         Self::ALL.into_iter().find(|form| form.key().eq_ignore_ascii_case(key))
     }
 
+    /// What Azure has called the assessment over the years, the newest name first. Queries look for these texts.
+    #[must_use]
+    pub fn azures_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Of2020 => &[
+                "Azure registry container images should have vulnerabilities resolved (powered by Qualys)",
+                "Container registry images should have vulnerability findings resolved (powered by Qualys)",
+                "Vulnerabilities in Azure Container Registry images should be remediated (powered by Qualys)",
+            ],
+            Self::Of2023 => &[
+                "Azure registry container images should have vulnerabilities resolved (powered by Microsoft Defender \
+                 Vulnerability Management)",
+                "Azure registry container images should have vulnerabilities resolved (powered by MDVM)",
+                "Container registry images should have vulnerability findings resolved (powered by Microsoft Defender \
+                 Vulnerability Management)",
+            ],
+            Self::Of2024 => &[
+                "Container images in Azure registry should have vulnerability findings resolved",
+                "[Preview] Container images in Azure registry should have vulnerability findings resolved",
+            ],
+        }
+    }
+
     /// What the assessment is called.
     #[must_use]
     pub fn display_name(self, names: Names) -> &'static str {
@@ -56,6 +81,16 @@ impl Form {
             }
             (Self::Of2024, Names::Own) => {
                 "Container images in Azure registry should have vulnerability findings resolved (powered by Lazaret)"
+            }
+            (Self::Of2020, Names::Azure) => {
+                "Container registry images should have vulnerability findings resolved (powered by Qualys)"
+            }
+            (Self::Of2023, Names::Azure) => {
+                "Azure registry container images should have vulnerabilities resolved (powered by Microsoft Defender \
+                 Vulnerability Management)"
+            }
+            (Self::Of2024, Names::Azure) => {
+                "Container images in Azure registry should have vulnerability findings resolved"
             }
             (Self::Of2024, Names::Historic) => {
                 "[Preview] Container images in Azure registry should have vulnerability findings resolved"

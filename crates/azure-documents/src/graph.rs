@@ -28,7 +28,7 @@ pub fn assessment(mut row: Value, registry: &Registry, form: Form, names: Names)
         "ResourceName": registry.name,
         "ResourceProvider": "Microsoft.ContainerRegistry",
     });
-    row["properties"]["metadata"] = metadata(form, names);
+    row["properties"]["metadata"] = named(form, names);
     linked(row, registry)
 }
 
@@ -36,7 +36,7 @@ pub fn assessment(mut row: Value, registry: &Registry, form: Form, names: Names)
 #[must_use]
 pub fn image_assessment(place: &Place<'_>, names: Names) -> Value {
     let row = crate::image_assessment(place, names);
-    about_image(row, place, "containerImage", metadata(Form::Of2024, names))
+    about_image(row, place, "containerImage", named(Form::Of2024, names))
 }
 
 /// An assessment on a package of an image.
@@ -46,6 +46,14 @@ pub fn software_update(update: &SoftwareUpdate<'_>, place: &Place<'_>) -> Value 
     let more = row["properties"]["resourceAdditionalData"].to_string();
     row["properties"]["resourceAdditionalData"] = more.into();
     row
+}
+
+/// The metadata with all names that Azure has had for the assessment: queries that look for one in any column find
+/// it, whatever it is called here.
+fn named(form: Form, names: Names) -> Value {
+    let mut metadata = metadata(form, names);
+    metadata["otherNames"] = form.azures_names().into();
+    metadata
 }
 
 fn about_image(mut row: Value, place: &Place<'_>, kind: &str, metadata: Value) -> Value {

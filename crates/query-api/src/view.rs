@@ -231,14 +231,7 @@ impl Source for View {
             "resources" => Arc::new(self.resources()),
             "resourcecontainers" => Arc::new(self.containers()),
             "authorizationresources" => Arc::new(self.authorization()),
-            // Azure's other tables, of which there is nothing here.
-            "policyresources"
-            | "advisorresources"
-            | "healthresources"
-            | "alertsmanagementresources"
-            | "kubernetesconfigurationresources"
-            | "servicehealthresources"
-            | "guestconfigurationresources" => Arc::new(Rows(Vec::new())),
+            name if ELSEWHERE.binary_search(&name).is_ok() => Arc::new(Rows(Vec::new())),
             _ => return None,
         })
     }
@@ -319,3 +312,58 @@ static COLUMNS: LazyLock<Vec<TableColumn>> = LazyLock::new(|| {
     columns.push(column("apiVersion", Type::String));
     columns
 });
+
+/// Azure's other tables, of which there is nothing here: Resource Graph's table reference, and one name as it is
+/// misspelt there. Sorted.
+const ELSEWHERE: [&str; 50] = [
+    "advisorresources",
+    "aksresources",
+    "alertsmanagementresources",
+    "appserviceresources",
+    "awsresources",
+    "azurebusinesscontinuityresources",
+    "azuredevopsplatformresources",
+    "batchresources",
+    "capabilityresources",
+    "chaosresources",
+    "communitygalleryresources",
+    "computeresources",
+    "deploymentresources",
+    "desktopvirtualizationresources",
+    "dnsresources",
+    "edgeorderresources",
+    "elasticsanresources",
+    "extendedlocationresources",
+    "extensibilityresourcechanges",
+    "featureresources",
+    "guestconfigurationresources",
+    "healthresourcechanges",
+    "healthresources",
+    "impactreportresources",
+    "insightresources",
+    "iotsecurityresources",
+    "kubernetesconfigurationresources",
+    "kustoresources",
+    "maintenanceresourcechanges",
+    "maintenanceresources",
+    "managedserviceresources",
+    "migrateresources",
+    "mirgateresources",
+    "networkresourcechanges",
+    "networkresources",
+    "orbitalresources",
+    "patchassessmentresources",
+    "patchinstallationresources",
+    "policyresources",
+    "quotaresourcechanges",
+    "quotaresources",
+    "recoveryservicesresources",
+    "resourcechanges",
+    "resourcecontainerchanges",
+    "servicefabricresources",
+    "servicehealthresources",
+    "spotresources",
+    "sqlresources",
+    "supportresources",
+    "tagsresources",
+];

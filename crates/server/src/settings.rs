@@ -85,8 +85,9 @@ pub(crate) struct ServeOptions {
     #[arg(long, env = "LAZARET_CURRENCY", value_name = "CODE")]
     #[serde(default, deserialize_with = "parsed")]
     currency: Option<Currency>,
-    /// What assessments are called: `own` (powered by Lazaret), or `historic` for tools that look for Azure's
-    /// names of the time [default: own].
+    /// What assessments are called: `own` (powered by Lazaret), `azure` for tools that compare the whole name with
+    /// Azure's of today, or `historic` for those that compare it with Azure's first. Queries of Resource Graph that
+    /// look for any of Azure's names in any column find it whatever is set [default: own].
     #[arg(long, env = "LAZARET_DISPLAY_NAMES", value_name = "WHICH")]
     display_names: Option<DisplayNames>,
     /// The host (and port) by which others know the registry, for results that are read in bulk, and for links
@@ -308,6 +309,7 @@ where
 pub(crate) enum DisplayNames {
     #[default]
     Own,
+    Azure,
     Historic,
 }
 
@@ -315,6 +317,7 @@ impl From<DisplayNames> for azure_documents::Names {
     fn from(names: DisplayNames) -> Self {
         match names {
             DisplayNames::Own => Self::Own,
+            DisplayNames::Azure => Self::Azure,
             DisplayNames::Historic => Self::Historic,
         }
     }
