@@ -478,7 +478,7 @@ impl From<AuthError> for Refusal {
                 ..Self::bad("temporarily_unavailable", &error.to_string())
             },
             AuthError::Store(error) => {
-                tracing::error!(error = %error, "a token request failed");
+                tracing::error!(error = &error as &dyn std::error::Error, "a token request failed");
                 Self::failed()
             }
         }

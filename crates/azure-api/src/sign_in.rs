@@ -264,7 +264,7 @@ fn said(error: &auth::AuthError) -> String {
             format!("Too many failed attempts: wait {retry_after_s} seconds.")
         }
         auth::AuthError::Store(error) => {
-            tracing::error!(error = %error, "a sign-in failed");
+            tracing::error!(error = error as &dyn std::error::Error, "a sign-in failed");
             "The server failed; its log says why.".to_owned()
         }
     }

@@ -66,11 +66,14 @@ impl Dispatcher {
             if tokio::time::Instant::now() >= tidy_due {
                 tidy_due = tokio::time::Instant::now() + TIDY_EVERY;
                 if let Err(error) = self.metastore.tidy_deliveries(LIMITS, (self.clock)()).await {
-                    tracing::error!(error = %error, "the log of deliveries could not be tidied");
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the log of deliveries could not be tidied"
+                    );
                 }
             }
             if let Err(error) = self.fill(&mut lanes, &mut under_way).await {
-                tracing::error!(error = %error, "the outbox could not be read");
+                tracing::error!(error = &error as &dyn std::error::Error, "the outbox could not be read");
             }
             tokio::select! {
                 () = stop.cancelled() => break,
@@ -119,7 +122,10 @@ impl Dispatcher {
                 let (dispatcher, webhook) = (self.clone(), Arc::clone(&webhook));
                 under_way.spawn(async move {
                     let has_failed = dispatcher.deliver(&webhook, &delivery).await.unwrap_or_else(|error| {
-                        tracing::error!(error = %error, "a delivery could not be written down");
+                        tracing::error!(
+                            error = &error as &dyn std::error::Error,
+                            "a delivery could not be written down"
+                        );
                         true
                     });
                     Done { webhook: webhook.id, delivery: delivery.id, has_failed }
@@ -162,7 +168,7 @@ fn note(lanes: &mut HashMap<i64, Lane>, ended: Result<Done, tokio::task::JoinErr
             }
         }
         Err(error) => {
-            tracing::error!(error = %error, "a delivery ended badly");
+            tracing::error!(error = &error as &dyn std::error::Error, "a delivery ended badly");
             // Which one is not known: better twice than never.
             lanes.clear();
         }

@@ -67,7 +67,7 @@ impl Jobs {
         }
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
-                tracing::error!(error = %error, "a job worker ended badly");
+                tracing::error!(error = &error as &dyn std::error::Error, "a job worker ended badly");
             }
         }
     }
@@ -106,7 +106,7 @@ impl Jobs {
                 Err(error) => Err(error),
             };
             if let Err(error) = outcome {
-                tracing::error!(error = %error, "the job queue failed");
+                tracing::error!(error = &error as &dyn std::error::Error, "the job queue failed");
                 tokio::select! {
                     () = stop.cancelled() => return,
                     () = tokio::time::sleep(LOOK_INTERVAL) => {}
@@ -159,7 +159,7 @@ impl Jobs {
                 outcome = &mut work => return outcome,
                 () = tokio::time::sleep(Duration::from_millis(LEASE_MS.unsigned_abs() / 3)) => {
                     if let Err(error) = self.metastore.extend_job(job.id, (self.clock)() + LEASE_MS).await {
-                        tracing::warn!(error = %error, "a lease could not be prolonged");
+                        tracing::warn!(error = &error as &dyn std::error::Error, "a lease could not be prolonged");
                     }
                 }
             }

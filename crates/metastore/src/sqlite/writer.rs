@@ -69,7 +69,7 @@ fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Queued>,
     note_newest(connection, upto);
     while let Ok((since, first)) = waiting.recv() {
         if let Err(error) = begin(connection, since) {
-            tracing::error!(error = %error, "a write could not begin");
+            tracing::error!(error = &error as &dyn std::error::Error, "a write could not begin");
             first(None)(Err(error));
             continue;
         }
@@ -95,7 +95,11 @@ fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Queued>,
                 answers.into_iter().for_each(|answer| answer(Ok(())));
             }
             Err(error) => {
-                tracing::error!(error = %error, writes = answers.len(), "a commit failed");
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    writes = answers.len(),
+                    "a commit failed"
+                );
                 if let Err(error) = connection.execute_batch("ROLLBACK") {
                     // SQLite has already rolled back by itself after some failures, a full disk among them.
                     tracing::debug!(error = %error, "nothing was left to roll back");
@@ -127,7 +131,9 @@ fn note_newest(connection: &Connection, upto: &AtomicI64) {
         connection.prepare_cached(NEWEST).and_then(|mut newest| newest.query_row([], |row| row.get(0)));
     match newest {
         Ok(newest) => upto.store(newest, Ordering::Release),
-        Err(error) => tracing::error!(error = %error, "the newest change could not be noted"),
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "the newest change could not be noted")
+        }
     }
 }
 
