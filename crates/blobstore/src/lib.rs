@@ -15,5 +15,5 @@ mod upload;
 
 pub use blob::{Blob, PIECE_BYTES};
 pub use bytes::Bytes;
-pub use store::{BlobStore, Durability, Error, Listing};
+pub use store::{BlobStore, Durability, Error, KeepFree, Listing};
 pub use upload::{UploadFile, UploadReader};

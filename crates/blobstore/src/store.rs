@@ -48,25 +48,39 @@ impl Error {
     }
 }
 
+/// How much of the disk must stay free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeepFree {
+    /// So many bytes; 0 for none.
+    Bytes(u64),
+    /// A twentieth of the disk, a gibibyte at most.
+    Share,
+}
+
 /// What the disk must keep free.
 #[derive(Clone, Debug)]
 pub(crate) struct Room {
     root: Arc<Path>,
-    min_free_bytes: u64,
+    keep: KeepFree,
 }
 
 impl Room {
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        if self.min_free_bytes == 0 {
+    /// Whether `more` bytes find room.
+    pub(crate) fn check(&self, more: u64) -> Result<(), Error> {
+        if self.keep == KeepFree::Bytes(0) && more <= UNCHECKED_BYTES_MAX {
             return Ok(());
         }
         let asked = rustix::fs::statvfs(&*self.root);
         let disk = asked.map_err(|error| failed(&self.root)(error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free >= self.min_free_bytes {
+        let keep = match self.keep {
+            KeepFree::Bytes(bytes) => bytes,
+            KeepFree::Share => (disk.f_blocks.saturating_mul(disk.f_frsize) / KEPT_SHARE).min(KEPT_BYTES_MAX),
+        };
+        if free >= keep.saturating_add(more) {
             return Ok(());
         }
-        let text = format!("{free} bytes are free, and {} are to stay free", self.min_free_bytes);
+        let text = format!("{free} bytes are free, {keep} are to stay free, and {more} more were to come");
         Err(failed(&self.root)(io::Error::new(io::ErrorKind::StorageFull, text)))
     }
 }
@@ -89,7 +103,7 @@ impl BlobStore {
     /// [`Error`] if the folder cannot be made or used.
     pub fn open(root: &Path, durability: Durability) -> Result<Self, Error> {
         let root: Arc<Path> = root.into();
-        let room = Room { root: Arc::clone(&root), min_free_bytes: 0 };
+        let room = Room { root: Arc::clone(&root), keep: KeepFree::Bytes(0) };
         let store = Self { root: Arc::clone(&root), durability, room };
         let uploads = root.join(UPLOADS);
         fs::create_dir_all(&uploads).map_err(failed(&uploads))?;
@@ -117,10 +131,10 @@ impl BlobStore {
         Ok(store)
     }
 
-    /// The same store, which takes nothing more while the disk has fewer bytes free than these.
+    /// The same store, which takes nothing more while the disk has less free than this.
     #[must_use]
-    pub fn keeping_free(self, min_free_bytes: u64) -> Self {
-        let room = Room { min_free_bytes, ..self.room };
+    pub fn keeping_free(self, keep: KeepFree) -> Self {
+        let room = Room { keep, ..self.room };
         Self { room, ..self }
     }
 
@@ -129,7 +143,30 @@ impl BlobStore {
     /// # Errors
     /// [`Error`] if too few bytes are free: [`Error::is_full`].
     pub fn check_room(&self) -> Result<(), Error> {
-        self.room.check()
+        self.room.check(0)
+    }
+
+    /// Whether blobs can be read here.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn check_reads(&self) -> Result<(), Error> {
+        let path = self.root.join(BLOBS);
+        blocking(&self.root, move || fs::read_dir(&path).map(drop).map_err(failed(&path))).await
+    }
+
+    /// Whether a file can be made here.
+    ///
+    /// # Errors
+    /// [`Error`] if the disk refuses.
+    pub async fn check_writes(&self) -> Result<(), Error> {
+        let path = self.upload_path(Uuid::new_v4());
+        blocking(&self.root, move || {
+            let made = File::create_new(&path).and_then(|mut file| file.write_all(b"?"));
+            remove(&path)?;
+            made.map_err(failed(&path))
+        })
+        .await
     }
 
     /// Stores bytes under their digest.
@@ -139,7 +176,7 @@ impl BlobStore {
     pub async fn put(&self, bytes: Bytes) -> Result<Digest, Error> {
         let store = self.clone();
         blocking(&self.root, move || {
-            store.room.check()?;
+            store.room.check(bytes.len() as u64)?;
             let digest = Digest::sha256(&bytes);
             let upload = store.upload_path(Uuid::new_v4());
             let write = || {
@@ -147,37 +184,33 @@ impl BlobStore {
                 file.write_all(&bytes)?;
                 Ok(file)
             };
-            let file = write().map_err(failed(&upload))?;
-            store.settle(&file, &upload, &digest)?;
+            let stored =
+                write().map_err(failed(&upload)).and_then(|file| store.settle(&file, &upload, &digest));
+            if let Err(error) = stored {
+                // Half of it would hold what others need.
+                drop_bytes(&upload)?;
+                return Err(error);
+            }
             Ok(digest)
         })
         .await
     }
 
-    /// Begins an upload, or goes on with one of which `received` bytes are certain: what lies beyond
-    /// them is cut off. `None`: there is no file with so many bytes.
+    /// An upload of which `received` bytes are certain: what lies beyond them is cut off. `None`: there is no
+    /// file with so many bytes. Nothing is opened, and a new upload has no file, until bytes come.
     ///
     /// # Errors
     /// [`Error`] if the disk refuses.
     pub async fn upload(&self, id: Uuid, received: u64) -> Result<Option<UploadFile>, Error> {
         let (path, room) = (self.upload_path(id), self.room.clone());
         blocking(&self.root, move || {
-            room.check()?;
-            let file = match received {
-                0 => File::options().read(true).write(true).create(true).truncate(true).open(&path),
-                _ => File::options().read(true).write(true).open(&path),
-            };
-            let file = match file {
-                Ok(file) => file,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            room.check(0)?;
+            let held = match fs::metadata(&path) {
+                Ok(found) => found.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
                 Err(error) => return Err(failed(&path)(error)),
             };
-            let len = file.metadata().map_err(failed(&path))?.len();
-            if len < received {
-                return Ok(None);
-            }
-            file.set_len(received).map_err(failed(&path))?;
-            Ok(Some(UploadFile::new(file, path, received, room)))
+            Ok((held >= received).then(|| UploadFile::new(path, received, room)))
         })
         .await
     }
@@ -186,8 +219,8 @@ impl BlobStore {
     ///
     /// # Errors
     /// [`Error`] if the disk refuses.
-    pub async fn digest(&self, upload: &UploadFile, algorithm: Algorithm) -> Result<Digest, Error> {
-        let (file, path, len) = (upload.file(), upload.path().to_owned(), upload.received());
+    pub async fn digest(&self, upload: &mut UploadFile, algorithm: Algorithm) -> Result<Digest, Error> {
+        let (file, path, len) = (upload.file()?, upload.path().to_owned(), upload.received());
         blocking(&self.root, move || {
             let mut hasher = Hasher::new(algorithm);
             let mut buffer = vec![0; PIECE_BYTES];
@@ -208,9 +241,9 @@ impl BlobStore {
     ///
     /// # Errors
     /// [`Error`] if the disk refuses; the upload may then be tried again or dropped.
-    pub async fn commit(&self, upload: &UploadFile, digest: &Digest) -> Result<(), Error> {
+    pub async fn commit(&self, upload: &mut UploadFile, digest: &Digest) -> Result<(), Error> {
         let (store, file, path, digest) =
-            (self.clone(), upload.file(), upload.path().to_owned(), digest.clone());
+            (self.clone(), upload.file()?, upload.path().to_owned(), digest.clone());
         let len = upload.received();
         blocking(&self.root, move || {
             // A write that failed half way, the disk being full, has left bytes that nobody counted.
@@ -220,13 +253,13 @@ impl BlobStore {
         .await
     }
 
-    /// Removes an upload's file, if there is one.
+    /// Removes an upload's file, if there is one. Its room is free at once, whoever has it open.
     ///
     /// # Errors
     /// [`Error`] if the disk refuses.
     pub async fn discard(&self, id: Uuid) -> Result<(), Error> {
         let path = self.upload_path(id);
-        blocking(&self.root, move || remove(&path)).await
+        blocking(&self.root, move || drop_bytes(&path)).await
     }
 
     /// The blob of that digest; `None` if it is not here.
@@ -295,9 +328,15 @@ impl BlobStore {
             // Another disk, or one without links.
             Err(_) => {
                 let upload = other.upload_path(Uuid::new_v4());
-                fs::copy(&from, &upload).map_err(failed(&from))?;
-                let file = File::open(&upload).map_err(failed(&upload))?;
-                other.settle(&file, &upload, &digest).map(|()| true)
+                let copied = fs::copy(&from, &upload).map_err(failed(&from)).and_then(|_| {
+                    let file = File::open(&upload).map_err(failed(&upload))?;
+                    other.settle(&file, &upload, &digest)
+                });
+                if let Err(error) = copied {
+                    drop_bytes(&upload)?;
+                    return Err(error);
+                }
+                Ok(true)
             }
         })
         .await
@@ -330,6 +369,12 @@ impl BlobStore {
             Ok(listing)
         })
         .await
+    }
+
+    /// The folder for files without a name; what a crash leaves there is listed as a stray.
+    #[must_use]
+    pub fn scratch(&self) -> PathBuf {
+        self.root.join(UPLOADS)
     }
 
     pub(crate) fn upload_path(&self, id: Uuid) -> PathBuf {
@@ -366,6 +411,14 @@ fn remove(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// Removes a file that some may still have open: its bytes first, which hold the room.
+fn drop_bytes(path: &Path) -> Result<(), Error> {
+    match File::options().write(true).open(path).and_then(|file| file.set_len(0)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path)(error)),
+        _ => remove(path),
+    }
+}
+
 /// The files in a folder and in its folders.
 fn files(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut found = Vec::new();
@@ -399,6 +452,12 @@ pub(crate) async fn blocking<T: Send + 'static>(
         Err(error) => Err(failed(root)(io::Error::other(error))),
     }
 }
+
+/// Without anything to keep free, so much is tried without asking.
+const UNCHECKED_BYTES_MAX: u64 = 1 << 20;
+/// What [`KeepFree::Share`] keeps: one part in so many, and no more than this.
+const KEPT_SHARE: u64 = 20;
+const KEPT_BYTES_MAX: u64 = 1 << 30;
 
 const BLOBS: &str = "blobs";
 const UPLOADS: &str = "uploads";

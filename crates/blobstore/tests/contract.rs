@@ -66,7 +66,7 @@ async fn an_upload_goes_on_from_what_is_certain() {
         let digest = Digest::of(algorithm, b"hello world");
         let mut again = store.upload(id, 0).await.expect("opens").expect("made");
         again.append(b"hello world").expect("writes");
-        store.commit(&again, &digest).await.expect("commits");
+        store.commit(&mut again, &digest).await.expect("commits");
         assert_eq!(
             store.open_blob(&digest).await.expect("reads").expect("there").whole().expect("reads"),
             "hello world"
@@ -86,9 +86,9 @@ async fn two_uploads_of_one_blob_both_succeed_and_readers_keep_theirs() {
         upload.append(&bytes).expect("writes");
         uploads.push(upload);
     }
-    store.commit(&uploads[0], &digest).await.expect("commits");
+    store.commit(&mut uploads[0], &digest).await.expect("commits");
     let open = store.open_blob(&digest).await.expect("reads").expect("there");
-    store.commit(&uploads[1], &digest).await.expect("commits");
+    store.commit(&mut uploads[1], &digest).await.expect("commits");
     store.remove(&digest).await.expect("removes");
     assert_eq!(open.whole().expect("reads"), Bytes::from(bytes));
     assert!(store.open_blob(&digest).await.expect("asks").is_none());
@@ -98,7 +98,9 @@ async fn two_uploads_of_one_blob_both_succeed_and_readers_keep_theirs() {
 async fn strays_are_named_and_nothing_else_is() {
     let (folder, store) = store();
     let digest = store.put(Bytes::from_static(b"kept")).await.expect("stores");
-    drop(store.upload(Uuid::from_u128(7), 0).await.expect("opens"));
+    let mut upload = store.upload(Uuid::from_u128(7), 0).await.expect("opens").expect("new");
+    assert!(store.list().await.expect("lists").uploads.is_empty(), "no byte, no file");
+    upload.append(b"x").expect("writes");
     for stray in ["uploads/not-a-uuid", "blobs/sha256/zz", "blobs/sha512/0000"] {
         std::fs::write(folder.path().join(stray), "x").expect("writes");
     }
@@ -120,7 +122,7 @@ async fn what_a_failed_write_left_behind_is_no_part_of_the_blob() {
     let path = upload.path().to_owned();
     std::fs::write(path, b"whole and a bit").expect("writes");
     let digest = Digest::sha256(b"whole");
-    store.commit(&upload, &digest).await.expect("commits");
+    store.commit(&mut upload, &digest).await.expect("commits");
     assert_eq!(
         store.open_blob(&digest).await.expect("reads").expect("there").whole().expect("reads"),
         b"whole"[..]

@@ -64,6 +64,18 @@ pub enum FeedsError {
     Stopping,
 }
 
+impl FeedsError {
+    /// True if there was no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Metastore(error) => matches!(error, metastore::Error::Full),
+            Self::Blobs(error) => error.is_full(),
+            _ => false,
+        }
+    }
+}
+
 impl Feeds {
     /// The feeds whose rows are in `metastore`, whose payloads and snapshots are in `blobs`. A payload
     /// that lost more than `shrink_max_percent` of its records is refused.
@@ -105,7 +117,7 @@ impl Feeds {
     /// # Errors
     /// [`FeedsError`]; then nothing has changed.
     pub async fn update(&self, sources: &Sources, now_ms: i64) -> Result<Report, FeedsError> {
-        let fetcher = Fetcher::new(self.limits).map_err(FeedsError::Fetch)?;
+        let fetcher = Fetcher::new(self.limits).map_err(FeedsError::Fetch)?.holding_in(&self.blobs.scratch());
         let _turn = self.turn.lock().await;
         let mut batch = Batch::new(&self.metastore).await?;
         let mut asked = Vec::new();

@@ -1,5 +1,7 @@
 //! Fetching payloads: only what changed, no more than allowed, within bounded time.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oci::{Algorithm, Digest, Hasher};
@@ -15,6 +17,8 @@ use tokio::io::AsyncWriteExt;
 pub struct Fetcher {
     client: Client,
     limits: FetchLimits,
+    /// Where payloads are held; without one, where the system holds temporary files.
+    folder: Option<Arc<Path>>,
 }
 
 /// What a source may cost.
@@ -84,7 +88,18 @@ impl Fetcher {
             .timeout(limits.whole)
             .redirect(Policy::custom(redirect))
             .build();
-        Ok(Self { client: client.map_err(FetchError::Setup)?, limits })
+        Ok(Self { client: client.map_err(FetchError::Setup)?, limits, folder: None })
+    }
+
+    /// The same, which holds payloads in files of that folder: the system's folder for temporary files may not
+    /// be writable, or be small.
+    #[must_use]
+    pub fn holding_in(self, folder: &Path) -> Self {
+        Self { folder: Some(folder.into()), ..self }
+    }
+
+    fn unnamed(&self) -> std::io::Result<std::fs::File> {
+        self.folder.as_ref().map_or_else(tempfile::tempfile, tempfile::tempfile_in)
     }
 
     /// Gets a payload unless it is the one of which `known` was said.
@@ -115,7 +130,7 @@ impl Fetcher {
             etag: text(response.headers(), &ETAG),
             last_modified: text(response.headers(), &LAST_MODIFIED),
         };
-        let mut file = tokio::fs::File::from_std(tempfile::tempfile().map_err(FetchError::Disk)?);
+        let mut file = tokio::fs::File::from_std(self.unnamed().map_err(FetchError::Disk)?);
         let (mut hasher, mut received) = (Hasher::new(Algorithm::Sha256), 0_u64);
         while let Some(bytes) = response.chunk().await.map_err(FetchError::during_body)? {
             received = received.saturating_add(bytes.len() as u64);

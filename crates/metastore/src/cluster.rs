@@ -143,7 +143,7 @@ impl Metastore {
         now_ms: i64,
     ) -> Result<bool, Error> {
         let cluster = cluster.to_owned();
-        self.write(move |rows| {
+        self.grow(move |rows| {
             let known = rows
                 .prepare_cached("UPDATE cluster SET reported_ms = ?2 WHERE name = ?1")?
                 .execute(params![cluster, now_ms])?;

@@ -193,7 +193,7 @@ impl Metastore {
     /// [`RestoreError`].
     pub async fn restore_manifest(&self, restore: Restore) -> Result<Vec<Tag>, RestoreError> {
         let origin = Arc::clone(&self.origin);
-        self.write(move |rows| bring_back(rows, &restore, &origin, DEPTH_MAX)).await
+        self.grow(move |rows| bring_back(rows, &restore, &origin, DEPTH_MAX)).await
     }
 
     /// Gives up what nobody restored in time, `limit` at most; returns how many manifests and tags that were.

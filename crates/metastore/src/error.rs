@@ -14,6 +14,9 @@ pub enum Error {
     /// The disk has no room for it: nothing was changed.
     #[error("the disk that holds the database is full")]
     Full,
+    /// The disk takes no writes at all: nothing was changed.
+    #[error("the disk that holds the database cannot be written to")]
+    ReadOnly,
     /// The registry may hold no more: nothing was changed.
     #[error(
         "the registry may hold no more{detail}: delete what is not needed, or ask its operator for a larger quota"
@@ -60,6 +63,7 @@ impl From<rusqlite::Error> for Error {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Busy,
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::SystemIoFailure) => disk_failure(error),
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly,
             Some(ErrorCode::ConstraintViolation) => over_quota(&error).unwrap_or(Self::Database(error)),
             _ => Self::Database(error),
         }

@@ -93,7 +93,7 @@ impl Metastore {
         now_ms: i64,
     ) -> Result<(), Error> {
         let new = snapshot.to_string();
-        self.write(move |rows| {
+        self.grow(move |rows| {
             for (name, payload) in payloads {
                 rows.prepare_cached(
                     "INSERT INTO feed (name, kind, origin, etag, last_modified, payload, records, fetched_ms, checked_ms)

@@ -201,7 +201,7 @@ impl Metastore {
         let layer = layer.to_string();
         let document =
             serde_json::to_vec(inventory).map_err(|_| Error::Damaged { what: "layer inventory" })?;
-        self.write(move |rows| {
+        self.grow(move |rows| {
             rows.prepare_cached(
                 "INSERT INTO layer_inventory (digest, extractor, document) VALUES (?1, ?2, ?3)
                  ON CONFLICT (digest, extractor) DO UPDATE SET document = excluded.document",
@@ -240,7 +240,7 @@ impl Metastore {
     /// [`Error`] if the store fails.
     pub async fn put_verdict(&self, write: VerdictWrite) -> Result<bool, Error> {
         let origin = Arc::clone(&self.origin);
-        self.write(move |rows| {
+        self.grow(move |rows| {
             let current = setting(rows, SNAPSHOT)?;
             let snapshot = write.snapshot.as_ref().map(ToString::to_string);
             if current != snapshot {

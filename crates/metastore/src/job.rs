@@ -63,7 +63,7 @@ impl Metastore {
         if !waits {
             return Ok(None);
         }
-        self.write(move |rows| {
+        self.grow(move |rows| {
             let sql = format!(
                 "UPDATE job SET state = 'running', lease_ms = ?2, attempts = attempts + 1
                  WHERE id = (SELECT id FROM job WHERE {CLAIMABLE} ORDER BY due_ms, id LIMIT 1)

@@ -75,8 +75,8 @@ pub use rule::{
 pub use ruled::Ruled;
 pub use saved_query::SavedQuery;
 pub use scope_map::{DeleteScopeMap, PutToken, RegistryToken, ScopeMap, TokenChange, TokenPassword};
-pub use sqlite::{Durability, Metastore};
+pub use sqlite::{Durability, Metastore, Reserve};
 pub use tenancy::{Registry, RegistryId, ResourceGroup, Subscription};
-pub use upload::Upload;
+pub use upload::{OpenUpload, Upload};
 pub use usage::MeteredImage;
 pub use webhook::{EventForm, PutWebhook, WEBHOOKS_MAX, Webhook, WebhookChange};

@@ -170,7 +170,7 @@ impl Metastore {
     /// [`PutManifestError`].
     pub async fn put_manifest(&self, put: PutManifest) -> Result<(), PutManifestError> {
         let origin = Arc::clone(&self.origin);
-        self.write(move |rows| store(rows, &put, &origin)).await
+        self.grow(move |rows| store(rows, &put, &origin)).await
     }
 
     /// The manifest that the reference names in this repository.

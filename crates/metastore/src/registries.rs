@@ -328,12 +328,16 @@ impl Metastore {
     ///
     /// # Errors
     /// [`Error::OverQuota`] if it does not; others if the store fails.
-    pub async fn check_fits(&self, id: RegistryId, digest: &oci::Digest, size: u64) -> Result<(), Error> {
+    pub async fn check_fits(
+        &self,
+        id: RegistryId,
+        digest: &oci::Digest,
+        size: u64,
+        unfinished: u64,
+    ) -> Result<(), Error> {
         let room = self.registry_room(id).await?;
-        let Some(quota) = room.quota_bytes.filter(|quota| room.used_bytes.saturating_add(size) > *quota)
-        else {
-            return Ok(());
-        };
+        let wanted = room.used_bytes.saturating_add(unfinished).saturating_add(size);
+        let Some(quota) = room.quota_bytes.filter(|quota| wanted > *quota) else { return Ok(()) };
         let digest = digest.to_string();
         let is_held = self.read(move |rows| {
             let sql =
@@ -346,7 +350,10 @@ impl Metastore {
         }
         let used = room.used_bytes;
         Err(Error::OverQuota {
-            detail: format!(" than {quota} bytes and holds {used} bytes, so {size} bytes more do not fit"),
+            detail: format!(
+                " than {quota} bytes and holds {used} bytes{}, so {size} bytes more do not fit",
+                beside(unfinished)
+            ),
         })
     }
 
@@ -355,16 +362,18 @@ impl Metastore {
     ///
     /// # Errors
     /// [`Error::OverQuota`] if it cannot; others if the store fails.
-    pub async fn check_may_fit(&self, id: RegistryId, size: u64) -> Result<(), Error> {
+    pub async fn check_may_fit(&self, id: RegistryId, size: u64, unfinished: u64) -> Result<(), Error> {
         let RegistryRoom { used_bytes: used, quota_bytes } = self.registry_room(id).await?;
         let Some(quota) = quota_bytes else { return Ok(()) };
         if used >= quota {
             return Err(Error::OverQuota { detail: format!(" than {quota} bytes and holds {used} bytes") });
         }
-        if used.saturating_add(size) <= quota {
+        let wanted = size.saturating_add(unfinished);
+        if used.saturating_add(wanted) <= quota {
             return Ok(());
         }
-        let least = i64::try_from(size).unwrap_or(i64::MAX);
+        // All that is unfinished together: what a registry holds excuses one upload, not one after the other.
+        let least = i64::try_from(wanted).unwrap_or(i64::MAX);
         let may_be_held = self.read(move |rows| {
             let sql =
                 "SELECT 1 FROM repository JOIN repository_blob AS link ON link.repository_id = repository.id
@@ -376,7 +385,10 @@ impl Metastore {
             return Ok(());
         }
         Err(Error::OverQuota {
-            detail: format!(" than {quota} bytes and holds {used} bytes, so {size} bytes or more do not fit"),
+            detail: format!(
+                " than {quota} bytes and holds {used} bytes{}, so {size} bytes or more do not fit",
+                beside(unfinished)
+            ),
         })
     }
 
@@ -626,3 +638,7 @@ const COUNTED: &str = "(SELECT coalesce(sum(size), 0) FROM blob WHERE digest IN 
        JOIN repository ON repository.id = link.repository_id WHERE repository.registry_id = registry.id))
   + (SELECT coalesce(sum(length(manifest.bytes)), 0) FROM manifest
      JOIN repository ON repository.id = manifest.repository_id WHERE repository.registry_id = registry.id)";
+
+fn beside(unfinished: u64) -> String {
+    if unfinished == 0 { String::new() } else { format!(" and {unfinished} bytes in unfinished uploads") }
+}

@@ -91,7 +91,7 @@ impl Metastore {
         now_ms: i64,
     ) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), digest.to_string());
-        self.write(move |rows| {
+        self.grow(move |rows| {
             if let Some(repository_id) = repository_id(rows, registry, &repository)? {
                 rows.prepare_cached(
                     "UPDATE repository_blob SET linked_ms = ?3 WHERE repository_id = ?1 AND digest = ?2",
@@ -171,7 +171,7 @@ impl Metastore {
         now_ms: i64,
     ) -> Result<(), Error> {
         let (repository, digest) = (repository.clone(), digest.to_string());
-        self.write(move |rows| {
+        self.grow(move |rows| {
             let repository_id = ensure_repository(rows, registry, &repository, now_ms)?;
             rows.prepare_cached(
                 "INSERT INTO blob (digest, size, created_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
@@ -224,7 +224,7 @@ impl Metastore {
         now_ms: i64,
     ) -> Result<Option<u64>, Error> {
         let (target, digest) = (target.clone(), digest.to_string());
-        self.write(move |rows| {
+        self.grow(move |rows| {
             for source in sources {
                 let mut statement = rows.prepare_cached(
                     "SELECT blob.size FROM repository

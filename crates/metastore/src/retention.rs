@@ -185,7 +185,7 @@ impl Metastore {
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn record_pulls(&self, pulls: Vec<Pull>) -> Result<(), Error> {
-        self.write(move |rows| {
+        self.grow(move |rows| {
             let mut statement = rows.prepare_cached(
                 "UPDATE manifest SET pulled_ms = max(coalesce(pulled_ms, 0), ?4)
                  WHERE digest = ?3

@@ -305,7 +305,7 @@ impl Metastore {
         now_ms: i64,
     ) -> Result<Option<u64>, Error> {
         let origin = Arc::clone(&self.origin);
-        self.write(move |rows| {
+        self.grow(move |rows| {
             let RulesDocument { registry, repository, digest, subject, by } = &document;
             let Some(repository_id) = repository_id(rows, *registry, repository)? else { return Ok(Some(0)) };
             let (digest, subject) = (digest.to_string(), subject.to_string());

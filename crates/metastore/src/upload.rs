@@ -19,6 +19,25 @@ pub struct Upload {
     pub hasher: Hasher,
 }
 
+/// One open session, as others list it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenUpload {
+    /// Its id.
+    pub id: Uuid,
+    /// The registry.
+    pub registry: RegistryId,
+    /// The registry's name.
+    pub registry_name: String,
+    /// The repository.
+    pub repository: String,
+    /// Who opened it.
+    pub principal: String,
+    /// How many bytes are in its file for certain.
+    pub received: u64,
+    /// When somebody last sent to it.
+    pub touched_ms: i64,
+}
+
 impl Metastore {
     /// Opens a session, and makes the repository if this is its first push.
     ///
@@ -33,7 +52,7 @@ impl Metastore {
         now_ms: i64,
     ) -> Result<(), Error> {
         let (repository, principal) = (repository.clone(), principal.to_owned());
-        self.write(move |rows| {
+        self.grow(move |rows| {
             let repository_id = ensure_repository(rows, registry, &repository, now_ms)?;
             rows.prepare_cached(
                 "INSERT INTO upload (id, repository_id, principal, algorithm, received, hash_state, touched_ms)
@@ -94,7 +113,7 @@ impl Metastore {
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn advance_upload(&self, upload: Upload, now_ms: i64) -> Result<bool, Error> {
-        self.write(move |rows| {
+        self.grow(move |rows| {
             let changed = rows
                 .prepare_cached(
                     "UPDATE upload SET received = ?2, hash_state = ?3, touched_ms = ?4 WHERE id = ?1",
@@ -113,29 +132,45 @@ impl Metastore {
         self.write(move |rows| Ok(delete_upload(rows, id)? == 1)).await
     }
 
-    /// Ends the sessions that nobody touched since `before_ms` and returns their ids.
+    /// Ends sessions, all of them in one transaction.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
-    pub async fn expire_uploads(&self, before_ms: i64) -> Result<Vec<Uuid>, Error> {
-        self.write(move |rows| {
-            let mut statement =
-                rows.prepare_cached("DELETE FROM upload WHERE touched_ms < ?1 RETURNING id")?;
-            let ids = statement.query_map([before_ms], |row| row.get::<_, String>(0))?;
-            ids.map(|id| parse_uuid(&id?)).collect()
-        })
-        .await
+    pub async fn delete_uploads(&self, ids: Vec<Uuid>) -> Result<(), Error> {
+        self.write(move |rows| ids.iter().try_for_each(|id| delete_upload(rows, *id).map(drop))).await
     }
 
-    /// The ids of all open sessions.
+    /// All open sessions, the one that was touched longest ago first.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
-    pub async fn uploads(&self) -> Result<Vec<Uuid>, Error> {
+    pub async fn uploads(&self) -> Result<Vec<OpenUpload>, Error> {
         self.read(|rows| {
-            let mut statement = rows.prepare_cached("SELECT id FROM upload ORDER BY id")?;
-            let ids = statement.query_map([], |row| row.get::<_, String>(0))?;
-            ids.map(|id| parse_uuid(&id?)).collect()
+            let mut statement = rows.prepare_cached(
+                "SELECT upload.id, registry.id, registry.name, repository.name, upload.principal,
+                        upload.received, upload.touched_ms
+                 FROM upload JOIN repository ON repository.id = upload.repository_id
+                 JOIN registry ON registry.id = repository.registry_id
+                 ORDER BY upload.touched_ms, upload.id",
+            )?;
+            let found = statement.query_map([], |row| {
+                let principal: (String, u64, i64) = (row.get(4)?, row.get(5)?, row.get(6)?);
+                Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?, row.get(3)?, principal))
+            })?;
+            found
+                .map(|row| {
+                    let (id, registry, registry_name, repository, (principal, received, touched_ms)) = row?;
+                    Ok(OpenUpload {
+                        id: parse_uuid(&id)?,
+                        registry: RegistryId(registry),
+                        registry_name,
+                        repository,
+                        principal,
+                        received,
+                        touched_ms,
+                    })
+                })
+                .collect()
         })
         .await
     }

@@ -72,7 +72,8 @@ async fn what_does_not_fit_is_refused_and_what_is_there_stays() {
     rows.blob("a", "one", 60).await.expect("fits");
     let refused = rows.blob("a", "two", 41).await;
     assert!(matches!(refused, Err(Error::OverQuota { .. })), "{refused:?}");
-    let asked = rows.store.check_fits(rows.registry, &Digest::sha256(b"two"), 41).await.expect_err("no room");
+    let asked =
+        rows.store.check_fits(rows.registry, &Digest::sha256(b"two"), 41, 0).await.expect_err("no room");
     assert!(asked.to_string().contains("100 bytes and holds 60 bytes, so 41 bytes more"), "{asked}");
     assert_eq!(rows.used().await, 60);
     rows.blob("b", "one", 60).await.expect("it is there: nothing more is held");

@@ -108,6 +108,6 @@ async fn drain(body: Body) {
     }
 }
 
-/// Twice the chunk of Azure's clients.
-const DRAIN_BYTES_MAX: usize = 8 << 20;
+/// A layer that is sent as one, to a disk that has no room for it: reading it costs less than an upload does.
+const DRAIN_BYTES_MAX: usize = 256 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);

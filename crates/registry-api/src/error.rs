@@ -109,7 +109,9 @@ impl From<metastore::Error> for ApiError {
 impl From<&metastore::Error> for ApiError {
     fn from(error: &metastore::Error) -> Self {
         match error {
-            metastore::Error::Busy | metastore::Error::Undone => Self::unavailable(error.to_string()),
+            metastore::Error::Busy | metastore::Error::Undone | metastore::Error::ReadOnly => {
+                Self::unavailable(error.to_string())
+            }
             metastore::Error::Full => Self::full(error),
             metastore::Error::OverQuota { .. } => {
                 Self::new(StatusCode::FORBIDDEN, "DENIED", error.to_string())
@@ -132,6 +134,11 @@ impl From<UploadError> for ApiError {
             UploadError::WrongLength { .. } => Self::bad("SIZE_INVALID", message),
             UploadError::DigestMismatch { .. } => Self::bad("DIGEST_INVALID", message),
             UploadError::Body(_) => Self::bad("BLOB_UPLOAD_INVALID", message),
+            UploadError::Stopping => Self::unavailable(message),
+            UploadError::Unrecorded { source: metastore::Error::Full } => {
+                Self::new(StatusCode::INSUFFICIENT_STORAGE, "UNAVAILABLE", message)
+            }
+            UploadError::Unrecorded { .. } => Self::internal(&error),
             UploadError::Store(error) => error.into(),
         }
     }

@@ -100,13 +100,14 @@ impl ManifestCache {
     }
 
     /// Forgets everything if another program has changed the rows since this was last called.
-    pub(crate) fn changed_elsewhere(&self, seen: i64) {
+    pub(crate) fn changed_elsewhere(&self, seen: i64) -> bool {
         if self.inner.read().elsewhere == seen {
-            return;
+            return false;
         }
         let mut inner = self.inner.write();
         inner.elsewhere = seen;
         inner.clear();
+        true
     }
 
     /// Forgets a repository: a change of it has been committed.

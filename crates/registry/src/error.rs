@@ -74,9 +74,38 @@ pub enum UploadError {
     /// The client's body broke off; what arrived is kept.
     #[error("the request's body broke off")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// This process stops; what arrived is kept.
+    #[error("the registry is about to stop: go on with the upload in a moment")]
+    Stopping,
+    /// The upload's bytes are gone, and its row could not be removed: a later tidying does it.
+    #[error("the upload is ended and its bytes are removed, but the database could not note it")]
+    Unrecorded {
+        /// Why.
+        source: metastore::Error,
+    },
     /// The stores.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl UploadError {
+    /// True if there was no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_full())
+    }
+}
+
+impl StoreError {
+    /// True if there was no room on the disk.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Metastore(error) => matches!(error, metastore::Error::Full),
+            Self::Blobs(error) => error.is_full(),
+            Self::BytesLost { .. } | Self::Locked(_) => false,
+        }
+    }
 }
 
 impl From<metastore::Error> for UploadError {

@@ -40,7 +40,9 @@ use oci::{Digest, Reference, Repository, Tag};
 use cache::ManifestCache;
 use collect::{LEASE_MS, Turns};
 use retention::Pulls;
-use sessions::Sessions;
+use sessions::{Sessions, Stage};
+use tokio::sync::watch;
+use uuid::Uuid;
 
 /// The time, in milliseconds since 1970 (UTC).
 pub type Clock = Arc<dyn Fn() -> i64 + Send + Sync>;
@@ -58,6 +60,9 @@ pub struct Registry {
     manifests: Arc<ManifestCache>,
     following: Arc<tokio::sync::Mutex<()>>,
     turns: Arc<Turns<Digest>>,
+    /// Uploads that are taken up again, or ended for being idle.
+    revivals: Arc<Turns<Uuid>>,
+    stage: Arc<watch::Sender<Stage>>,
     /// Who looks a manifest up.
     looks: Arc<Turns<(RegistryId, Repository, Reference)>>,
     sparse_indexes: bool,
@@ -85,6 +90,8 @@ impl Registry {
             manifests: Arc::default(),
             following: Arc::default(),
             turns: Arc::default(),
+            revivals: Arc::default(),
+            stage: Arc::new(watch::Sender::new(Stage::Running)),
             looks: Arc::default(),
             sparse_indexes: false,
             pulls: Arc::default(),
@@ -154,7 +161,11 @@ impl Registry {
         }
         let now_ms = (self.clock)();
         if !linked.is_needed && now_ms - linked.linked_ms > LEASE_MS / 2 {
-            self.metastore.touch_link(registry, repository, digest, now_ms).await?;
+            match self.metastore.touch_link(registry, repository, digest, now_ms).await {
+                // Nothing can be pushed now that would need it to stay; who only looks is answered.
+                Err(metastore::Error::Full) => return Ok(Some(linked.size)),
+                touched => touched?,
+            };
             // It may have gone between the two.
             let linked = self.metastore.linked_blob(registry, repository, digest).await?;
             return Ok(linked.map(|linked| linked.size));
@@ -426,7 +437,9 @@ impl Registry {
     /// [`StoreError`] if the store fails.
     pub async fn notice_changes(&self) -> Result<(), StoreError> {
         let seen = self.metastore.foreign_changes().await?;
-        self.manifests.changed_elsewhere(seen);
+        if self.manifests.changed_elsewhere(seen) && self.sessions.is_loaded() {
+            self.compare_uploads().await?;
+        }
         Ok(())
     }
 

@@ -1,13 +1,15 @@
-//! The upload sessions that are live in this process.
+//! The upload sessions there are.
 //!
-//! A session's truth is its row; what is here saves reopening its file and rehashing. Each session has
-//! its own lock, held by one request at a time; the map's lock is held for look-ups only.
+//! A session's truth is its row; what is here saves rehashing, and counts what unfinished uploads hold. Each
+//! session has its own lock, held by one request at a time; the map's lock is held for look-ups only.
+//! A file is open while a request is at work on it, and no longer.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use blobstore::UploadFile;
-use metastore::RegistryId;
+use metastore::{OpenUpload, RegistryId};
 use oci::{Hasher, Repository};
 use parking_lot::Mutex;
 use uuid::Uuid;
@@ -65,40 +67,189 @@ impl Session {
     }
 }
 
+/// What the process is about, for uploads under way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Stage {
+    #[default]
+    Running,
+    Stopping,
+    BreakingOff,
+}
+
 pub(crate) type Shared = Arc<tokio::sync::Mutex<Session>>;
 
+/// All unfinished uploads, and the sessions of those that somebody works on.
 #[derive(Default)]
 pub(crate) struct Sessions {
-    /// Each with its principal.
-    live: Mutex<HashMap<Uuid, (String, Shared)>>,
+    known: Mutex<HashMap<Uuid, Known>>,
+    /// Whether those are known that an earlier process left.
+    is_loaded: AtomicBool,
+}
+
+/// One unfinished upload.
+struct Known {
+    registry: RegistryId,
+    principal: String,
+    /// What it holds, or will when the request under way has ended.
+    bytes: u64,
+    touched_ms: i64,
+    /// Whether it is written down, so that it ends with its row.
+    has_row: bool,
+    session: Option<Shared>,
+}
+
+impl Known {
+    /// `false`: a request is at work on it.
+    fn is_idle(&self) -> bool {
+        self.session.as_ref().is_none_or(|session| session.try_lock().is_ok())
+    }
 }
 
 impl Sessions {
     pub(crate) fn insert(&self, session: Session) -> Shared {
-        let (id, principal) = (session.id, session.owner.principal.clone());
-        let shared = Arc::new(tokio::sync::Mutex::new(session));
+        let (id, registry) = (session.id, session.owner.registry);
+        let (principal, touched_ms) = (session.owner.principal.clone(), session.touched_ms);
+        let bytes = session.file.received();
+        let mut known = self.known.lock();
+        let known = known.entry(id).or_insert_with(|| Known {
+            registry,
+            principal,
+            bytes,
+            touched_ms,
+            has_row: true,
+            session: None,
+        });
         // Of two requests that revive one session, the second uses the first one's.
-        Arc::clone(&self.live.lock().entry(id).or_insert((principal, shared)).1)
+        let shared = || Arc::new(tokio::sync::Mutex::new(session));
+        Arc::clone(known.session.get_or_insert_with(shared))
+    }
+
+    /// Counts an upload that begins, before it has a row. Returns which idle one of the same principal, the
+    /// oldest, has to give way to it; an error says how many there are, none of them idle since `before_ms`.
+    pub(crate) fn begin(&self, session: &Session, max: usize, before_ms: i64) -> Result<Option<Uuid>, usize> {
+        let principal = &session.owner.principal;
+        let mut known = self.known.lock();
+        let own = || known.iter().filter(|(_, known)| known.principal == *principal);
+        let count = own().count();
+        let mut gives_way = None;
+        if count >= max {
+            let idle =
+                own().filter(|(_, known)| known.has_row && known.touched_ms < before_ms && known.is_idle());
+            let oldest = idle.min_by_key(|(id, known)| (known.touched_ms, **id)).map(|(id, _)| *id);
+            gives_way = Some(oldest.ok_or(count)?);
+        }
+        if let Some(id) = gives_way {
+            known.remove(&id);
+        }
+        let begun = Known {
+            registry: session.owner.registry,
+            principal: principal.clone(),
+            bytes: 0,
+            touched_ms: session.touched_ms,
+            has_row: false,
+            session: None,
+        };
+        known.insert(session.id, begun);
+        Ok(gives_way)
     }
 
     pub(crate) fn find(&self, id: Uuid) -> Option<Shared> {
-        self.live.lock().get(&id).map(|(_, shared)| Arc::clone(shared))
+        self.known.lock().get(&id)?.session.clone()
     }
 
     pub(crate) fn remove(&self, id: Uuid) {
-        self.live.lock().remove(&id);
+        self.known.lock().remove(&id);
     }
 
-    /// How many are live that this principal has opened.
-    pub(crate) fn count(&self, principal: &str) -> usize {
-        self.live.lock().values().filter(|(owner, _)| owner == principal).count()
+    /// The session has its row.
+    pub(crate) fn is_written(&self, id: Uuid) {
+        if let Some(known) = self.known.lock().get_mut(&id) {
+            known.has_row = true;
+        }
     }
 
-    /// Forgets the sessions that nobody uses and nobody touched since `before_ms`. Their rows and files
+    pub(crate) fn has_row(&self, id: Uuid) -> bool {
+        self.known.lock().get(&id).is_some_and(|known| known.has_row)
+    }
+
+    /// What the other unfinished uploads of the registry hold.
+    pub(crate) fn unfinished(&self, registry: RegistryId, except: Uuid) -> u64 {
+        unfinished(&self.known.lock(), registry, except)
+    }
+
+    /// Claims so many bytes for an upload, unless the others of its registry hold more by now than `others`.
+    pub(crate) fn claim(&self, registry: RegistryId, id: Uuid, bytes: u64, others: u64) -> bool {
+        let mut known = self.known.lock();
+        let is_so = unfinished(&known, registry, id) <= others;
+        if let (true, Some(known)) = (is_so, known.get_mut(&id)) {
+            known.bytes = bytes;
+        }
+        is_so
+    }
+
+    /// A request has ended: what the upload holds now.
+    pub(crate) fn holds(&self, id: Uuid, bytes: u64, touched_ms: i64) {
+        if let Some(known) = self.known.lock().get_mut(&id) {
+            (known.bytes, known.touched_ms) = (bytes, touched_ms);
+        }
+    }
+
+    /// Lets go of the sessions that nobody uses and nobody touched since `before_ms`. Their rows and files
     /// stay: they can be taken up again.
     pub(crate) fn forget_idle(&self, before_ms: i64) {
-        self.live.lock().retain(|_, (_, shared)| {
-            shared.try_lock().map_or(true, |session| session.touched_ms >= before_ms && !session.is_over)
-        });
+        for known in self.known.lock().values_mut() {
+            if let Some(session) = &known.session
+                && session.try_lock().is_ok_and(|session| session.touched_ms < before_ms || session.is_over)
+            {
+                known.session = None;
+            }
+        }
     }
+
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.is_loaded.load(Ordering::Acquire)
+    }
+
+    /// Takes the rows for what there is: learns of those that another process has left, and forgets those whose
+    /// row is gone, unless a request is at work on them. Returns the forgotten.
+    pub(crate) fn load(&self, rows: &[OpenUpload]) -> Vec<Uuid> {
+        let mut known = self.known.lock();
+        let ids: HashSet<Uuid> = rows.iter().map(|row| row.id).collect();
+        let gone: Vec<Uuid> = known
+            .iter()
+            .filter(|(id, known)| known.has_row && !ids.contains(id) && known.is_idle())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &gone {
+            known.remove(id);
+        }
+        // What begins or ends right now is not in these rows as it will be: only a first look adds.
+        if !self.is_loaded.swap(true, Ordering::AcqRel) {
+            for row in rows {
+                known.entry(row.id).or_insert_with(|| Known {
+                    registry: row.registry,
+                    principal: row.principal.clone(),
+                    bytes: row.received,
+                    touched_ms: row.touched_ms,
+                    has_row: true,
+                    session: None,
+                });
+            }
+        }
+        gone
+    }
+
+    /// The uploads that nobody has touched since `before_ms`, and nobody works on.
+    pub(crate) fn idle_since(&self, before_ms: i64) -> Vec<Uuid> {
+        let known = self.known.lock();
+        let idle = known
+            .iter()
+            .filter(|(_, known)| known.has_row && known.touched_ms < before_ms && known.is_idle());
+        idle.map(|(id, _)| *id).collect()
+    }
+}
+
+fn unfinished(known: &HashMap<Uuid, Known>, registry: RegistryId, except: Uuid) -> u64 {
+    let others = known.iter().filter(|(id, known)| **id != except && known.registry == registry);
+    others.map(|(_, known)| known.bytes).fold(0, u64::saturating_add)
 }

@@ -27,7 +27,8 @@ impl Registry {
     /// [`StoreError`] if the stores fail.
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let mut swept = Swept { expired: self.expire_uploads().await?, ..Swept::default() };
-        let sessions: BTreeSet<_> = self.metastore.uploads().await?.into_iter().collect();
+        let sessions: BTreeSet<_> =
+            self.metastore.uploads().await?.into_iter().map(|upload| upload.id).collect();
         let listing = self.blobs.list().await?;
         for id in listing.uploads {
             if !sessions.contains(&id) {

@@ -408,3 +408,41 @@ async fn a_client_that_falls_silent_loses_its_request_and_keeps_its_session() {
     assert!(matches!(cut, Err(UploadError::Body(_))));
     assert_eq!(house.append(id, b" more").await.unwrap(), 9);
 }
+
+#[tokio::test]
+async fn one_who_has_too_many_uploads_loses_the_oldest_idle_one_and_none_that_is_at_work() {
+    let house = house().await;
+    let first = house.begin().await;
+    house.append(first, b"begun").await.unwrap();
+    house.now_ms.fetch_add(1, Ordering::Relaxed);
+    let second = house.begin().await;
+    for _ in 2..1024 {
+        house.begin().await;
+    }
+    let name = repository();
+    let begin = || house.registry.begin_upload(house.id, &name, "ann", Algorithm::Sha256);
+    assert!(matches!(begin().await, Err(UploadError::TooMany { count: 1024 })), "nobody is idle yet");
+    house.now_ms.fetch_add(61_000, Ordering::Relaxed);
+    house.append(second, b"goes on").await.unwrap();
+    begin().await.unwrap();
+    assert!(matches!(house.append(first, b"more").await, Err(UploadError::Unknown)), "it gave way");
+    assert_eq!(house.append(second, b" still").await.unwrap(), 13);
+    assert_eq!(house.files("uploads").len(), 1, "its file is gone");
+    assert_eq!(house.registry.open_uploads().await.unwrap().len(), 1024);
+}
+
+#[tokio::test]
+async fn a_request_that_goes_away_in_its_body_keeps_what_arrived() {
+    let mut house = house().await;
+    let id = house.begin().await;
+    let said = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"arrived"))]);
+    let body = futures_util::StreamExt::chain(said, stream::pending());
+    let chunk = Chunk { range: None, length: None, body };
+    let patience = std::time::Duration::from_millis(200);
+    let cut = tokio::time::timeout(patience, house.registry.append(house.owner(), id, chunk)).await;
+    assert!(cut.is_err(), "its future is dropped");
+    // What comes next waits until that is written down.
+    assert_eq!(house.registry.upload_status(house.owner(), id).await.unwrap().received, 7);
+    house.restart();
+    assert_eq!(house.append(id, b" and more").await.unwrap(), 16);
+}

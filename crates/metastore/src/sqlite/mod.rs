@@ -1,6 +1,7 @@
 //! SQLite: one writer that groups commits, and a few readers.
 
 mod migrate;
+mod reserve;
 mod writer;
 
 use std::path::Path;
@@ -11,7 +12,8 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::{Error, Origin};
-use writer::Writer;
+pub use reserve::Reserve;
+use writer::{Kind, Writer};
 
 /// The store. Clones share it.
 #[derive(Clone)]
@@ -39,11 +41,29 @@ impl Metastore {
     /// # Errors
     /// [`Error`] if the file cannot be used or is from a newer program.
     pub fn open(path: &Path, durability: Durability) -> Result<Self, Error> {
-        let mut connection = connect(path, durability)?;
-        migrate::migrate(&mut connection)?;
+        Self::open_with(path, durability, None)
+    }
+
+    /// The same, with room in reserve for the writes that make room on a full disk.
+    ///
+    /// # Errors
+    /// [`Error`] if the file cannot be used or is from a newer program.
+    pub fn open_with(path: &Path, durability: Durability, reserve: Option<Reserve>) -> Result<Self, Error> {
+        let opened = || {
+            let mut connection = connect(path, durability)?;
+            migrate::migrate(&mut connection)?;
+            Ok(connection)
+        };
+        let connection = match (opened(), &reserve) {
+            (Err(Error::Full), Some(reserve)) => {
+                reserve.give_back();
+                opened()
+            }
+            (opened, _) => opened,
+        }?;
         let readers = Readers { path: path.to_owned(), durability, idle: Mutex::new(Vec::new()) };
         let upto = Arc::default();
-        let writer = Writer::start(connection, Arc::clone(&upto))?;
+        let writer = Writer::start(connection, Arc::clone(&upto), reserve)?;
         Ok(Self { writer, readers: Arc::new(readers), origin: Arc::default(), upto })
     }
 
@@ -82,7 +102,36 @@ impl Metastore {
         T: Send + 'static,
         E: From<Error> + Send + 'static,
     {
-        self.writer.run(work).await
+        self.writer.run(Kind::Change, work).await
+    }
+
+    /// The same for what adds rows as traffic comes: refused while the disk has room left only for what
+    /// makes room.
+    pub(crate) async fn grow<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<Error> + Send + 'static,
+    {
+        self.writer.run(Kind::Growth, work).await
+    }
+
+    /// Whether rows can be added now.
+    ///
+    /// # Errors
+    /// [`Error`] says why not.
+    pub async fn check_grows(&self) -> Result<(), Error> {
+        self.grow(|_| Ok(())).await
+    }
+
+    /// Whether rows can be read now.
+    ///
+    /// # Errors
+    /// [`Error`] says why not.
+    pub async fn check_reads(&self) -> Result<(), Error> {
+        self.read(|rows| Ok(rows.query_row("SELECT 1 FROM setting LIMIT 1", [], |_| Ok(()))?)).await
     }
 
     /// Runs `work` on a reader: it sees the last commit and blocks nobody.
@@ -140,6 +189,8 @@ fn connect(path: &Path, durability: Durability) -> Result<Connection, Error> {
     };
     connection.pragma_update(None, "synchronous", synchronous)?;
     connection.pragma_update(None, "foreign_keys", "on")?;
+    // Beside the data folder nothing needs to be writable: what SQLite sorts and might undo stays in memory.
+    connection.pragma_update(None, "temp_store", "memory")?;
     connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }

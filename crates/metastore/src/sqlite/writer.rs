@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
+use super::reserve::{Reserve, Room};
 use crate::Error;
 use crate::change::NEWEST;
 
@@ -19,8 +20,17 @@ pub(super) struct Writer {
     queue: mpsc::Sender<Queued>,
 }
 
-/// Work, and since when it waits.
-type Queued = (Instant, Work);
+/// What a write is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Adds rows as traffic comes: refused on a full disk.
+    Growth,
+    /// Anything else: what makes room, and what operators change. Takes from the reserve.
+    Change,
+}
+
+/// Work, what for, and since when it waits.
+type Queued = (Instant, Kind, Work);
 
 /// Runs inside its savepoint and returns how to answer once the outcome of the commit is known.
 /// Given no connection it does nothing, and its answer can only be a failure.
@@ -28,17 +38,22 @@ type Work = Box<dyn FnOnce(Option<&Connection>) -> Answer + Send>;
 type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
 
 impl Writer {
-    pub(super) fn start(connection: Connection, upto: Arc<AtomicI64>) -> Result<Self, Error> {
+    pub(super) fn start(
+        connection: Connection,
+        upto: Arc<AtomicI64>,
+        reserve: Option<Reserve>,
+    ) -> Result<Self, Error> {
         let (queue, waiting) = mpsc::channel();
         std::thread::Builder::new()
             .name("metastore-writer".to_owned())
-            .spawn(move || write_until_closed(&connection, &waiting, &upto))
+            .spawn(move || write_until_closed(&connection, &waiting, &upto, reserve.as_ref()))
             .map_err(Error::Open)?;
         Ok(Self { queue })
     }
 
     pub(super) async fn run<T, E>(
         &self,
+        kind: Kind,
         work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
@@ -60,14 +75,28 @@ impl Writer {
                 drop(sender.send(outcome));
             })
         });
-        self.queue.send((Instant::now(), work)).map_err(|_| E::from(Error::Closed))?;
+        self.queue.send((Instant::now(), kind, work)).map_err(|_| E::from(Error::Closed))?;
         answer.await.map_err(|_| E::from(Error::Closed))?
     }
 }
 
-fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Queued>, upto: &AtomicI64) {
+fn write_until_closed(
+    connection: &Connection,
+    waiting: &mpsc::Receiver<Queued>,
+    upto: &AtomicI64,
+    reserve: Option<&Reserve>,
+) {
     note_newest(connection, upto);
-    while let Ok((since, first)) = waiting.recv() {
+    while let Ok((since, kind, first)) = waiting.recv() {
+        let room = reserve.map_or(Room::Ample, Reserve::room);
+        let is_refused = |kind| room == Room::Short && kind == Kind::Growth;
+        if is_refused(kind) {
+            first(None)(Err(Error::Full));
+            continue;
+        }
+        if let (Room::Short, Some(reserve)) = (room, reserve) {
+            reserve.give_back();
+        }
         if let Err(error) = begin(connection, since) {
             tracing::error!(error = &error as &dyn std::error::Error, "a write could not begin");
             first(None)(Err(error));
@@ -76,13 +105,20 @@ fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Queued>,
         let mut answers = vec![first(Some(connection))];
         while answers.len() < GROUP_MAX
             && !connection.is_autocommit()
-            && let Ok((_, next)) = waiting.try_recv()
+            && let Ok((_, kind, next)) = waiting.try_recv()
         {
-            answers.push(next(Some(connection)));
+            if is_refused(kind) {
+                next(None)(Err(Error::Full));
+            } else {
+                answers.push(next(Some(connection)));
+            }
         }
         if connection.is_autocommit() {
             // After some failures, a full disk among them, SQLite has rolled back by itself: the last
             // work knows why, the others were undone with it.
+            if let (Room::Short, Some(reserve)) = (room, reserve) {
+                reserve.give_back_after_failure();
+            }
             let last = answers.pop();
             last.into_iter().for_each(|answer| answer(Ok(())));
             answers.into_iter().for_each(|answer| answer(Err(Error::Undone)));
@@ -103,6 +139,9 @@ fn write_until_closed(connection: &Connection, waiting: &mpsc::Receiver<Queued>,
                 if let Err(error) = connection.execute_batch("ROLLBACK") {
                     // SQLite has already rolled back by itself after some failures, a full disk among them.
                     tracing::debug!(error = %error, "nothing was left to roll back");
+                }
+                if let (Room::Short, Some(reserve)) = (room, reserve) {
+                    reserve.give_back_after_failure();
                 }
                 answers.into_iter().for_each(|answer| answer(Err(why(&error))));
             }
@@ -176,7 +215,7 @@ mod tests {
         let insert = move |rows: &Connection| {
             Ok::<_, Error>(rows.execute("INSERT INTO t VALUES (?1)", [vec![b'x'; len]]).map(drop)?)
         };
-        writer.run(insert).await
+        writer.run(Kind::Change, insert).await
     }
 
     async fn lens(writer: &Writer) -> Vec<usize> {
@@ -185,20 +224,20 @@ mod tests {
             let lens = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
             Ok::<_, Error>(lens)
         };
-        writer.run(read).await.expect("reads")
+        writer.run(Kind::Change, read).await.expect("reads")
     }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_full_disk_refuses_what_has_no_room_and_what_was_answered_stays() {
         let (_folder, connection) = small();
-        let writer = Writer::start(connection, Arc::default()).expect("starts");
+        let writer = Writer::start(connection, Arc::default(), None).expect("starts");
         insert(writer.clone(), 10).await.expect("has room");
         assert!(matches!(insert(writer.clone(), 1 << 20).await, Err(Error::Full)));
         assert_eq!(lens(&writer).await, [10]);
 
         // All in one group: the writer is held until everything waits.
         let (go, held) = mpsc::channel();
-        let first = writer.run(move |_| {
+        let first = writer.run(Kind::Growth, move |_| {
             held.recv().expect("is let go");
             Ok::<_, Error>(())
         });
@@ -217,7 +256,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn writes_wait_for_another_program_and_each_no_longer_than_its_time() {
         let (folder, connection) = small();
-        let writer = Writer::start(connection, Arc::default()).expect("starts");
+        let writer = Writer::start(connection, Arc::default(), None).expect("starts");
         let other = Connection::open(folder.path().join("rows.db")).expect("opens");
         other.execute_batch("BEGIN IMMEDIATE").expect("holds");
         // The writer's last moment of patience, and many who wait behind it.
