@@ -173,4 +173,4 @@ impl ChangingCommand {
 const LOOKING: [&str; 11] =
     ["serve", "list", "show", "scan", "usage", "audit", "events", "backup", "check", "status", "help"];
 /// Arguments that name what a command is about.
-const TARGETS: [&str; 5] = ["name", "target", "reference", "repository", "rule"];
+const TARGETS: [&str; 6] = ["name", "target", "reference", "repository", "rule", "id"];

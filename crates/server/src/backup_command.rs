@@ -43,7 +43,7 @@ pub(crate) async fn run(arguments: BackupArgs) -> Result<(), Failure> {
     for secret in ["token.key", "ca.key"] {
         copy.write(secret, &fs::read(data.path(secret))?, 0o600)?;
     }
-    copy.write(crate::tls::CA_CERTIFICATE, &fs::read(data.path(crate::tls::CA_CERTIFICATE))?, 0o644)?;
+    copy.write(crate::tls::CA_CERTIFICATE, &fs::read(data.path(crate::tls::CA_CERTIFICATE))?, 0o600)?;
 
     let rows = copy.metastore()?;
     let advisories = data.advisory_blobs()?;

@@ -38,6 +38,9 @@ pub(crate) enum Command {
     Usage(UsageArgs),
     /// Copy everything to another folder, from which a server can be started, while this one serves.
     Backup(BackupArgs),
+    /// List unfinished uploads, and end them: their space is given back at once.
+    #[command(subcommand)]
+    Upload(crate::upload_command::UploadCommand),
     /// Read everything that is stored, and say what is lost or damaged. Fails if something is.
     Fsck(FsckArgs),
     /// Say what images must be to be pulled, and what is let through all the same.
@@ -392,7 +395,7 @@ pub(crate) enum RegistryCommand {
         soft_delete_days: Option<u32>,
         /// How many bytes it may hold, or `none` for any number: each blob once, and each manifest. What is over is
         /// refused, what is there stays.
-        #[arg(long, value_name = "BYTES", value_parser = quota)]
+        #[arg(long, value_name = "SIZE", value_parser = quota)]
         quota_bytes: Option<Quota>,
         #[command(flatten)]
         data: DataArgs,
@@ -636,10 +639,10 @@ pub(crate) struct Quota(pub(crate) Option<u64>);
 fn quota(text: &str) -> Result<Quota, String> {
     match text {
         "none" => Ok(Quota(None)),
-        bytes => bytes
-            .parse()
-            .map(|bytes| Quota(Some(bytes)))
-            .map_err(|_| "give a number of bytes, or none".to_owned()),
+        size => match size.parse::<crate::size::Size>() {
+            Ok(size) => Ok(Quota(Some(size.0))),
+            Err(error) => Err(format!("{error}; or none")),
+        },
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use blobstore::BlobStore;
-use metastore::{Durability, Metastore};
+use metastore::{Durability, Metastore, Reserve};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{Failure, now_ms};
@@ -37,6 +37,14 @@ pub(crate) enum DataError {
     /// A file in it cannot be read or written.
     #[error("the file {} cannot be used", path.display())]
     File { path: PathBuf, source: io::Error },
+    /// Others can read what is in it, and that cannot be mended.
+    #[error(
+        "{} can be read by other users of this machine and cannot be closed to them: run `chown -R` to give it to the user that \
+         runs lazaret, or `chmod -R go= {}`",
+        path.display(),
+        path.display()
+    )]
+    Open { path: PathBuf, source: io::Error },
     /// The database cannot be opened.
     #[error("the database in {} cannot be used", path.display())]
     Metastore { path: PathBuf, source: metastore::Error },
@@ -50,10 +58,53 @@ impl DataFolder {
         std::os::unix::fs::DirBuilderExt::mode(builder.recursive(true), 0o700);
         builder.create(path).map_err(unusable)?;
         let folder = Self { root: path.to_owned() };
+        folder.close_to_others()?;
         // A folder may exist and yet take no file: better said now than at the first push.
         let probe = folder.root.join("write-probe");
-        File::create(&probe).and_then(|_| fs::remove_file(&probe)).map_err(unusable)?;
+        match File::create(&probe).and_then(|_| fs::remove_file(&probe)) {
+            // What is there can be served, and deleted to make room.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && folder.database().exists() => {}
+            probed => probed.map_err(unusable)?,
+        }
         Ok(folder)
+    }
+
+    /// Takes from everybody else the right to read what is in the folder, whoever made it and however: rows hold
+    /// secrets, and blobs are for those who may pull them. Files that are not Lazaret's stay as they are.
+    fn close_to_others(&self) -> Result<(), DataError> {
+        let unusable = |source| DataError::Unusable { path: self.root.clone(), source };
+        let mode = fs::metadata(&self.root).map_err(unusable)?.permissions().mode();
+        if mode & OTHERS != 0
+            && let Err(error) = fs::set_permissions(&self.root, fs::Permissions::from_mode(0o700))
+        {
+            // A volume that was mounted for us may be another's. What is in it is ours.
+            tracing::warn!(
+                path = %self.root.display(), error = %error,
+                "other users may list the data folder, which belongs to another user; its files are closed to them"
+            );
+        }
+        for entry in fs::read_dir(&self.root).map_err(unusable)? {
+            let entry = entry.map_err(unusable)?;
+            if entry.file_name().to_str().is_some_and(is_own) {
+                // A folder may be a link to another disk.
+                let found = fs::metadata(entry.path());
+                match found {
+                    Ok(found) => close(&entry.path(), &found)?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                    Err(source) => return Err(DataError::File { path: entry.path(), source }),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps some of the disk for the writes that make room when it is full; for the server, at its start.
+    pub(crate) fn keep_reserve(&self) -> Result<(), DataError> {
+        let path = self.path(RESERVE);
+        match Reserve::create(&path) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+            created => created.map(drop).map_err(|source| DataError::File { path, source }),
+        }
     }
 
     /// The folder at `path`, which a server must have made.
@@ -117,7 +168,9 @@ impl DataFolder {
 
     /// Opens the rows.
     pub(crate) fn metastore(&self) -> Result<Metastore, DataError> {
-        Metastore::open(&self.database(), Durability::Flushed)
+        let path = self.path(RESERVE);
+        let reserve = Reserve::find(&path).map_err(|source| DataError::File { path, source })?;
+        Metastore::open_with(&self.database(), Durability::Flushed, reserve)
             .map_err(|source| DataError::Metastore { path: self.root.clone(), source })
     }
 
@@ -186,6 +239,46 @@ impl DataFolder {
         self.root.join(DATABASE)
     }
 }
+
+/// What Lazaret itself puts into its folder.
+fn is_own(name: &str) -> bool {
+    let folders_and_files = ["registry", "advisories", RESERVE, crate::first_start::PASSWORD_FILE];
+    let endings = [".lock", ".key", ".pem", ".new"];
+    name.starts_with(DATABASE)
+        || folders_and_files.contains(&name)
+        || endings.iter().any(|ending| name.ends_with(ending))
+}
+
+/// A file or a folder, and all that is in it.
+fn close(path: &Path, found: &fs::Metadata) -> Result<(), DataError> {
+    let failed = |source| DataError::File { path: path.to_owned(), source };
+    if found.permissions().mode() & OTHERS != 0 {
+        let mode = if found.is_dir() { 0o700 } else { 0o600 };
+        let closed = fs::set_permissions(path, fs::Permissions::from_mode(mode));
+        closed.map_err(|source| DataError::Open { path: path.to_owned(), source })?;
+    }
+    if !found.is_dir() {
+        return Ok(());
+    }
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        match entry.metadata() {
+            // A link's own mode says nothing, and what it leads to is not ours.
+            Ok(found) if found.is_symlink() => {}
+            Ok(found) => close(&entry.path(), &found)?,
+            // Another program has removed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(DataError::File { path: entry.path(), source }),
+        }
+    }
+    Ok(())
+}
+
+/// The rights of everybody but the owner.
+const OTHERS: u32 = 0o077;
+
+/// The room that is kept for a full disk.
+const RESERVE: &str = "reserve";
 
 /// The rows.
 pub(crate) const DATABASE: &str = "lazaret.db";

@@ -13,6 +13,7 @@ mod feeds_command;
 mod first_start;
 mod fsck_command;
 mod gate_command;
+mod health;
 mod image_command;
 mod import_command;
 mod listen;
@@ -35,11 +36,13 @@ mod secret_command;
 mod serve;
 mod settings;
 mod shell_command;
+mod size;
 mod subscription_command;
 mod table;
 mod target;
 mod tls;
 mod token_command;
+mod upload_command;
 mod usage_command;
 mod webhook_command;
 
@@ -57,6 +60,8 @@ fn main() -> ExitCode {
         sandbox::run_worker(&sandbox::JailLimits::default(), extract::worker);
     }
     sandbox::memory::share_heaps();
+    // Whatever this program makes is its user's alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let matches = Cli::command().get_matches();
     let changing = audit::ChangingCommand::of(&matches);
     let command = match Cli::from_arg_matches(&matches) {
@@ -88,6 +93,7 @@ fn main() -> ExitCode {
             Command::Feeds(command) => feeds_command::run(command).await,
             Command::Backup(arguments) => backup_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Query(arguments) => query_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
+            Command::Upload(command) => upload_command::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Usage(arguments) => usage_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
             Command::Fsck(arguments) => fsck_command::run(arguments).await,
             Command::Gate(command) => gate_command::run(command).await,

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use auth::{AuditLog, Auth};
 use axum::{Extension, Router};
+use blobstore::BlobStore;
 use events::{Dispatcher, Reach, SendLimits, Sender};
-use feeds::{Feeds, Sources};
+use feeds::{Feeds, FeedsError, Sources};
 use jobs::{Clock, Jobs};
 use metastore::Metastore;
 use mirror::{Cache, CacheSettings};
 use query_api::{Graph, Hosts, Tables};
-use registry::{Collected, Registry as RegistryEngine, Swept};
+use registry::{Collected, Registry as RegistryEngine, StoreError, Swept};
 use sandbox::{Jail, JailLimits};
 use scanner::{Advisories, LayerReader, ReaderLimits, Scanner, UploadReader};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::data::DataFolder;
 use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE, Tenancy, first_start};
+use crate::health::Health;
 use crate::listen::{ListenError, Listener, raise_descriptor_limit};
 use crate::local::LocalDoor;
 use crate::output::{causes, say};
@@ -47,6 +49,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     })?;
     let told = Told::of(&settings, settings.login_server(plain.address(), secure.address()));
 
+    data.keep_reserve()?;
     let metastore = data.metastore()?;
     let tenancy = first_start(&data, &metastore, now_ms()).await?;
     told.keep(&metastore).await?;
@@ -60,6 +63,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
 
     let stop = CancellationToken::new();
     let mut tasks = tokio::task::JoinSet::new();
+    let house_registry = house.registry.clone();
     let mut router = with_rate_limit(router, settings.requests_per_minute);
     if settings.log_requests {
         router = router.layer(axum::middleware::from_fn(access_log::log));
@@ -98,8 +102,14 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
 
     stopped.wait().await;
     tracing::info!("stopping: requests under way may end");
+    house_registry.stopping();
     stop.cancel();
+    let breaking_off = tokio::spawn(async move {
+        tokio::time::sleep(BREAK_OFF_AFTER).await;
+        house_registry.break_off();
+    });
     while tasks.join_next().await.is_some() {}
+    breaking_off.abort();
     // After the doors: what was refused at the last is written.
     stop_audit.cancel();
     keeping.await?;
@@ -112,6 +122,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
 /// The engines, put together.
 struct House {
     metastore: Metastore,
+    blobs: BlobStore,
     auth: Auth,
     registry: RegistryEngine,
     jobs: Jobs,
@@ -140,8 +151,9 @@ impl House {
         base_url: &str,
     ) -> Result<Self, Failure> {
         let clock: Clock = Arc::new(now_ms);
-        let blobs = data.blobs()?.keeping_free(settings.min_free_bytes);
-        let advisory_blobs = data.advisory_blobs()?;
+        let blobs = data.blobs()?.keeping_free(settings.keep_free);
+        let advisory_blobs = data.advisory_blobs()?.keeping_free(settings.keep_free);
+        let room = blobs.clone();
         let reader = LayerReader::new(metastore.clone(), blobs.clone(), jail()?, ReaderLimits::default());
         let jobs = Jobs::new(metastore.clone(), clock.clone());
         let authority = match std::fs::read(data.path(tls::CA_CERTIFICATE)) {
@@ -171,6 +183,7 @@ impl House {
             });
         Ok(Self {
             metastore,
+            blobs: room,
             auth,
             registry,
             jobs,
@@ -185,19 +198,21 @@ impl House {
 
     /// Puts right what a stop in the middle of things left behind. Nothing else runs yet.
     async fn recover(&self, data: &DataFolder) -> Result<(), Failure> {
-        let released = self.jobs.recover().await?;
+        let released = without_room(self.jobs.recover().await, metastore_is_full)?;
         let swept = match data.removing_blobs()? {
-            Some(_alone) => self.registry.sweep().await?,
+            Some(_alone) => without_room(self.registry.sweep().await, StoreError::is_full)?,
             // An import is under way; the next start tidies up.
-            None => Swept::default(),
+            None => None,
         };
-        let rebuilt = self.feeds.recover(now_ms()).await?;
+        let rebuilt = without_room(self.feeds.recover(now_ms()).await, FeedsError::is_full)?;
         let removed = match data.tidying_advisories()? {
-            Some(_alone) => self.feeds.sweep().await?,
+            Some(_alone) => without_room(self.feeds.sweep().await, FeedsError::is_full)?,
             // Somebody imports right now; the next start tidies up.
-            None => 0,
+            None => None,
         };
-        if rebuilt {
+        let swept = swept.unwrap_or_default();
+        let (released, removed) = (released.unwrap_or_default(), removed.unwrap_or_default());
+        if rebuilt.unwrap_or_default() {
             tracing::info!("the advisory snapshot was made anew from the stored advisory data");
         }
         if released > 0 {
@@ -255,7 +270,8 @@ impl House {
         let cache = Cache::new(self.metastore.clone(), self.registry.clone(), cache_settings);
         let reading = axum::middleware::from_fn(registry_api::read_refused);
         let others = graph.clone().router(azure_api).layer(reading.clone());
-        let doors = registry_api.merge(cluster_api.layer(reading)).fallback_service(others);
+        let health = Health::new(self.metastore.clone(), self.blobs.clone()).router();
+        let doors = registry_api.merge(cluster_api.layer(reading)).merge(health).fallback_service(others);
         Ok((doors.layer(Extension(cache)), graph))
     }
 
@@ -374,6 +390,25 @@ async fn renew_certificates(certificates: tls::Certificates, mut hangup: Signal,
 
 fn today() -> jiff::civil::Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
+/// What a full disk refuses is put off: what is there is served all the same.
+fn without_room<T, E: std::error::Error + 'static>(
+    outcome: Result<T, E>,
+    is_full: impl Fn(&E) -> bool,
+) -> Result<Option<T>, Failure> {
+    match outcome {
+        Ok(done) => Ok(Some(done)),
+        Err(error) if is_full(&error) => {
+            tracing::error!(error = %error, "the disk is full: what the last stop left behind is put right later");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn metastore_is_full(error: &metastore::Error) -> bool {
+    matches!(error, metastore::Error::Full)
 }
 
 /// Tells those who wait for work that there may be some.
@@ -513,11 +548,16 @@ fn say_hello(settings: &Settings, told: &Told, plain: &Listener, secure: &Listen
     }
     let administrator = tenancy.administrator.map(|id| format!(", administrator {ADMINISTRATOR} ({id})"));
     say!("  tenant {}{}", tenancy.tenant, administrator.unwrap_or_default());
-    if let Some(password) = &tenancy.password {
-        say!("  password               {password}");
-        say!(
-            "                         shown this once; also in {data}/{PASSWORD_FILE} (keep it and remove the file)"
-        );
+    match &tenancy.password {
+        // Of what goes elsewhere than to a terminal, a log may be kept that others read.
+        Some(password) if std::io::IsTerminal::is_terminal(&std::io::stdout()) => {
+            say!("  password               {password}");
+            say!(
+                "                         shown this once; also in {data}/{PASSWORD_FILE} (keep it and remove the file)"
+            );
+        }
+        Some(_) => say!("  password               in {data}/{PASSWORD_FILE} (keep it and remove the file)"),
+        None => {}
     }
     say!("Next:");
     say!("  docker login {host} -u {ADMINISTRATOR}");
@@ -556,6 +596,10 @@ const GIVE_BACK_EVERY: Duration = Duration::from_secs(15);
 /// Who renews them seldom tells us.
 const LOOK_AT_FILES_EVERY: Duration = Duration::from_mins(1);
 const MAKE_CERTIFICATE_EVERY: Duration = Duration::from_hours(30 * 24);
+
+/// How long uploads under way may go on after the word to stop. Their clients are still answered before requests
+/// are cut off.
+const BREAK_OFF_AFTER: Duration = Duration::from_secs(15);
 
 /// What a crash may forget.
 const RECORD_PULLS_EVERY: Duration = Duration::from_secs(60);

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use assessment::{Amount, Currency, RateCard};
+use blobstore::KeepFree;
 use clap::Args;
 use events::{MailSetupError, Mailer, SendLimits};
 use ipnet::IpNet;
@@ -14,6 +15,7 @@ use upstream::{Host, InvalidHost};
 
 use crate::Failure;
 use crate::log::LogFormat;
+use crate::size::Size;
 
 /// What may be set, each once by flag or environment and once in the file, under the same name.
 #[derive(Clone, Debug, Default, Args, Deserialize)]
@@ -97,10 +99,10 @@ pub(crate) struct ServeOptions {
     /// Seconds for which the pull-through cache takes a tag for right without asking again [default: 300].
     #[arg(long, env = "LAZARET_CACHE_FRESH_SECONDS", value_name = "SECONDS")]
     cache_fresh_seconds: Option<u32>,
-    /// Bytes that stay free on the data folder's disk: with fewer, pushes are refused as on a full disk, while
-    /// pulls and deletions go on [default: 0].
-    #[arg(long, env = "LAZARET_MIN_FREE_BYTES", value_name = "BYTES")]
-    min_free_bytes: Option<u64>,
+    /// What stays free on the data folder's disk, such as 1GiB or 0: with less, pushes are refused as on a full disk,
+    /// while pulls and deletions go on [default: a twentieth of the disk, 1GiB at most].
+    #[arg(long, env = "LAZARET_MIN_FREE_BYTES", value_name = "SIZE")]
+    min_free_bytes: Option<Size>,
     /// A registry in a private network, or with `http://` before it one without TLS, from which callers of the
     /// Azure API may import images; those at public addresses they may import from anyhow. May be repeated.
     #[arg(long, env = "LAZARET_IMPORT_FROM", value_name = "HOST", value_delimiter = ',')]
@@ -346,7 +348,7 @@ pub(crate) struct Settings {
     /// What the operator says; [`Settings::login_server`] settles the rest.
     pub(crate) login_server: Option<String>,
     pub(crate) cache_fresh_seconds: u32,
-    pub(crate) min_free_bytes: u64,
+    pub(crate) keep_free: KeepFree,
     pub(crate) import_from: Vec<Host>,
     pub(crate) queries: u32,
     pub(crate) webhook_loopback: bool,
@@ -455,7 +457,10 @@ impl ServeOptions {
                 .cache_fresh_seconds
                 .or(file.cache_fresh_seconds)
                 .unwrap_or(CACHE_FRESH_SECONDS),
-            min_free_bytes: self.min_free_bytes.or(file.min_free_bytes).unwrap_or(0),
+            keep_free: match self.min_free_bytes.or(file.min_free_bytes) {
+                Some(Size(bytes)) => KeepFree::Bytes(bytes),
+                None => KeepFree::Share,
+            },
             import_from,
             queries: self.queries.or(file.queries).unwrap_or(query_api::QUERIES_PER_WINDOW),
             webhook_loopback: self.webhook_loopback || file.webhook_loopback,
@@ -569,6 +574,7 @@ mod tests {
             ("import-from = [\"a/b\"]", "is no registry"),
             ("debian-url = \"notaurl\"", "such as https://mirror.example/debian.json"),
             ("alpine-url = \"ftp://mirror.example/\"", "an http or https URL"),
+            ("min-free-bytes = \"1 acre\"", "such as 500MB or 1.5GiB"),
         ] {
             std::fs::write(&path, text).expect("writes");
             let options = ServeOptions { config: Some(path.clone()), ..ServeOptions::default() };

@@ -162,7 +162,7 @@ fn authority(data: &DataFolder, today: Date) -> Result<Issuer<'static, KeyPair>,
         CertificateDer::from_pem_file(&path).map_err(|_| TlsError::Authority { file: CA_CERTIFICATE })?;
     } else {
         let certificate = params.self_signed(&key).map_err(made)?;
-        data.write(CA_CERTIFICATE, certificate.pem().as_bytes(), 0o644)?;
+        data.write(CA_CERTIFICATE, certificate.pem().as_bytes(), 0o600)?;
     }
     Ok(Issuer::new(params, key))
 }

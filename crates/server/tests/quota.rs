@@ -71,11 +71,10 @@ async fn what_fits_gets_in_and_what_does_not_leaves_nothing() {
     let refused = chunk(vec![7; 900_000]).await.expect("answers");
     assert_eq!(refused.status(), 403);
     assert!(refused.text().await.expect("text").contains("900000 or more do not fit"));
-    assert_eq!(
-        chunk(vec![7; 40_000]).await.expect("answers").status(),
-        202,
-        "the session stands where it stood"
-    );
+    let taken = chunk(vec![7; 40_000]).await.expect("answers");
+    let status = taken.status();
+    let answer = taken.text().await.expect("text");
+    assert_eq!(status, 202, "the session stands where it stood: {answer}");
     let held = vec![9; 1000];
     let put = |repository: &str| {
         let digest = oci::Digest::sha256(&held);
@@ -123,4 +122,56 @@ async fn what_fits_gets_in_and_what_does_not_leaves_nothing() {
 
     said(&["registry", "set", "lazaret", "--quota-bytes", "none"]);
     client.push("team/late", "1", &noise(99)).await.expect("pushes");
+}
+
+/// Chunks of a mebibyte, with their length said or not, to as many uploads at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn unfinished_uploads_count_against_the_quota() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    let client = server.client();
+    assert!(server.command(&["registry", "set", "lazaret", "--quota-bytes=5MB"]).status.success());
+    // What is held excuses no more than one.
+    client.push("team/held", "1", &noise(1)).await.expect("pushes");
+    let send = |is_said: bool| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let open = client.request(reqwest::Method::POST, "/v2/team/app/blobs/uploads/");
+            let open = open.send().await.expect("answers");
+            assert_eq!(open.status(), 202);
+            let session = open.headers()["location"].to_str().expect("a path").to_owned();
+            let pieces = (0..16).map(|_| Ok::<_, std::io::Error>(bytes::Bytes::from(vec![7; 1 << 16])));
+            let body = if is_said {
+                reqwest::Body::from(vec![7; 1 << 20])
+            } else {
+                reqwest::Body::wrap_stream(futures_util::stream::iter(pieces.collect::<Vec<_>>()))
+            };
+            let sent = client.request(reqwest::Method::PATCH, &session).body(body).send().await;
+            (sent.expect("answers").status().as_u16(), session)
+        })
+    };
+    let mut taken = Vec::new();
+    for sending in (0..30).map(|number| send(number % 2 == 0)).collect::<Vec<_>>() {
+        match sending.await.expect("ends") {
+            (202, session) => taken.push(session),
+            (status, _) => assert_eq!(status, 403),
+        }
+    }
+    assert!((1..=4).contains(&taken.len()), "{} of 30 were taken", taken.len());
+    // They are counted still when the server has forgotten them.
+    let server = Server::start(server.kill());
+    let client = server.client();
+    let open = client.request(reqwest::Method::POST, "/v2/team/app/blobs/uploads/").send().await;
+    let session = open.expect("answers").headers()["location"].to_str().expect("a path").to_owned();
+    let chunk = |len: usize| client.request(reqwest::Method::PATCH, &session).body(vec![1; len]).send();
+    let refused = chunk(4_500_000).await.expect("answers");
+    assert_eq!(refused.status(), 403);
+    let text = refused.text().await.expect("text");
+    assert!(text.contains("in unfinished uploads"), "{text}");
+    // One that ends makes room.
+    for session in taken {
+        let ended = client.request(reqwest::Method::DELETE, &session).send().await.expect("answers");
+        assert_eq!(ended.status(), 204);
+    }
+    assert_eq!(chunk(4_500_000).await.expect("answers").status(), 202);
 }

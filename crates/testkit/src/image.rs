@@ -180,3 +180,14 @@ fn media_type(packing: Packing) -> &'static str {
         Packing::Zstd => "application/vnd.oci.image.layer.v1.tar+zstd",
     }
 }
+
+/// Layers that do not compress away, another for each number.
+#[must_use]
+pub fn noisy(number: u64, layers: u64, len: usize) -> Image {
+    (0..layers).fold(image(), |image, layer| {
+        let noise: String = (0..len as u64 / 64)
+            .map(|at| Digest::sha256(format!("{number} {layer} {at}").as_bytes()).hex().to_owned())
+            .collect();
+        image.layer(&[("noise", &noise)])
+    })
+}

@@ -6,6 +6,7 @@
 mod azure;
 mod chance;
 mod client;
+mod disk;
 mod image;
 mod process;
 mod saved;
@@ -14,7 +15,8 @@ mod source;
 
 pub use chance::{cases, runner, seed};
 pub use client::Client;
-pub use image::{Image, Packing, alpine, apk, debian, dpkg, image};
+pub use disk::Disk;
+pub use image::{Image, Packing, alpine, apk, debian, dpkg, image, noisy};
 pub use process::{Server, ServerOptions};
 pub use shared::{left_out, python, shared, tool};
 pub use source::{Reply, Source};

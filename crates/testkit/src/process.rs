@@ -107,6 +107,12 @@ impl Server {
         told.expect("kill runs").success() && self.child.wait().expect("it ends").success()
     }
 
+    /// How it was started.
+    #[must_use]
+    pub fn options(&self) -> &ServerOptions {
+        &self.options
+    }
+
     /// The data folder.
     #[must_use]
     pub fn data(&self) -> &Path {
