@@ -187,6 +187,11 @@ impl Sessions {
         is_so
     }
 
+    /// Whether an upload has claimed so many bytes before, one at least.
+    pub(crate) fn has_claimed(&self, id: Uuid, bytes: u64) -> bool {
+        self.known.lock().get(&id).is_some_and(|known| (1..=known.bytes).contains(&bytes))
+    }
+
     /// A request has ended: what the upload holds now.
     pub(crate) fn holds(&self, id: Uuid, bytes: u64, touched_ms: i64) {
         if let Some(known) = self.known.lock().get_mut(&id) {

@@ -107,6 +107,11 @@ impl Registry {
         let mut session = self.work_on(owner, id).await?;
         let taken = self.take_in(&mut session, chunk, Some(digest)).await;
         let mut session = session.done();
+        if let Err(UploadError::Store(StoreError::Metastore(metastore::Error::OverQuota { .. }))) = &taken {
+            // Whoever is told so at the end does not come back, and what has arrived would count for a day.
+            self.drop_session(&mut session).await?;
+            return taken;
+        }
         if taken.is_err() {
             return self.pause(&mut session, taken).await;
         }
@@ -459,6 +464,9 @@ impl Registry {
     ) -> Result<(), UploadError> {
         if !self.sessions.is_loaded() {
             self.compare_uploads().await?;
+        }
+        if self.sessions.has_claimed(id, bytes) {
+            return Ok(());
         }
         loop {
             let others = self.sessions.unfinished(registry, id);
