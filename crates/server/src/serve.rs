@@ -14,7 +14,7 @@ use jobs::{Clock, Jobs};
 use metastore::Metastore;
 use mirror::{Cache, CacheSettings};
 use query_api::{Graph, Hosts, Tables};
-use registry::{Collected, Registry as RegistryEngine, StoreError, Swept};
+use registry::{Collected, Registry as RegistryEngine, StoreError};
 use sandbox::{Jail, JailLimits};
 use scanner::{Advisories, LayerReader, ReaderLimits, Scanner, UploadReader};
 use tokio::signal::unix::{Signal, SignalKind, signal};
