@@ -38,6 +38,9 @@ pub fn image_assessment(place: &Place<'_>, names: Names) -> Value {
     if let ("NotApplicable", Some(cause)) = (code, causes.first()) {
         status["cause"] = cause.code.clone().into();
         status["description"] = cause.description.clone().into();
+    } else if let Some(cause) = causes.iter().find(|cause| cause.code == "PlanOff") {
+        status["cause"] = cause.code.clone().into();
+        status["description"] = cause.description.clone().into();
     }
     if let (Some(verdict), Some(changed_ms)) = (&place.image.verdict, place.image.changed_ms()) {
         status["firstEvaluationDate"] = time(verdict.first_judged_ms).into();
@@ -105,8 +108,11 @@ fn status(counts: &StateCounts, is_on: bool) -> Value {
     } else {
         ("NotApplicable", Some("NothingJudged"), "no image was judged yet".to_owned())
     };
+    let is_kept = !is_on && cause.is_none();
+    let description =
+        if is_kept { format!("{description}; the plan is off: this is not kept up") } else { description };
     let mut status = json!({ "code": code, "description": description });
-    if let Some(cause) = cause {
+    if let Some(cause) = cause.or(is_kept.then_some("PlanOff")) {
         status["cause"] = cause.into();
     }
     for (name, ms) in

@@ -42,8 +42,8 @@ impl Place<'_> {
     /// What a finding's row says depends on these alone, whatever the image; the rest of it is the same in all
     /// rows of the image.
     #[must_use]
-    pub fn saying<'a>(&'a self, finding: &'a RuledFinding) -> (Form, Option<String>, &'a RuledFinding) {
-        (self.form, self.os_version(), finding)
+    pub fn saying<'a>(&'a self, finding: &'a RuledFinding) -> (Form, Option<String>, bool, &'a RuledFinding) {
+        (self.form, self.os_version(), self.image.plan_is_on, finding)
     }
 
     fn os_version(&self) -> Option<String> {
@@ -68,6 +68,7 @@ impl Place<'_> {
                 "description": disabled(exemption),
             }),
         };
+        self.say_if_plan_is_off(properties);
         properties["remediation"] = finding.remediation.clone().into();
         properties["description"] =
             if finding.description.is_empty() { finding.title.clone() } else { finding.description.clone() }
@@ -90,6 +91,19 @@ impl Place<'_> {
         row
     }
 
+    /// A result that was kept when the plan went off says so in its status.
+    fn say_if_plan_is_off(&self, properties: &mut Value) {
+        if self.image.plan_is_on {
+            return;
+        }
+        let status = &mut properties["status"];
+        if status["cause"].is_null() {
+            status["cause"] = "PlanOff".into();
+        }
+        let said = status["description"].as_str().unwrap_or_default();
+        status["description"] = format!("{said}; the plan is off: this result is not kept up").into();
+    }
+
     /// No severity: tools count rows by it whatever their status.
     fn image_row(&self) -> Value {
         let (state, causes) = self.image.state();
@@ -110,6 +124,9 @@ impl Place<'_> {
             let cause = causes.first().map(|cause| cause.code.as_str()).unwrap_or_default();
             json!({ "code": "NotApplicable", "cause": cause, "description": sentences.join("; ") })
         };
+        if state == ImageState::Healthy {
+            self.say_if_plan_is_off(properties);
+        }
         properties["description"] = sentences.join("; ").into();
         let data = &mut properties["additionalData"];
         if self.form == Form::Of2020 {

@@ -92,7 +92,7 @@ impl Api {
             return answer;
         }
         for image in images {
-            match self.rule(policy, image).await {
+            match self.rule(cluster, policy, image).await {
                 Ok(Ruling::Pass(None)) => {}
                 Ok(Ruling::Pass(Some(sentence))) => answer.warn(format!("{image}: {sentence}")),
                 Ok(Ruling::Block(sentence)) => {
@@ -112,7 +112,13 @@ impl Api {
         answer
     }
 
-    async fn rule(&self, policy: &ClusterPolicy, image: &str) -> Result<Ruling, metastore::Error> {
+    /// A cluster sees the registries of its own subscription: what others hold is not here for it.
+    async fn rule(
+        &self,
+        cluster: &Cluster,
+        policy: &ClusterPolicy,
+        image: &str,
+    ) -> Result<Ruling, metastore::Error> {
         let Some(name) = ImageName::parse(image) else {
             return Ok(Ruling::Block("it is no name of an image".to_owned()));
         };
@@ -129,7 +135,10 @@ impl Api {
         let label = host.split(['.', ':']).next().unwrap_or_default();
         // A host that names no registry is the default one's.
         let registry = registries.iter().find(|known| known.name.eq_ignore_ascii_case(label));
-        let Some(registry) = registry.or(registries.first()) else { return Ok(unknown(policy)) };
+        let registry = registry.or(registries.first());
+        let Some(registry) = registry.filter(|it| it.subscription == cluster.subscription) else {
+            return Ok(unknown(policy));
+        };
         let pulled = self.metastore.pulled(registry.id, &name.repository, &name.reference).await?;
         let Some(pulled) = pulled else { return Ok(unknown(policy)) };
         let Some(images) = pulled.images else {

@@ -79,9 +79,7 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ClusterError> {
     let mut unresolved = 0;
     for pod in list.items.into_iter().flatten() {
         let (namespace, workload) = (pod.metadata.namespace.clone(), pod.metadata.workload());
-        if namespace.len() > NAME_BYTES_MAX || workload.len() > NAME_BYTES_MAX {
-            return Err(ClusterError::Content(format!("A name has more than {NAME_BYTES_MAX} bytes.")));
-        }
+        pod.metadata.check()?;
         let Status { container_statuses, init_container_statuses, ephemeral_container_statuses } = pod.status;
         let containers = [container_statuses, init_container_statuses, ephemeral_container_statuses];
         for container in containers.into_iter().flatten().flatten() {
@@ -119,6 +117,27 @@ fn digest(image_id: &str) -> Option<Digest> {
 }
 
 impl Metadata {
+    /// The names are shown to people: they must be names by the grammar that Kubernetes itself holds them to.
+    fn check(&self) -> Result<(), ClusterError> {
+        let refuse =
+            |what: &str| Err(ClusterError::Content(format!("A pod's {what}, which Kubernetes has not.")));
+        if !is_label(&self.namespace) {
+            return refuse("namespace is no lower-case DNS label");
+        }
+        if !is_subdomain(&self.name) {
+            return refuse("name is no lower-case DNS name");
+        }
+        if let Some(owner) = self.owner_references.as_ref().and_then(|owners| owners.first()) {
+            if !is_kind(&owner.kind) {
+                return refuse("owner has a kind that is none");
+            }
+            if !is_subdomain(&owner.name) {
+                return refuse("owner has a name that is no lower-case DNS name");
+            }
+        }
+        Ok(())
+    }
+
     /// What people call it: a deployment's pods belong to one of its replica sets, which is named by it.
     fn workload(&self) -> String {
         let owner = self.owner_references.as_ref().and_then(|owners| owners.first());
@@ -138,5 +157,68 @@ pub(crate) const BYTES_MAX: usize = 32 << 20;
 /// What a report may write in one transaction.
 const PLACES_MAX: usize = 20_000;
 
-/// Kubernetes' names have 253 at most.
-const NAME_BYTES_MAX: usize = 320;
+/// RFC 1123, as Kubernetes checks namespaces.
+fn is_label(text: &str) -> bool {
+    let is_end = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    (1..=LABEL_BYTES_MAX).contains(&bytes.len())
+        && bytes.iter().all(|byte| is_end(*byte) || *byte == b'-')
+        && bytes.first().is_some_and(|byte| is_end(*byte))
+        && bytes.last().is_some_and(|byte| is_end(*byte))
+}
+
+/// RFC 1123, as Kubernetes checks the names of most objects: there, a label is as long as the whole may be.
+fn is_subdomain(text: &str) -> bool {
+    let is_end = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_part = |part: &str| {
+        let bytes = part.as_bytes();
+        bytes.iter().all(|byte| is_end(byte) || *byte == b'-')
+            && bytes.first().is_some_and(is_end)
+            && bytes.last().is_some_and(is_end)
+    };
+    text.len() <= SUBDOMAIN_BYTES_MAX && text.split('.').all(is_part)
+}
+
+/// RFC 1035 in whatever case, as Kubernetes checks the kinds of custom resources.
+fn is_kind(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic()) && is_label(&text.to_ascii_lowercase())
+}
+
+const LABEL_BYTES_MAX: usize = 63;
+const SUBDOMAIN_BYTES_MAX: usize = 253;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(namespace: &str, name: &str, kind: &str, owner: &str) -> Result<Report, ClusterError> {
+        let list = serde_json::json!({ "kind": "PodList", "items": [{
+            "metadata": { "namespace": namespace, "name": name, "ownerReferences": [{ "kind": kind, "name": owner }] },
+            "status": {},
+        }] });
+        parse(list.to_string().as_bytes())
+    }
+
+    #[test]
+    fn names_are_kubernetes_own_or_the_report_is_refused() {
+        let (label, name) = ("a".repeat(63), "a".repeat(253));
+        for (namespace, pod, kind, owner) in
+            [("team-1", "web-7c5b.x-1", "ReplicaSet", "web.example"), (&label, &name, "Rollout2", &name)]
+        {
+            assert!(report(namespace, pod, kind, owner).is_ok(), "{namespace} {pod} {kind} {owner}");
+        }
+        let long = ["a".repeat(64), "a".repeat(254)];
+        for bad in
+            ["", "-a", "a-", "A", "a_b", "a/b", "<script>", "a b", "a\u{202e}b", "é", "a..b", ".", &long[1]]
+        {
+            assert!(report(bad, "pod", "Job", "job").is_err(), "namespace {bad}");
+            assert!(report("team", bad, "Job", "job").is_err(), "pod {bad}");
+            assert!(report("team", "pod", "Job", bad).is_err(), "owner {bad}");
+        }
+        for bad in ["", "1Job", "-Job", "Job/x", "<script>", "Job.x", "a b", &long[0]] {
+            assert!(report("team", "pod", bad, "job").is_err(), "kind {bad}");
+        }
+        assert!(report("a.b", "pod", "Job", "job").is_err(), "a namespace has no dots");
+        assert!(report(&long[0], "pod", "Job", "job").is_err(), "63 bytes at most");
+    }
+}

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use assessment::Finding;
 use assessment::{ImageState, RuledFinding};
 use oci::{Digest, Repository};
-use rusqlite::Connection;
+use rusqlite::{Connection, params};
 
 use crate::image::images;
 use crate::repository::parse_digest;
@@ -96,12 +96,18 @@ impl Metastore {
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
                 "WITH judged AS (
-                   SELECT coalesce(ruled.state, image.state) AS state, image.first_judged_ms AS first_ms,
-                          coalesce(ruled.changed_ms, image.changed_ms) AS changed_ms
+                   SELECT coalesce(ruled.state, image.state) AS state,
+                          max(image.first_judged_ms, coalesce(here.first_ms, 0)) AS first_ms,
+                          max(coalesce(ruled.changed_ms, image.changed_ms), coalesce(here.first_ms, 0)) AS changed_ms
                    FROM manifest
                    JOIN repository ON repository.id = manifest.repository_id
-                   LEFT JOIN image ON image.digest = manifest.digest
-                   LEFT JOIN ruled ON ruled.repository_id = manifest.repository_id AND ruled.digest = manifest.digest
+                   JOIN registry ON registry.id = repository.registry_id
+                   LEFT JOIN judged_in AS here
+                     ON here.registry_id = registry.id AND here.image = manifest.digest
+                   LEFT JOIN image ON image.digest = manifest.digest AND (here.image IS NOT NULL OR EXISTS (
+                     SELECT 1 FROM plan WHERE plan.subscription_id = registry.subscription_id AND tier = 'Standard'))
+                   LEFT JOIN ruled ON image.digest IS NOT NULL AND ruled.repository_id = manifest.repository_id
+                     AND ruled.digest = manifest.digest
                    WHERE repository.registry_id = ?1 AND manifest.kind <> 'index')
                  SELECT state, count(*), min(first_ms), min(changed_ms),
                         max(changed_ms) FILTER (WHERE changed_ms > first_ms)
@@ -109,7 +115,10 @@ impl Metastore {
             )?;
             let mut found = statement.query([registry.0])?;
             let mut counts = StateCounts::default();
-            let (mut unhealthy_ms, mut left_ms) = (None, None);
+            let mut unhealthy_ms = None;
+            let mut left_ms: Option<i64> = rows
+                .prepare_cached("SELECT left_ms FROM registry WHERE id = ?1")?
+                .query_row([registry.0], |row| row.get(0))?;
             while let Some(row) = found.next()? {
                 let (state, count): (Option<String>, u64) = (row.get(0)?, row.get(1)?);
                 let Some(state) = state else {
@@ -130,6 +139,38 @@ impl Metastore {
         })
         .await
     }
+}
+
+/// To be called before an image is deleted: remembers what the registry's date of change rests on and other images
+/// do not tell. An image that is the last Unhealthy one leaves the registry without any from now on.
+pub(crate) fn note_leaving(
+    rows: &Connection,
+    (repository_id, digest): (i64, &str),
+    now_ms: i64,
+) -> Result<(), Error> {
+    let Some((image, _)) = crate::change::image_now(rows, repository_id, &parse_digest(digest)?)? else {
+        return Ok(());
+    };
+    let (Some(verdict), Some(changed_ms)) = (&image.verdict, image.changed_ms()) else { return Ok(()) };
+    let left_ms = if image.state().0 == ImageState::Unhealthy {
+        let sql = "SELECT 1 FROM repository
+                   JOIN manifest ON manifest.repository_id = repository.id AND manifest.kind <> 'index'
+                   JOIN image ON image.digest = manifest.digest
+                   LEFT JOIN ruled ON ruled.repository_id = repository.id AND ruled.digest = manifest.digest
+                   WHERE repository.registry_id = ?1 AND coalesce(ruled.state, image.state) = 'Unhealthy'
+                     AND (repository.id, manifest.digest) <> (?2, ?3) LIMIT 1";
+        if rows.prepare_cached(sql)?.exists(params![image.registry.0, repository_id, digest])? {
+            return Ok(());
+        }
+        now_ms
+    } else if changed_ms > verdict.first_judged_ms {
+        changed_ms
+    } else {
+        return Ok(());
+    };
+    rows.prepare_cached("UPDATE registry SET left_ms = max(coalesce(left_ms, 0), ?2) WHERE id = ?1")?
+        .execute(params![image.registry.0, left_ms])?;
+    Ok(())
 }
 
 /// An image comes whole, worst findings first, unless it has more findings than a page: then its findings come in

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use oci::{Digest, MediaType, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, Row, Rows, Statement, params};
 
+use crate::assessed::note_leaving;
 use crate::attributes::check_repository_deletable;
 use crate::deleted::keep_manifest;
 use crate::event::Outbox;
@@ -318,8 +319,10 @@ impl Metastore {
             }
             for digest in &deleted.manifests {
                 keep_manifest(rows, registry, id, digest, now_ms)?;
+                note_leaving(rows, (id, &digest.to_string()), now_ms)?;
+                rows.prepare_cached("DELETE FROM manifest WHERE repository_id = ?1 AND digest = ?2")?
+                    .execute(params![id, digest.to_string()])?;
             }
-            rows.execute("DELETE FROM manifest WHERE repository_id = ?1", [id])?;
             for digest in &deleted.manifests {
                 rows.prepare_cached(
                     "DELETE FROM image WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM manifest WHERE digest = ?1)",

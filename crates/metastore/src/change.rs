@@ -128,7 +128,10 @@ pub(crate) fn image_now(
     let found = rows.prepare_cached(&sql)?.query_row(params![repository, digest], raw_image).optional()?;
     let Some(found) = found else { return Ok(None) };
     let image = image_row(rows, found)?;
-    let findings = findings(rows, (repository, &digest), 0, usize::MAX)?;
+    let findings = match image.verdict {
+        Some(_) => findings(rows, (repository, &digest), 0, usize::MAX)?,
+        None => Vec::new(),
+    };
     Ok(Some((image, findings)))
 }
 

@@ -164,8 +164,8 @@ impl Metastore {
         .await
     }
 
-    /// Where an image runs, by its own digest or that of an index of its repository that holds it:
-    /// `limit` places at most, in order.
+    /// Where an image runs, by its own digest or that of an index of its repository that holds it, in the
+    /// clusters of the registry's subscription: `limit` places at most, in order.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -181,6 +181,7 @@ impl Metastore {
             let mut statement = rows.prepare_cached(
                 "SELECT running.cluster, namespace, workload, sum(containers), cluster.reported_ms FROM running
                  JOIN cluster ON cluster.name = running.cluster
+                   AND cluster.subscription_id = (SELECT subscription_id FROM registry WHERE id = ?1)
                  WHERE digest = ?3 OR digest IN (
                    SELECT manifest_reference.manifest FROM manifest_reference
                    JOIN repository ON repository.id = manifest_reference.repository_id

@@ -81,7 +81,8 @@ pub struct ImageRow {
     pub tags: Vec<Tag>,
     /// Whether the subscription's plan is on.
     pub plan_is_on: bool,
-    /// The verdict; `None` until it was first judged.
+    /// The verdict; `None` until it was first judged for this registry. Another subscription's plan gives
+    /// this one no verdict.
     pub verdict: Option<StoredVerdict>,
     /// What rules make of the verdict; `None`: nothing.
     pub ruled: Option<Ruled>,
@@ -361,6 +362,9 @@ impl Metastore {
     /// [`Error`] if the store fails.
     pub async fn findings(&self, image: &ImageRow) -> Result<Vec<RuledFinding>, Error> {
         let (repository, digest) = (image.repository_id, image.digest.to_string());
+        if image.verdict.is_none() {
+            return Ok(Vec::new());
+        }
         self.read(move |rows| crate::ruled::findings(rows, (repository, &digest), 0, usize::MAX)).await
     }
 
@@ -502,14 +506,23 @@ fn stored_verdict(rows: &Connection, image: &str) -> Result<Option<StoredVerdict
     }))
 }
 
-pub(crate) type RawImage = (i64, i64, String, String, String, i64, bool);
+pub(crate) type RawImage = (i64, i64, String, String, String, i64, bool, Option<i64>);
 
 pub(crate) fn raw_image(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawImage> {
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?, row.get(6)?))
+    Ok((
+        row.get(0)?,
+        row.get(1)?,
+        row.get(2)?,
+        row.get(3)?,
+        row.get(4)?,
+        row.get(5)?,
+        row.get(6)?,
+        row.get(7)?,
+    ))
 }
 
 pub(crate) fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Error> {
-    let (repository_id, registry, repository, digest, media_type, pushed_ms, plan_is_on) = raw;
+    let (repository_id, registry, repository, digest, media_type, pushed_ms, plan_is_on, judged_ms) = raw;
     let tags = tags_of(rows, repository_id, &digest)?;
     let failure = rows
         .prepare_cached(
@@ -517,6 +530,20 @@ pub(crate) fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Er
         )?
         .query_row([&digest], |row| Ok(ScanFailure { attempts: row.get(0)?, error: row.get(1)? }))
         .optional()?;
+    // What was judged for another subscription is not shown where no plan was on.
+    let is_shown = plan_is_on || judged_ms.is_some();
+    let mut verdict = if is_shown { stored_verdict(rows, &digest)? } else { None };
+    let mut ruled = if is_shown { crate::ruled::stored(rows, repository_id, &digest)? } else { None };
+    // Dates belong to the registry: the image may have been judged elsewhere long before it came here.
+    if let Some(here_ms) = judged_ms {
+        if let Some(verdict) = &mut verdict {
+            verdict.first_judged_ms = verdict.first_judged_ms.max(here_ms);
+            verdict.changed_ms = verdict.changed_ms.max(here_ms);
+        }
+        if let Some(ruled) = &mut ruled {
+            ruled.changed_ms = ruled.changed_ms.max(here_ms);
+        }
+    }
     Ok(ImageRow {
         repository_id,
         registry: RegistryId(registry),
@@ -525,8 +552,8 @@ pub(crate) fn image_row(rows: &Connection, raw: RawImage) -> Result<ImageRow, Er
         pushed_ms,
         tags,
         plan_is_on,
-        verdict: stored_verdict(rows, &digest)?,
-        ruled: crate::ruled::stored(rows, repository_id, &digest)?,
+        verdict,
+        ruled,
         failure,
         digest: parse_digest(&digest)?,
     })
@@ -543,7 +570,9 @@ pub(crate) fn tags_of(rows: &Connection, repository_id: i64, digest: &str) -> Re
 pub(crate) const IMAGE_ROWS: &str =
     "SELECT repository.id, registry.id, repository.name, manifest.digest, manifest.media_type,
         manifest.pushed_ms,
-        EXISTS (SELECT 1 FROM plan WHERE plan.subscription_id = registry.subscription_id AND tier = 'Standard')
+        EXISTS (SELECT 1 FROM plan WHERE plan.subscription_id = registry.subscription_id AND tier = 'Standard'),
+        (SELECT first_ms FROM judged_in
+         WHERE judged_in.registry_id = registry.id AND judged_in.image = manifest.digest)
  FROM manifest
  JOIN repository ON repository.id = manifest.repository_id
  JOIN registry ON registry.id = repository.registry_id AND registry.deleted_ms IS NULL";

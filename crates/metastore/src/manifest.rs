@@ -6,6 +6,7 @@ use std::sync::Arc;
 use oci::{Content, Digest, Manifest, MediaType, Reference, Repository, Tag};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use crate::assessed::note_leaving;
 use crate::attributes::{
     check_manifest_deletable, check_repository_writable, check_tag_deletable, check_tag_movable,
 };
@@ -18,6 +19,7 @@ use crate::job::enqueue;
 use crate::repository::{ensure_repository, parse_digest, repository_id};
 use crate::retention::{note_untagged, remove_tag};
 use crate::ruled::{rule_children, rule_retagged};
+use crate::usage::show_verdict;
 use crate::{DeleteError, Error, EventAction, EventTarget, JobKind, Locked, Metastore, Origin, RegistryId};
 
 /// What a manifest is, as far as scanning cares.
@@ -256,6 +258,7 @@ impl Metastore {
             }
             keep_manifest(rows, registry, repository_id, &digest, now_ms)?;
             let digest = digest.to_string();
+            note_leaving(rows, (repository_id, &digest), now_ms)?;
             let gone = rows
                 .prepare_cached("DELETE FROM manifest WHERE repository_id = ?1 AND digest = ?2")?
                 .execute(params![repository_id, digest])?;
@@ -432,6 +435,7 @@ pub(crate) fn store(rows: &Connection, put: &PutManifest, origin: &Origin) -> Re
     note_push(rows, repository_id, put, origin)?;
     if put.kind != ManifestKind::Index && plan_is_on(rows, put.registry)? {
         enqueue(rows, JobKind::Scan, &digest, put.now_ms)?;
+        show_verdict(rows, &digest, put.now_ms)?;
     }
     // It may be judged already, and what its tags pointed to before may be meant by other rules now.
     rule_retagged(rows, since, origin, put.now_ms)?;

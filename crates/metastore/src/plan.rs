@@ -3,6 +3,7 @@
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+use crate::usage::show_verdicts;
 use crate::watched::Watched;
 use crate::{Error, EventAction, Metastore};
 
@@ -121,6 +122,7 @@ impl Metastore {
             let changes = was_on != (tier == Tier::Standard);
             let watched = if changes { unjudged(rows, &id)? } else { Vec::new() };
             put_plan(rows, subscription, plan, tier, now_ms)?;
+            show_verdicts(rows, &id, now_ms)?;
             for image in watched {
                 image.end(rows, &origin, now_ms)?;
             }
@@ -141,14 +143,15 @@ impl Metastore {
     }
 }
 
-/// The images of a subscription without a verdict, which a plan makes pending or not applicable, as they are
+/// The images of a subscription without a verdict of its own, which a plan makes pending or not applicable, as they are
 /// thought of now, where webhooks want to know.
 fn unjudged(rows: &Connection, subscription: &str) -> Result<Vec<Watched>, Error> {
     let sql = "SELECT DISTINCT manifest.digest FROM manifest
                JOIN repository ON repository.id = manifest.repository_id
                JOIN registry ON registry.id = repository.registry_id AND registry.deleted_ms IS NULL
                WHERE registry.subscription_id = ?1 AND manifest.kind <> 'index'
-                 AND NOT EXISTS (SELECT 1 FROM image WHERE image.digest = manifest.digest)
+                 AND NOT EXISTS (SELECT 1 FROM judged_in
+                                 WHERE judged_in.registry_id = registry.id AND judged_in.image = manifest.digest)
                  AND EXISTS (SELECT 1 FROM webhook WHERE webhook.registry_id = registry.id AND is_enabled
                              AND actions & ?2 <> 0)";
     let mut statement = rows.prepare_cached(sql)?;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use oci::{Digest, Reference, Repository, Tag, matches};
 use rusqlite::{Connection, params};
 
+use crate::assessed::note_leaving;
 use crate::change::newest_change;
 use crate::deleted::{keep_manifest, keep_tag};
 use crate::event::Outbox;
@@ -171,7 +172,7 @@ impl Metastore {
                             outbox.deleted(id, &repository, digest)?;
                         }
                         keep_manifest(rows, registry, id, digest, now_ms)?;
-                        remove_manifest(rows, id, digest)?;
+                        remove_manifest(rows, id, digest, now_ms)?;
                     }
                 }
             }
@@ -239,8 +240,9 @@ pub(crate) fn note_untagged(
 }
 
 /// Takes a manifest away; with its last copy in the house its verdict goes too.
-fn remove_manifest(rows: &Connection, id: i64, digest: &Digest) -> Result<(), Error> {
+fn remove_manifest(rows: &Connection, id: i64, digest: &Digest, now_ms: i64) -> Result<(), Error> {
     let digest = digest.to_string();
+    note_leaving(rows, (id, &digest), now_ms)?;
     rows.prepare_cached("DELETE FROM manifest WHERE repository_id = ?1 AND digest = ?2")?
         .execute(params![id, digest])?;
     rows.prepare_cached(

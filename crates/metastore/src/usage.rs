@@ -75,7 +75,8 @@ impl Metastore {
 }
 
 /// Counts an image in every subscription that has it and a plan on, once a month each. One that could
-/// not be judged, or need not be, costs nothing.
+/// not be judged, or need not be, costs nothing. Every registry of these subscriptions shows its verdict from now
+/// on, and after the plan went off.
 pub(crate) fn meter(rows: &Connection, image: &str, judged: Judged, now_ms: i64) -> Result<(), Error> {
     rows.prepare_cached(
         "INSERT INTO metered (subscription_id, image, month, at_ms)
@@ -91,5 +92,30 @@ pub(crate) fn meter(rows: &Connection, image: &str, judged: Judged, now_ms: i64)
          ON CONFLICT DO NOTHING",
     )?
     .execute(params![image, now_ms, judged == Judged::Now])?;
+    show_verdict(rows, image, now_ms)
+}
+
+/// Gives a judged image's verdict to every registry that has it and whose subscription has a plan on: it is shown
+/// there from now on, and after the plan went off.
+pub(crate) fn show_verdict(rows: &Connection, image: &str, now_ms: i64) -> Result<(), Error> {
+    let sql =
+        format!("{GIVE_VERDICTS} WHERE image.digest = ?2 AND plan.tier = 'Standard' ON CONFLICT DO NOTHING");
+    rows.prepare_cached(&sql)?.execute(params![now_ms, image])?;
     Ok(())
 }
+
+/// The same for every judged image of a subscription.
+pub(crate) fn show_verdicts(rows: &Connection, subscription: &str, now_ms: i64) -> Result<(), Error> {
+    let sql = format!(
+        "{GIVE_VERDICTS} WHERE registry.subscription_id = ?2 AND plan.tier = 'Standard' ON CONFLICT DO NOTHING"
+    );
+    rows.prepare_cached(&sql)?.execute(params![now_ms, subscription])?;
+    Ok(())
+}
+
+const GIVE_VERDICTS: &str = "INSERT INTO judged_in (registry_id, image, first_ms)
+ SELECT DISTINCT registry.id, image.digest, ?1 FROM image
+ JOIN manifest ON manifest.digest = image.digest AND manifest.kind <> 'index'
+ JOIN repository ON repository.id = manifest.repository_id
+ JOIN registry ON registry.id = repository.registry_id AND registry.deleted_ms IS NULL
+ JOIN plan ON plan.subscription_id = registry.subscription_id";

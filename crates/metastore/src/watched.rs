@@ -75,7 +75,10 @@ fn judged(rows: &Connection, image: &str) -> Result<Vec<(ImageRow, Judgement, u6
         let judgement = Judgement {
             state: state.name().to_owned(),
             causes: causes.into_iter().map(|cause| cause.code).collect(),
-            severities: severities(rows, row.repository_id, image)?,
+            severities: match row.verdict {
+                Some(_) => severities(rows, row.repository_id, image)?,
+                None => BTreeMap::new(),
+            },
         };
         let size = rows
             .prepare_cached("SELECT length(bytes) FROM manifest WHERE repository_id = ?1 AND digest = ?2")?

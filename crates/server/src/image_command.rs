@@ -236,7 +236,11 @@ async fn show(house: &House, registry: Option<&str>, text: &str, format: Format)
     let mut documents = Vec::new();
     for known in &images {
         let image = &known.image;
-        let inventory = metastore.image_inventory(&image.digest).await?.unwrap_or_default();
+        // Read for another subscription, an inventory is not this one's.
+        let inventory = match image.verdict {
+            Some(_) => metastore.image_inventory(&image.digest).await?.unwrap_or_default(),
+            None => Default::default(),
+        };
         let findings = metastore.findings(image).await?;
         let running = running(metastore, image).await?;
         match format {

@@ -102,7 +102,12 @@ async fn judge_reference(arguments: &ScanArgs) -> Result<Vec<Judged>, Failure> {
             state,
             causes,
             findings: metastore.findings(&image).await?,
-            packages: metastore.image_inventory(&image.digest).await?.map_or(0, |found| found.packages.len()),
+            packages: match image.verdict {
+                Some(_) => {
+                    metastore.image_inventory(&image.digest).await?.map_or(0, |found| found.packages.len())
+                }
+                None => 0,
+            },
             snapshot: image.verdict.and_then(|verdict| verdict.snapshot),
             digest: image.digest,
         });

@@ -50,6 +50,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0021_group_tags.sql"),
     include_str!("../../migrations/0022_vex.sql"),
     include_str!("../../migrations/0023_advisory_news.sql"),
+    include_str!("../../migrations/0024_judged_in.sql"),
 ];
 
 #[cfg(test)]
