@@ -187,10 +187,44 @@ pub(crate) fn parse(path: &str) -> Result<Target, ArmError> {
                 let message = format!("The provided subscription identifier '{id}' is malformed or invalid.");
                 ArmError::bad("InvalidSubscriptionId", message)
             }
-            _ => ArmError::no_such_path(),
+            _ => missing(path),
         }
     })
 }
+
+/// Says which kind of resource is not had, and by which commands clients ask for it.
+fn missing(path: &str) -> ArmError {
+    let folded = path.to_ascii_lowercase();
+    let segments: Vec<&str> = folded.split('/').filter(|segment| !segment.is_empty()).collect();
+    let after =
+        |name: &str| segments.iter().rposition(|segment| *segment == name).map(|at| &segments[at + 1..]);
+    let Some([provider, kind, ..]) = after("providers") else { return ArmError::no_such_path() };
+    let known = ABSENT.iter().find(|(of, wanted, _)| of == provider && (wanted == kind || wanted.is_empty()));
+    match known {
+        Some((_, _, what)) => {
+            let message = format!("There is no resource type at this path: Lazaret does not have {what}.");
+            ArmError::not_found("InvalidResourceType", message)
+        }
+        None => ArmError::no_such_path(),
+    }
+}
+
+/// What Azure's clients ask for and Lazaret does not have: provider, type (any if empty), and what to call it.
+const ABSENT: [(&str, &str, &str); 9] = [
+    ("microsoft.authorization", "locks", "management locks (`az lock`)"),
+    ("microsoft.authorization", "policyassignments", "policy assignments (`az policy assignment`)"),
+    ("microsoft.authorization", "policydefinitions", "policy definitions (`az policy definition`)"),
+    ("microsoft.authorization", "denyassignments", "deny assignments"),
+    (
+        "microsoft.resources",
+        "tags",
+        "the tags API (`az tag`): set the tags of a registry or a resource group themselves",
+    ),
+    ("microsoft.resources", "deployments", "deployments (`az deployment`)"),
+    ("microsoft.managedidentity", "", "managed identities (`az identity`): make a service principal"),
+    ("microsoft.keyvault", "", "key vaults (`az keyvault`)"),
+    ("microsoft.network", "", "networks and private endpoints (`az network`)"),
+];
 
 /// The tenant that a segment names; `Some(None)` where it leaves it open.
 fn tenant_of(segment: &str) -> Option<Option<Uuid>> {

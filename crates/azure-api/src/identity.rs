@@ -3,7 +3,7 @@
 use auth::{AuthError, Caller, TokenError, Witness};
 use axum::extract::{Form, FromRequest as _, Request};
 use axum::http::header::{CACHE_CONTROL, HeaderValue, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, Uri};
 use axum::response::{IntoResponse as _, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -176,8 +176,13 @@ impl Api {
             ("", Some(_)) => MANAGEMENT,
             (audience, _) => audience,
         };
-        let issued = self.auth.issue_management_token(&granted.caller, audience).map_err(|_| {
-            let message = format!("AADSTS500011: The resource '{audience}' is unknown: ask for https://management.azure.com/.default.");
+        // Clients that are told another address of Azure's API ask for a token for that address.
+        let issued_for = if self.is_own_address(audience, call) { MANAGEMENT } else { audience };
+        let issued = self.auth.issue_management_token(&granted.caller, issued_for).map_err(|_| {
+            let message = format!(
+                "AADSTS500011: The resource '{audience}' is unknown: ask for https://management.azure.com/.default or {}/.default.",
+                call.base
+            );
             Refusal::bad("invalid_scope", &message)
         })?;
         let mut document = json!({
@@ -210,6 +215,30 @@ impl Api {
             }
         }
         Ok(document)
+    }
+
+    /// True if the audience is an address of this server: the one that the client uses, the domain of the
+    /// registries or a name beneath it, or a loopback address, at any port.
+    fn is_own_address(&self, audience: &str, call: &Call) -> bool {
+        let audience = audience.trim_end_matches('/');
+        if audience.eq_ignore_ascii_case(call.base.trim_end_matches('/')) {
+            return true;
+        }
+        let Ok(uri) = audience.parse::<Uri>() else { return false };
+        let is_web = matches!(uri.scheme_str(), Some("http" | "https"));
+        // More than an address names something else.
+        let is_bare = matches!(uri.path(), "" | "/") && uri.query().is_none();
+        let Some(authority) = uri.authority().filter(|_| is_web && is_bare) else { return false };
+        if authority.as_str().contains('@') {
+            return false;
+        }
+        let host = authority.host().to_ascii_lowercase();
+        let own = call.host.strip_suffix(call.port()).unwrap_or(&call.host);
+        let domain = self.domain.name.to_ascii_lowercase();
+        let is_beneath =
+            host.strip_suffix(&domain).is_some_and(|name| name.is_empty() || name.ends_with('.'));
+        let is_loopback = ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str());
+        is_loopback || is_beneath || host.eq_ignore_ascii_case(own)
     }
 
     /// By what Azure's clients tell accounts apart.

@@ -7,7 +7,8 @@ use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use azure_documents::{GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, resource_group as group};
 use metastore::{
-    DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup, SoftDelete, WEBHOOKS_MAX,
+    DeleteError, DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup, SoftDelete,
+    WEBHOOKS_MAX,
 };
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -30,6 +31,9 @@ struct RegistryBody {
     tags: Option<Map<String, Value>>,
     #[serde(default)]
     properties: Option<Value>,
+    /// What else there is: what we show beside the others, and what we do not have.
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -73,6 +77,10 @@ impl Api {
         if let Some(properties) = &body.properties {
             check_supported(properties)?;
             check_flags(properties)?;
+            check_kept(properties, "properties")?;
+        }
+        for (name, value) in &body.others {
+            check_kept(value, name)?;
         }
         let sku = body.sku.map(|sku| sku_named(&sku.name)).transpose()?;
         let tags = body.tags.map(|tags| tags_of(&tags)).transpose()?;
@@ -97,7 +105,14 @@ impl Api {
             ..NewRegistry::new(scope.subscription, group, name)
         };
         let name = wanted.name.clone();
-        match self.metastore.put_registry(wanted, (self.clock)()).await? {
+        let mut put = self.metastore.put_registry(wanted.clone(), (self.clock)()).await?;
+        if may_create
+            && matches!(put, PutRegistry::Deleted | PutRegistry::NameTaken)
+            && self.purge_deleted(caller, &name).await?
+        {
+            put = self.metastore.put_registry(wanted, (self.clock)()).await?;
+        }
+        match put {
             PutRegistry::Created(made) => {
                 tracing::info!(registry = made.name, principal = %caller.id, "a registry was made");
                 Ok((StatusCode::CREATED, crate::json(resource(&made, call, &self.domain))).into_response())
@@ -114,7 +129,7 @@ impl Api {
                 "RegistryDeleted",
                 format!(
                     "The registry '{name}' was deleted and can be restored: an operator runs `lazaret registry \
-                     restore {name}`, or `lazaret registry purge {name}` to free the name."
+                     restore {name}`. A caller who may delete registries there frees the name by making it again."
                 ),
             )),
         }
@@ -142,6 +157,36 @@ impl Api {
         }
     }
 
+    /// Removes for good the deleted registry of that name, if the caller may delete it: true if the name is free now.
+    async fn purge_deleted(&self, caller: &Caller, name: &str) -> Result<bool, ArmError> {
+        match self.deleted_for(caller, name).await? {
+            Some(found) => self.purge(caller, &found).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// The deleted registry of that name, if the caller may delete it.
+    async fn deleted_for(&self, caller: &Caller, name: &str) -> Result<Option<Registry>, ArmError> {
+        let deleted = self.metastore.deleted_registries().await?;
+        let found = deleted.into_iter().find(|found| found.name.eq_ignore_ascii_case(name));
+        Ok(found.filter(|found| caller.may(Action::DeleteRegistry, &found.resource_id())))
+    }
+
+    async fn purge(&self, caller: &Caller, registry: &Registry) -> Result<(), ArmError> {
+        let conflict = |message: String| ArmError::new(StatusCode::CONFLICT, "RegistryDeleted", message);
+        match registry::purge_registry(&self.metastore, registry, (self.clock)()).await {
+            Ok(true) => {
+                tracing::info!(registry = registry.name, principal = %caller.id, "a deleted registry was purged");
+                Ok(())
+            }
+            Ok(false) => Err(conflict(format!("The registry '{}' was restored meanwhile.", registry.name))),
+            Err(DeleteError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                Err(conflict(format!("The deleted registry '{}' cannot be purged: {error}.", registry.name)))
+            }
+        }
+    }
+
     pub(crate) async fn check_registry_name(
         &self,
         caller: &Caller,
@@ -155,7 +200,9 @@ impl Api {
         if !is_registry_name(&name) {
             return Ok(refused("Invalid", NAME_RULE.to_owned()));
         }
-        if !self.metastore.is_registry_name_free(&name).await? {
+        let is_free = self.metastore.is_registry_name_free(&name).await?
+            || self.deleted_for(caller, &name).await?.is_some();
+        if !is_free {
             return Ok(refused("AlreadyExists", format!("The registry {name} is already in use.")));
         }
         Ok(json!({ "nameAvailable": true }))
@@ -316,15 +363,50 @@ impl Api {
     ) -> Result<Response, ArmError> {
         let name = scope.group.clone().ok_or_else(ArmError::no_such_path)?;
         self.check_may(caller, scope, Action::DeleteGroup).await?;
+        self.empty_group(caller, scope, &name).await?;
         match self.metastore.delete_resource_group(scope.subscription, &name).await? {
             DeleteGroup::Deleted => Ok(StatusCode::OK.into_response()),
             DeleteGroup::Missing => Err(no_such_group(scope)),
             DeleteGroup::NotEmpty => Err(ArmError::new(
                 StatusCode::CONFLICT,
                 "ResourceGroupNotEmpty",
-                format!("The resource group '{name}' holds registries: delete and purge them first."),
+                format!(
+                    "A registry was made in the resource group '{name}' meanwhile: delete the group again."
+                ),
             )),
         }
+    }
+
+    /// Removes the group's registries for good. Nothing goes unless the caller may delete all of them. Locked content
+    /// stops the purge: its registry is deleted then, and can be restored.
+    async fn empty_group(&self, caller: &Caller, scope: &Scope, name: &str) -> Result<(), ArmError> {
+        let all = self.metastore.registries().await?;
+        let default = all.first().map(|found| found.id);
+        let (live, deleted): (Vec<_>, _) = (
+            all.into_iter().filter(|found| scope.holds(found)).collect(),
+            self.metastore.deleted_registries().await?.into_iter().filter(|found| scope.holds(found)),
+        );
+        if let Some(found) = live.iter().find(|found| Some(found.id) == default) {
+            let message = format!(
+                "The resource group '{name}' holds '{}', the default registry, which serves every host that names no \
+                 other.",
+                found.name
+            );
+            return Err(ArmError::new(StatusCode::CONFLICT, "DefaultRegistry", message));
+        }
+        let held: Vec<Registry> = live.into_iter().chain(deleted).collect();
+        let denied =
+            held.iter().map(Registry::resource_id).find(|id| !caller.may(Action::DeleteRegistry, id));
+        if let Some(id) = denied {
+            return Err(ArmError::forbidden(caller, Action::DeleteRegistry.name(), &id));
+        }
+        for found in held {
+            if found.deleted_ms.is_none() {
+                self.metastore.delete_registry(found.id, (self.clock)()).await?;
+            }
+            self.purge(caller, &found).await?;
+        }
+        Ok(())
     }
 
     /// The one registry that the scope names, if the caller may read it.
@@ -384,6 +466,31 @@ fn check_supported(properties: &Value) -> Result<(), ArmError> {
         }
     }
     Ok(())
+}
+
+/// Refuses what a registry here neither keeps nor has at one value, unless it is off: nothing is dropped in silence.
+fn check_kept(value: &Value, path: &str) -> Result<(), ArmError> {
+    let own = path.strip_prefix("properties.").unwrap_or(path);
+    let is_fixed = || FIXED.iter().any(|(pointer, ..)| pointer[1..].replace('/', ".") == own);
+    if KEPT.contains(&path) || SHOWN.contains(&path) || path.starts_with("properties.") && is_fixed() {
+        return Ok(());
+    }
+    let is_off = match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(_) => false,
+        Value::String(text) => ["", "disabled", "none"].iter().any(|off| text.eq_ignore_ascii_case(off)),
+        Value::Array(values) => values.is_empty(),
+        Value::Object(fields) => {
+            return fields.iter().try_for_each(|(name, value)| check_kept(value, &format!("{path}.{name}")));
+        }
+    };
+    if is_off {
+        return Ok(());
+    }
+    let shown: String = path.chars().take(200).collect();
+    let message = format!("A registry here has no {shown}: leave it out.");
+    Err(ArmError::bad("UnsupportedProperty", message))
 }
 
 fn check_flags(properties: &Value) -> Result<(), ArmError> {
@@ -509,7 +616,7 @@ const UNTAGGED_DAYS_MAX: u32 = 365;
 const NAME_RULE: &str = "A registry's name has 5 to 50 letters and digits.";
 
 /// Where, the one value that is possible, and what to do instead.
-const FIXED: [(&str, &str, &str); 9] = [
+const FIXED: [(&str, &str, &str); 13] = [
     ("/policies/trustPolicy/status", "disabled", "there is no Notary; sign with referrers"),
     ("/policies/exportPolicy/status", "enabled", "whoever may pull may export"),
     (
@@ -518,11 +625,43 @@ const FIXED: [(&str, &str, &str); 9] = [
         "the registry takes tokens of both audiences",
     ),
     ("/encryption/status", "disabled", "encrypt the disk"),
+    ("/policies/trustPolicy/type", "Notary", "there is no Notary; sign with referrers"),
+    ("/networkRuleBypassOptions", "AzureServices", "use a firewall"),
+    ("/autoGeneratedDomainNameLabelScope", "Unsecure", "a registry is at its own name"),
+    ("/endpointProtocol", "IPv4", "the server listens where --listen says"),
     ("/networkRuleSet/defaultAction", "Allow", "use a firewall"),
     ("/publicNetworkAccess", "Enabled", "use a firewall"),
     ("/zoneRedundancy", "Disabled", "there are no zones"),
     ("/dataEndpointEnabled", "false", "bytes come from the login server"),
     ("/roleAssignmentMode", "LegacyRegistryPermissions", "roles hold at registries and repositories alike"),
+];
+
+/// What is kept as it is sent.
+const KEPT: [&str; 7] = [
+    "properties.adminUserEnabled",
+    "properties.anonymousPullEnabled",
+    "properties.policies.quarantinePolicy.status",
+    "properties.policies.retentionPolicy.days",
+    "properties.policies.retentionPolicy.status",
+    "properties.policies.softDeletePolicy.retentionDays",
+    "properties.policies.softDeletePolicy.status",
+];
+
+/// What clients are shown, may send back, and do not decide.
+const SHOWN: [&str; 13] = [
+    "id",
+    "name",
+    "type",
+    "systemData",
+    "properties.loginServer",
+    "properties.creationDate",
+    "properties.provisioningState",
+    "properties.status",
+    "properties.dataEndpointHostNames",
+    "properties.regionalEndpointHostNames",
+    "properties.privateEndpointConnections",
+    "properties.policies.retentionPolicy.lastUpdatedTime",
+    "properties.policies.softDeletePolicy.lastUpdatedTime",
 ];
 
 const BODY_BYTES_MAX: usize = 1 << 20;

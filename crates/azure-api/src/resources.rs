@@ -149,21 +149,25 @@ fn of_group(found: &ResourceGroup) -> Filtered {
         group: found.name.clone(),
         location: found.location.clone(),
         subscription: found.subscription.to_string(),
-        tags: Vec::new(),
+        tags: tags_of(&group(found)),
     }
 }
 
 fn of_resource(registry: &Registry, document: &Value) -> Filtered {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let tags = document["tags"].as_object().into_iter().flatten();
     Filtered {
         kind: text(&document["type"]),
         name: text(&document["name"]),
         group: registry.resource_group.clone(),
         location: text(&document["location"]),
         subscription: registry.subscription.to_string(),
-        tags: tags.map(|(name, value)| (name.clone(), text(value))).collect(),
+        tags: tags_of(document),
     }
+}
+
+fn tags_of(document: &Value) -> Vec<(String, String)> {
+    let tags = document["tags"].as_object().into_iter().flatten();
+    tags.map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned())).collect()
 }
 
 /// What can be done with registries: the actions that roles name.

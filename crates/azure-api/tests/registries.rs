@@ -12,7 +12,8 @@ use azure_documents::Names;
 use blobstore::BlobStore;
 use http_body_util::BodyExt as _;
 use metastore::{
-    Durability, Metastore, Principal, PrincipalSecret, ResourceGroup, RoleAssignment, Subscription, Tier,
+    Durability, Metastore, Principal, PrincipalSecret, ResourceGroup, RoleAssignment, SavedQuery,
+    Subscription, Tier,
 };
 use registry::{NobodyWatches, Registry};
 use serde_json::{Value, json};
@@ -24,6 +25,7 @@ const SUB: Uuid = Uuid::from_u128(2);
 struct House {
     router: Router,
     auth: Auth,
+    metastore: Metastore,
     _folder: tempfile::TempDir,
 }
 
@@ -39,6 +41,7 @@ async fn house() -> House {
         (10, "admin", roles::OWNER, "/"),
         (11, "reader", roles::READER, "/"),
         (12, "stranger", roles::OWNER, elsewhere),
+        (13, "neighbour", roles::CONTRIBUTOR, &format!("/subscriptions/{SUB}/resourceGroups/default")),
     ] {
         let id = Uuid::from_u128(number);
         let principal = Principal { id, name: name.to_owned() };
@@ -59,7 +62,7 @@ async fn house() -> House {
         clock.clone(),
     );
     let router = azure_api::router(azure_api::Parts {
-        metastore,
+        metastore: metastore.clone(),
         auth: auth.clone(),
         tenant,
         clock,
@@ -69,7 +72,7 @@ async fn house() -> House {
         imports: azure_api::Imports::new(registry, Vec::new()),
         wake: Arc::new(|| ()),
     });
-    House { router, auth, _folder: folder }
+    House { router, auth, metastore, _folder: folder }
 }
 
 impl House {
@@ -155,14 +158,130 @@ async fn a_registry_comes_and_goes() {
     assert_eq!(shown["systemData"]["createdBy"], Uuid::from_u128(10).to_string());
     let same = registry("default", "sECOND");
     House::is(house.ask("admin", "PUT", &same, json!({})).await, (409, "AlreadyInUse"));
-    let busy = house.ask("admin", "DELETE", "/resourceGroups/group", Value::Null).await;
-    House::is(busy, (409, "ResourceGroupNotEmpty"));
     House::is(house.ask("admin", "DELETE", &one, Value::Null).await, (200, ""));
     House::is(house.ask("admin", "DELETE", &one, Value::Null).await, (204, ""));
     House::is(house.ask("admin", "GET", &one, Value::Null).await, (404, "ResourceNotFound"));
-    House::is(house.ask("admin", "PUT", &one, json!({})).await, (409, "RegistryDeleted"));
+    // A patch makes none, and who may delete it may have its name.
+    House::is(house.ask("admin", "PATCH", &one, json!({})).await, (404, "ResourceNotFound"));
+    House::is(house.ask("neighbour", "PUT", &same, json!({})).await, (409, "AlreadyInUse"));
+    let check = "/providers/Microsoft.ContainerRegistry/checkNameAvailability";
+    for (name, wanted) in [("admin", true), ("neighbour", false)] {
+        let answer = house.ask(name, "POST", check, json!({ "name": "Second" })).await;
+        assert_eq!(House::is(answer, (200, ""))["nameAvailable"], wanted, "{name}");
+    }
+    let again = House::is(house.ask("admin", "PUT", &one, json!({})).await, (201, ""));
+    assert_eq!((&again["tags"], &again["sku"]["name"]), (&json!({}), &json!("Premium")));
+    House::is(house.ask("admin", "DELETE", &one, Value::Null).await, (200, ""));
+    // In another group, too.
+    House::is(house.ask("admin", "PUT", &same, json!({})).await, (201, ""));
+    House::is(house.ask("admin", "DELETE", &same, Value::Null).await, (200, ""));
     let default = house.ask("admin", "DELETE", &registry("default", "lazaret"), Value::Null).await;
     House::is(default, (409, "DefaultRegistry"));
+}
+
+#[tokio::test]
+async fn a_resource_group_goes_with_its_registries() {
+    let house = house().await;
+    let (group, body) = ("/resourceGroups/group", json!({ "location": "x" }));
+    House::is(house.ask("admin", "PUT", group, body.clone()).await, (201, ""));
+    let saved = SavedQuery {
+        subscription: SUB,
+        resource_group: "group".to_owned(),
+        name: "query".to_owned(),
+        description: String::new(),
+        query: "resources".to_owned(),
+        changed_ms: 0,
+    };
+    assert!(house.metastore.put_saved_query(saved).await.unwrap());
+    for name in ["second", "third"] {
+        House::is(house.ask("admin", "PUT", &registry("group", name), json!({})).await, (201, ""));
+    }
+    House::is(house.ask("admin", "DELETE", &registry("group", "third"), Value::Null).await, (200, ""));
+    House::is(house.ask("neighbour", "DELETE", group, Value::Null).await, (403, "AuthorizationFailed"));
+    House::is(house.ask("admin", "GET", &registry("group", "second"), Value::Null).await, (200, ""));
+    House::is(house.ask("admin", "DELETE", group, Value::Null).await, (200, ""));
+    House::is(house.ask("admin", "GET", group, Value::Null).await, (404, "ResourceGroupNotFound"));
+    // The names are free, for others as well.
+    House::is(house.ask("neighbour", "PUT", &registry("default", "second"), json!({})).await, (201, ""));
+    House::is(house.ask("neighbour", "PUT", &registry("default", "third"), json!({})).await, (201, ""));
+    let default = house.ask("admin", "DELETE", "/resourceGroups/default", Value::Null).await;
+    House::is(default, (409, "DefaultRegistry"));
+    House::is(house.ask("admin", "GET", &registry("default", "second"), Value::Null).await, (200, ""));
+}
+
+#[tokio::test]
+async fn groups_are_found_by_their_tags() {
+    let house = house().await;
+    for (name, team) in [("blue", "Blue"), ("red", "Red")] {
+        let body = json!({ "location": "x", "tags": { "team": team } });
+        House::is(house.ask("admin", "PUT", &format!("/resourceGroups/{name}"), body).await, (201, ""));
+    }
+    for (filter, wanted) in [
+        ("tagName%20eq%20'team'%20and%20tagValue%20eq%20'Blue'", vec!["blue"]),
+        ("tagName%20eq%20'TEAM'", vec!["blue", "red"]),
+        ("tagName%20eq%20'owner'", vec![]),
+    ] {
+        let listed = house.with_query("/resourceGroups", &format!("&$filter={filter}")).await;
+        let names: Vec<&str> =
+            listed["value"].as_array().unwrap().iter().map(|group| group["name"].as_str().unwrap()).collect();
+        assert_eq!(names, wanted, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_had_is_named() {
+    let house = house().await;
+    for (path, wanted) in [
+        ("/providers/Microsoft.Authorization/locks", "`az lock`"),
+        ("/resourceGroups/default/providers/Microsoft.Authorization/locks/one", "`az lock`"),
+        ("/providers/Microsoft.Resources/tags/default", "`az tag`"),
+        ("/resourceGroups/default/providers/Microsoft.KeyVault/vaults/one", "`az keyvault`"),
+        ("/providers/Microsoft.Unknown/things/one", "no resource type at this path"),
+    ] {
+        let answer = house.ask("admin", "GET", path, Value::Null).await;
+        let document = House::is(answer, (404, "InvalidResourceType"));
+        assert!(document["error"]["message"].as_str().unwrap().contains(wanted), "{path}: {document}");
+    }
+}
+
+#[tokio::test]
+async fn the_token_endpoint_takes_its_own_addresses_for_an_audience() {
+    let house = house().await;
+    let tenant = Uuid::from_u128(1);
+    for (version, field, audience, status) in [
+        ("/oauth2/v2.0/token", "scope", "https://arm.example:5443/.default", 200),
+        ("/oauth2/v2.0/token", "scope", "https://arm.example:5443//.default", 200),
+        ("/oauth2/v2.0/token", "scope", "https://ARM.example/.default", 200),
+        ("/oauth2/v2.0/token", "scope", "https://registry.test:5443/.default", 200),
+        ("/oauth2/v2.0/token", "scope", "https://second.registry.test/.default", 200),
+        ("/oauth2/v2.0/token", "scope", "https://127.0.0.1:5443/.default", 200),
+        ("/oauth2/v2.0/token", "scope", "https://arm.example:5443/user_impersonation", 200),
+        ("/oauth2/token", "resource", "https://arm.example:5443", 200),
+        ("/oauth2/token", "resource", "https://arm.example:5443/", 200),
+        ("/oauth2/v2.0/token", "scope", "https://other.example/.default", 400),
+        ("/oauth2/v2.0/token", "scope", "https://evilregistry.test/.default", 400),
+        ("/oauth2/v2.0/token", "scope", "https://arm.example.evil:5443/.default", 400),
+        ("/oauth2/v2.0/token", "scope", "https://arm.example@evil.example/.default", 400),
+        ("/oauth2/v2.0/token", "scope", "https://evil.example@arm.example/.default", 400),
+        ("/oauth2/v2.0/token", "scope", "https://arm.example:5443/other/.default", 400),
+        ("/oauth2/v2.0/token", "scope", "ftp://arm.example:5443/.default", 400),
+        ("/oauth2/token", "resource", "", 400),
+    ] {
+        let form =
+            format!("grant_type=client_credentials&client_id=admin&client_secret=secret&{field}={audience}");
+        let request = Request::post(format!("/{tenant}{version}"))
+            .header("host", "arm.example:5443")
+            .header("content-type", "application/x-www-form-urlencoded");
+        let response = house.router.clone().oneshot(request.body(Body::from(form)).unwrap()).await.unwrap();
+        assert_eq!(response.status(), status, "{audience}");
+        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let document: Value = serde_json::from_slice(&bytes).unwrap();
+        if status == 200 {
+            let token = document["access_token"].as_str().unwrap();
+            let caller = house.auth.verify_management_token(token).await.unwrap();
+            assert_eq!(caller.name, "admin", "{audience}");
+        }
+    }
 }
 
 #[tokio::test]
@@ -191,12 +310,39 @@ async fn what_a_registry_does_not_have_is_refused() {
     for (properties, name) in [
         (json!({ "publicNetworkAccess": "Disabled" }), "publicNetworkAccess"),
         (json!({ "encryption": { "status": 1 } }), "encryption.status"),
+        (
+            json!({ "encryption": { "keyVaultProperties": { "identity": "i" } } }),
+            "encryption.keyVaultProperties",
+        ),
+        (json!({ "networkRuleSet": { "ipRules": [{ "value": "1.2.3.4" }] } }), "networkRuleSet.ipRules"),
+        (json!({ "networkRuleSet": { "virtualNetworkRules": [{}] } }), "networkRuleSet.virtualNetworkRules"),
+        (json!({ "networkRuleBypassOptions": "None" }), "networkRuleBypassOptions"),
+        (json!({ "networkRuleBypassAllowedForTasks": true }), "networkRuleBypassAllowedForTasks"),
+        (json!({ "policies": { "trustPolicy": { "type": "Other" } } }), "policies.trustPolicy.type"),
+        (json!({ "policies": { "newPolicy": { "status": "enabled" } } }), "policies.newPolicy.status"),
+        (json!({ "policies": "all" }), "policies"),
+        (json!({ "metadataSearch": "Enabled" }), "metadataSearch"),
+        (json!({ "regionalEndpoints": "Enabled" }), "regionalEndpoints"),
+        (json!({ "endpointProtocol": "IPv4AndIPv6" }), "endpointProtocol"),
+        (json!({ "autoGeneratedDomainNameLabelScope": "TenantReuse" }), "autoGeneratedDomainNameLabelScope"),
+        (json!({ "writableCacheRepos": "Enabled" }), "writableCacheRepos"),
     ] {
         let body = json!({ "properties": properties });
         let answer = house.ask("admin", "PUT", &registry("default", "second"), body).await;
         let document = House::is(answer, (400, "UnsupportedProperty"));
         assert!(document["error"]["message"].as_str().unwrap().contains(name), "{document}");
     }
+    let identity = json!({ "identity": { "type": "SystemAssigned" } });
+    let refused = house.ask("admin", "PATCH", &registry("default", "lazaret"), identity).await;
+    let document = House::is(refused, (400, "UnsupportedProperty"));
+    assert!(document["error"]["message"].as_str().unwrap().contains("identity.type"), "{document}");
+    // What says that there is none is no change.
+    let off = json!({ "identity": { "type": "None" }, "properties": {
+        "networkRuleSet": { "ipRules": [], "defaultAction": "Allow" }, "networkRuleBypassOptions": "AzureServices",
+        "networkRuleBypassAllowedForTasks": false, "metadataSearch": "Disabled", "encryption": null,
+        "autoGeneratedDomainNameLabelScope": "Unsecure",
+    } });
+    House::is(house.ask("admin", "PATCH", &registry("default", "lazaret"), off).await, (200, ""));
     for (name, code) in [("four", "InvalidRegistryName"), ("has-dash", "InvalidRegistryName")] {
         House::is(house.ask("admin", "PUT", &registry("default", name), json!({})).await, (400, code));
     }

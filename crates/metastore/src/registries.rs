@@ -493,7 +493,7 @@ impl Metastore {
         .await
     }
 
-    /// Removes an empty resource group, and every role that was held at it.
+    /// Removes a resource group without registries, its saved queries, and every role that was held at it.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -512,6 +512,8 @@ impl Metastore {
                  WHERE scope = ?1 OR substr(lower(scope), 1, length(?1) + 1) = lower(?1) || '/'",
                 [scope],
             )?;
+            let sql = "DELETE FROM saved_query WHERE subscription_id = ?1 AND resource_group = ?2";
+            rows.execute(sql, key)?;
             rows.execute("DELETE FROM resource_group WHERE subscription_id = ?1 AND name = ?2", key)?;
             Ok(DeleteGroup::Deleted)
         })

@@ -23,6 +23,7 @@ pub use error::{PutManifestError, StoreError, UploadError};
 pub use gate::Pulled;
 pub use manifests::StoredPush;
 pub use observer::{NobodyWatches, UploadObserver, UploadWatch};
+pub use retention::purge_registry;
 pub use sessions::{Owner, UploadStatus};
 pub use sweep::Swept;
 pub use uploads::Chunk;

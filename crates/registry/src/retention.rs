@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use metastore::{Pull, RegistryId, Removal};
+use metastore::{DeleteError, Metastore, Pull, RegistryId, Removal};
 use oci::{Digest, Repository};
 use parking_lot::Mutex;
 
@@ -13,6 +13,30 @@ use crate::{Registry, StoreError};
 pub(crate) struct Pulls {
     last_ms: Mutex<HashMap<(RegistryId, Repository, Digest), i64>>,
 }
+
+/// Removes a deleted registry for good, one repository at a time: pushes elsewhere go on between them, and a stop in
+/// the middle is gone on with the next time. `false`: it was restored meanwhile.
+///
+/// # Errors
+/// [`DeleteError`] if something in it is locked, or the store fails.
+pub async fn purge_registry(
+    metastore: &Metastore,
+    registry: &metastore::Registry,
+    now_ms: i64,
+) -> Result<bool, DeleteError> {
+    loop {
+        let repositories = metastore.repositories(registry.id, None, PURGE_PAGE).await?;
+        if repositories.is_empty() {
+            break;
+        }
+        for repository in repositories {
+            metastore.delete_repository(registry.id, &repository, now_ms).await?;
+        }
+    }
+    Ok(metastore.forget_registry(registry.id).await?)
+}
+
+const PURGE_PAGE: usize = 100;
 
 impl Registry {
     /// Notes that somebody pulls a manifest, or asks whether it is still what they have. Kept in

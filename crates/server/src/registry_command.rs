@@ -69,19 +69,8 @@ pub(crate) async fn purge_expired(metastore: &Metastore, now_ms: i64) -> Result<
     Ok(())
 }
 
-/// One repository at a time: pushes elsewhere go on between them, and a stop in the middle is gone on
-/// with the next time.
 async fn purge(metastore: &Metastore, registry: &Registry, now_ms: i64) -> Result<(), Failure> {
-    loop {
-        let repositories = metastore.repositories(registry.id, None, PURGE_PAGE).await?;
-        if repositories.is_empty() {
-            break;
-        }
-        for repository in repositories {
-            metastore.delete_repository(registry.id, &repository, now_ms).await?;
-        }
-    }
-    if metastore.forget_registry(registry.id).await? {
+    if registry::purge_registry(metastore, registry, now_ms).await? {
         Ok(())
     } else {
         Err(format!("{} was restored meanwhile: look at it with `lazaret registry list`", registry.name)
@@ -236,4 +225,3 @@ fn no_deleted(name: &str) -> Failure {
 
 /// Seven days, as long as Azure keeps what was deleted softly.
 const RESTORABLE_MS: i64 = 7 * 86_400_000;
-const PURGE_PAGE: usize = 100;
