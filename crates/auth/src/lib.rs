@@ -14,6 +14,7 @@ mod condition;
 mod entrance;
 mod home;
 mod password;
+mod queue;
 pub mod roles;
 mod scope_map;
 mod secret;
@@ -39,6 +40,7 @@ pub use password::AuthError;
 pub use scope_map::{InvalidScopeAction, SYSTEM_SCOPE_MAPS, ScopeAction, SystemScopeMap};
 pub use secret::{hash_secret, is_secret_of, random_secret};
 pub use sign_in::PublicKey;
+pub use throttle::source_of;
 pub use token::{Access, IssuedToken, RegistryClaims, ResourceAccess, SigningKey, TokenError, WeakKey};
 pub use witness::{Seen, Witness};
 
@@ -57,6 +59,8 @@ pub struct Auth {
     verified: Arc<RwLock<HashMap<String, Arc<token::Verified>>>>,
     /// Is told under which name somebody was not let in.
     turned_away: Arc<dyn Fn(&str) + Send + Sync>,
+    /// Says from which address the request comes that is being served; empty: none is known.
+    asked_from: Arc<dyn Fn() -> String + Send + Sync>,
     standings: Arc<RwLock<HashMap<(RegistryId, Uuid), home::KnownStanding>>>,
 }
 
@@ -76,6 +80,7 @@ impl Auth {
             verified: Arc::default(),
             standings: Arc::default(),
             turned_away: Arc::new(|_| {}),
+            asked_from: Arc::new(String::new),
         }
     }
 
@@ -84,6 +89,13 @@ impl Auth {
     #[must_use]
     pub fn telling(self, turned_away: Arc<dyn Fn(&str) + Send + Sync>) -> Self {
         Self { turned_away, ..self }
+    }
+
+    /// The same, asking `asked_from` from which address the request comes that is being served, so that each
+    /// place has its share of sign-ins and waits for its own failures alone.
+    #[must_use]
+    pub fn asked_from(self, asked_from: Arc<dyn Fn() -> String + Send + Sync>) -> Self {
+        Self { asked_from, ..self }
     }
 
     /// The principal of that id with the roles that it holds now, if there still is one.

@@ -1,7 +1,7 @@
 //! Names and secrets.
 
 use std::collections::HashMap;
-use std::sync::mpsc::SyncSender;
+use std::sync::Arc;
 
 use metastore::{Principal, PrincipalSecret};
 use parking_lot::Mutex;
@@ -9,8 +9,9 @@ use rand::RngExt as _;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::oneshot;
 
+use crate::queue::{FairQueue, Source};
 use crate::secret::is_secret_of;
-use crate::throttle::Throttle;
+use crate::throttle::{Throttle, source_of};
 use crate::{Auth, Caller, hash_secret};
 
 /// Why nobody was authenticated.
@@ -39,7 +40,7 @@ pub(crate) struct Passwords {
     known: Mutex<HashMap<[u8; 32], i64>>,
     cache_key: [u8; 32],
     throttle: Mutex<Throttle>,
-    checks: SyncSender<Check>,
+    checks: Arc<FairQueue<Check>>,
     /// What a name that nobody has is checked against, so that it takes as long.
     nobody: String,
 }
@@ -75,14 +76,23 @@ impl Passwords {
     }
 }
 
+impl Drop for Passwords {
+    fn drop(&mut self) {
+        self.checks.close();
+    }
+}
+
 /// One thread checks them all. On the runtime's many threads each would keep its 19 MiB for ever.
 #[expect(clippy::expect_used, reason = "a house that has no thread to give cannot stand")]
-fn checker() -> SyncSender<Check> {
-    let (checks, waiting) = std::sync::mpsc::sync_channel::<Check>(CHECKS_WAITING_MAX);
+fn checker() -> Arc<FairQueue<Check>> {
+    let checks = Arc::new(FairQueue::<Check>::new(CHECKS_WAITING_MAX));
+    let waiting = Arc::clone(&checks);
     let work = move || {
-        for Check { secret, hash, answer } in waiting {
-            // Whoever asked may have gone.
-            let _ = answer.send(is_secret_of(&secret, &hash));
+        while let Some(Check { secret, hash, answer }) = waiting.pop() {
+            // Who asked may have gone.
+            if !answer.is_closed() {
+                let _ = answer.send(is_secret_of(&secret, &hash));
+            }
         }
     };
     std::thread::Builder::new().name("passwords".to_owned()).spawn(work).expect("a thread");
@@ -154,37 +164,52 @@ impl Auth {
         for (index, hash) in hashes.iter().enumerate() {
             let known = passwords.known.lock().get(&passwords.key(hash, secret)).copied();
             if known.is_some_and(|until_ms| now_ms < until_ms) {
+                let source = source_of(&(self.asked_from)());
+                passwords.throttle.lock().succeeded(name, &source, now_ms);
                 return Ok(index);
             }
         }
-        if let Some(retry_after_s) = passwords.throttle.lock().wait_s(name, now_ms) {
-            return Err(AuthError::TooManyAttempts { retry_after_s });
-        }
+        let source = source_of(&(self.asked_from)());
+        let is_home = {
+            let throttle = passwords.throttle.lock();
+            if let Some(retry_after_s) = throttle.wait_s(name, &source, now_ms) {
+                return Err(AuthError::TooManyAttempts { retry_after_s });
+            }
+            throttle.is_home(name, &source)
+        };
+        let source = Source { address: source, is_home };
         if hashes.is_empty() {
-            // Nobody has it, and that takes as long.
-            self.matches(secret, &passwords.nobody).await?;
+            // The name is unknown, and that takes as long.
+            self.matches(&source, name, secret, &passwords.nobody).await?;
         }
         for (index, hash) in hashes.iter().enumerate() {
-            if self.matches(secret, hash).await? {
+            if self.matches(&source, name, secret, hash).await? {
                 let mut known = passwords.known.lock();
                 if known.len() >= KNOWN_MAX {
                     known.clear();
                 }
                 known.insert(passwords.key(hash, secret), now_ms + KNOWN_MS);
+                passwords.throttle.lock().succeeded(name, &source.address, now_ms);
                 return Ok(index);
             }
         }
-        passwords.throttle.lock().failed(name, now_ms);
+        passwords.throttle.lock().failed(name, &source.address, now_ms);
         Err(AuthError::BadCredentials)
     }
 
-    /// On the thread that does nothing else.
-    async fn matches(&self, secret: &str, hash: &str) -> Result<bool, AuthError> {
+    /// On the thread that does nothing else, when the source and the name have their turn.
+    async fn matches(
+        &self,
+        source: &Source,
+        name: &str,
+        secret: &str,
+        hash: &str,
+    ) -> Result<bool, AuthError> {
         let (answer, answered) = oneshot::channel();
         let check = Check { secret: secret.to_owned(), hash: hash.to_owned(), answer };
-        // So many at once are no clients.
-        self.passwords.checks.try_send(check).map_err(|_| AuthError::TooManyAttempts { retry_after_s: 5 })?;
-        Ok(answered.await.unwrap_or(false))
+        self.passwords.checks.push(source.clone(), name, check);
+        // It gave way: so many from one place are no clients.
+        answered.await.map_err(|_| AuthError::TooManyAttempts { retry_after_s: 5 })
     }
 }
 

@@ -93,6 +93,69 @@ async fn guessing_ends_and_does_not_lock_out_who_was_right_before() {
     assert_eq!(house.auth.password("bob", "other").await.unwrap().name, "bob");
 }
 
+tokio::task_local! {
+    /// The address that a request comes from.
+    static ADDRESS: &'static str;
+}
+
+impl House {
+    async fn placed() -> Self {
+        let house = house().await;
+        let asked_from = || ADDRESS.try_with(|address| (*address).to_owned()).unwrap_or_default();
+        Self { auth: house.auth.asked_from(Arc::new(asked_from)), ..house }
+    }
+
+    async fn from(&self, address: &'static str, name: &str, secret: &str) -> Result<Caller, AuthError> {
+        ADDRESS.scope(address, self.auth.password(name, secret)).await
+    }
+}
+
+#[tokio::test]
+async fn guesses_from_one_place_lock_a_name_there_alone() {
+    let house = House::placed().await;
+    for number in 0..11 {
+        let address = if number % 2 == 0 { "2001:db8:0:1::1" } else { "2001:db8:0:1::2" };
+        assert!(house.from(address, "bob", "guess").await.is_err());
+    }
+    let there = house.from("2001:db8:0:1::3", "bob", "other").await;
+    assert!(matches!(there, Err(AuthError::TooManyAttempts { .. })), "{there:?}");
+    assert_eq!(house.from("2001:db8:0:2::1", "bob", "other").await.unwrap().name, "bob");
+}
+
+#[tokio::test]
+async fn a_flood_of_guesses_does_not_go_before_a_sign_in_from_elsewhere_or_a_known_place() {
+    for (address, was_here) in [("192.0.2.2", false), ("192.0.2.1", true)] {
+        let house = House::placed().await;
+        if was_here {
+            house.from(address, "bob", "other").await.unwrap();
+            // What is remembered of the secret is forgotten; where it was shown is not.
+            house.later(3600);
+        }
+        let ended = Arc::new(AtomicI64::new(0));
+        let flood: Vec<_> = (0..60)
+            .map(|number| {
+                let (auth, ended) = (house.auth.clone(), Arc::clone(&ended));
+                tokio::spawn(ADDRESS.scope("192.0.2.1", async move {
+                    let guess = auth.password(&format!("name {number}"), "guess").await;
+                    ended.fetch_add(1, Ordering::Relaxed);
+                    guess.is_err()
+                }))
+            })
+            .collect();
+        // All of them wait once a first one has its answer and the others have been looked up.
+        while ended.load(Ordering::Relaxed) < 5 {
+            tokio::task::yield_now().await;
+        }
+        let before = ended.load(Ordering::Relaxed);
+        house.from(address, "bob", "other").await.unwrap();
+        let meanwhile = ended.load(Ordering::Relaxed) - before;
+        assert!(meanwhile < 10, "{meanwhile} guesses went first");
+        for guess in flood {
+            assert!(guess.await.unwrap());
+        }
+    }
+}
+
 #[tokio::test]
 async fn each_kind_of_token_is_good_for_its_own_purpose_only() {
     let house = house().await;

@@ -56,11 +56,8 @@ impl Api {
             scope: fields.get("scope").to_owned(),
             made_ms: (self.clock)(),
         };
-        match self.sign_ins.keep(code) {
-            Some(code) => asked.answer(&[("code", &code), ("client_info", &client_info)]),
-            None => asked
-                .answer(&[("error", "temporarily_unavailable"), ("error_description", "Try again later.")]),
-        }
+        let code = self.sign_ins.keep(code);
+        asked.answer(&[("code", &code), ("client_info", &client_info)])
     }
 
     /// Shows the page for a device, and takes what it sends.

@@ -2,8 +2,9 @@
 //!
 //! They are kept in memory: after a restart whoever was about to sign in begins again.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::hash::Hash;
 
 use auth::Caller;
 use base64::Engine as _;
@@ -61,18 +62,18 @@ pub(crate) enum Polled {
 }
 
 impl SignIns {
-    /// A code for the program; `None` if there are too many.
-    pub(crate) fn keep(&self, code: Code) -> Option<String> {
+    /// A code for the program. If there are too many, the oldest of the caller with the most gives way.
+    pub(crate) fn keep(&self, code: Code) -> String {
         let mut codes = self.codes.lock();
         if codes.len() >= UNDER_WAY_MAX {
             codes.retain(|_, known| code.made_ms - known.made_ms < CODE_MS);
         }
         if codes.len() >= UNDER_WAY_MAX {
-            return None;
+            give_way(&mut codes, |code| (code.caller.id, code.made_ms));
         }
         let name = auth::random_secret();
         codes.insert(name.clone(), code);
-        Some(name)
+        name
     }
 
     /// What the code stands for. It is used up, right or wrong.
@@ -90,10 +91,11 @@ impl SignIns {
         (is_it && now_ms - found.made_ms < CODE_MS).then_some(found)
     }
 
-    /// Codes for a device that asks from there. Anybody may ask, so each place has its share.
+    /// Codes for a device that asks from there. Anybody may ask, so each place has its share; if all are too many,
+    /// the oldest of the place with the most gives way.
     ///
     /// # Errors
-    /// In how many seconds there is room again, if too many wait.
+    /// In how many seconds there is room again, if too many wait from there.
     pub(crate) fn begin_device(
         &self,
         address: &str,
@@ -101,16 +103,17 @@ impl SignIns {
         scope: &str,
         now_ms: i64,
     ) -> Result<Begun, u64> {
-        let source = source(address);
+        let source = auth::source_of(address);
         let mut devices = self.devices.lock();
         devices.retain(|_, device| now_ms - device.made_ms < SIGN_IN_MS);
         let of_source = devices.values().filter(|device| device.source == source);
-        let is_full = of_source.clone().count() >= SOURCE_MAX;
-        if is_full || devices.len() >= UNDER_WAY_MAX {
-            let made = |device: &Device| device.made_ms;
-            let oldest = if is_full { of_source.map(made).min() } else { devices.values().map(made).min() };
+        if of_source.clone().count() >= SOURCE_MAX {
+            let oldest = of_source.map(|device| device.made_ms).min();
             let left_ms = oldest.unwrap_or(now_ms) + SIGN_IN_MS - now_ms;
             return Err(u64::try_from(left_ms / 1000 + 1).unwrap_or(1));
+        }
+        if devices.len() >= UNDER_WAY_MAX {
+            give_way(&mut devices, |device| (device.source.clone(), device.made_ms));
         }
         let user_code = loop {
             let code = user_code();
@@ -164,13 +167,20 @@ impl Device {
     }
 }
 
-/// One household has one address, or 64 bits of one (RFC 6177).
-fn source(address: &str) -> String {
-    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
-        Ok(IpAddr::V6(address)) => {
-            address.segments().iter().take(4).map(|part| format!("{part:x}:")).collect()
+/// Removes the oldest of the owner who has the most, and of owners who have as many the oldest of all.
+fn give_way<T, K: Eq + Hash>(table: &mut HashMap<String, T>, owner_and_time: impl Fn(&T) -> (K, i64)) {
+    let mut oldest = HashMap::<K, (usize, i64, &str)>::new();
+    for (name, entry) in table.iter() {
+        let (owner, made_ms) = owner_and_time(entry);
+        let known = oldest.entry(owner).or_insert((0, made_ms, name));
+        known.0 += 1;
+        if made_ms < known.1 {
+            (known.1, known.2) = (made_ms, name);
         }
-        _ => address.to_owned(),
+    }
+    let most = oldest.into_values().max_by_key(|(count, made_ms, _)| (*count, Reverse(*made_ms)));
+    if let Some(name) = most.map(|(_, _, name)| name.to_owned()) {
+        table.remove(&name);
     }
 }
 
@@ -234,12 +244,19 @@ mod tests {
     }
 
     #[test]
-    fn there_is_an_end_to_all_together() {
+    fn all_together_are_bounded_and_the_oldest_of_the_place_with_the_most_gives_way() {
         let sign_ins = SignIns::default();
-        for number in 0..UNDER_WAY_MAX {
-            assert!(sign_ins.begin_device(&number.to_string(), CLIENT, "", 0).is_ok());
+        let begin = |place: &str, now_ms| sign_ins.begin_device(place, CLIENT, "", now_ms).ok().unwrap();
+        let lone = begin("lone", 0);
+        let first = begin("many", 1);
+        let second = begin("many", 2);
+        for number in 3..UNDER_WAY_MAX {
+            begin(&number.to_string(), 3);
         }
-        assert_eq!(sign_ins.begin_device("new", CLIENT, "", 0).err(), Some(15 * 60 + 1));
-        assert!(sign_ins.begin_device("new", CLIENT, "", 15 * MINUTE_MS).is_ok());
+        begin("new", 4);
+        assert_eq!(sign_ins.devices.lock().len(), UNDER_WAY_MAX);
+        assert!(matches!(sign_ins.poll(&first.device_code, CLIENT, 5_000), Polled::Unknown));
+        assert!(matches!(sign_ins.poll(&second.device_code, CLIENT, 5_000), Polled::Pending));
+        assert!(matches!(sign_ins.poll(&lone.device_code, CLIENT, 5_000), Polled::Pending));
     }
 }

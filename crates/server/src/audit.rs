@@ -71,6 +71,11 @@ pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, nex
     }
 }
 
+/// From which address the request comes that is being served; empty: none is.
+pub(crate) fn asked_from() -> String {
+    SERVED.try_with(|(witness, _)| witness.address().to_owned()).unwrap_or_default()
+}
+
 /// Somebody brought a wrong secret, under this name.
 pub(crate) fn turned_away(log: &AuditLog, name: &str) {
     let now_ms = now_ms();
@@ -154,8 +159,11 @@ impl ChangingCommand {
     /// Writes down that it was done.
     pub(crate) async fn done(self) -> Result<(), Failure> {
         let now_ms = now_ms();
-        let user = std::env::var("SUDO_USER").or_else(|_| std::env::var("USER")).ok();
-        let user = user.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()));
+        let login_uid = std::fs::read_to_string("/proc/self/loginuid").ok();
+        let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        let uid = rustix::process::getuid().as_raw();
+        let sudo_user = std::env::var("SUDO_USER").ok();
+        let user = person(uid, sudo_user.as_deref(), login_uid.as_deref(), &accounts);
         let entry = AuditEntry {
             at_ms: now_ms,
             last_ms: now_ms,
@@ -169,8 +177,45 @@ impl ChangingCommand {
     }
 }
 
+/// The person who types a command, as far as the system tells: the account that it runs as, and before it the one
+/// that logged in (the kernel keeps `loginuid` through sudo and su) or called sudo.
+fn person(uid: u32, sudo_user: Option<&str>, login_uid: Option<&str>, accounts: &str) -> String {
+    let name_of = |uid: u32| {
+        let mut lines = accounts.lines().map(|line| line.split(':').collect::<Vec<_>>());
+        let line = lines.find(|fields| fields.get(2).is_some_and(|field| field.parse() == Ok(uid)));
+        let name = line.and_then(|fields| fields.first().copied()).filter(|name| !name.is_empty());
+        name.map_or_else(|| format!("uid {uid}"), str::to_owned)
+    };
+    let login = login_uid.and_then(|text| text.trim().parse::<u32>().ok());
+    let login = login.filter(|login| *login != NO_LOGIN && *login != uid).map(name_of);
+    let own = name_of(uid);
+    let behind = login.or_else(|| sudo_user.map(str::to_owned)).filter(|behind| *behind != own);
+    behind.map_or_else(|| own.clone(), |behind| format!("{behind} as {own}"))
+}
+
+/// What `loginuid` says of a process that came of no login.
+const NO_LOGIN: u32 = u32::MAX;
 /// Commands that change nothing, by their last word.
 const LOOKING: [&str; 11] =
     ["serve", "list", "show", "scan", "usage", "audit", "events", "backup", "check", "status", "help"];
 /// Arguments that name what a command is about.
 const TARGETS: [&str; 6] = ["name", "target", "reference", "repository", "rule", "id"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_person_behind_an_account_is_named_where_the_system_tells() {
+        const ACCOUNTS: &str = "root:x:0:0::/root:/bin/sh\nann:x:1000:1000::/home/ann:/bin/sh\n";
+        let named = |uid, sudo, login| person(uid, sudo, login, ACCOUNTS);
+        assert_eq!(named(0, None, None), "root");
+        assert_eq!(named(0, None, Some("4294967295\n")), "root");
+        assert_eq!(named(0, None, Some("1000\n")), "ann as root");
+        assert_eq!(named(0, Some("bob"), Some("4294967295")), "bob as root");
+        // Text that the caller sets says less than what the system keeps.
+        assert_eq!(named(0, Some("bob"), Some("1000")), "ann as root");
+        assert_eq!(named(1000, None, Some("1000")), "ann");
+        assert_eq!(named(1001, None, Some("nonsense")), "uid 1001");
+    }
+}

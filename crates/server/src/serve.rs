@@ -176,11 +176,13 @@ impl House {
         let feeds = Feeds::new(metastore.clone(), advisory_blobs, settings.shrink_max_percent);
         let key = data.secret("token.key", auth::SigningKey::random_bytes)?;
         let audit = AuditLog::new(metastore.clone());
-        let auth =
-            Auth::new(metastore.clone(), auth::SigningKey::new(&key)?, tenancy.tenant, clock).telling({
-                let audit = audit.clone();
-                Arc::new(move |name| audit::turned_away(&audit, name))
-            });
+        let turned_away = {
+            let audit = audit.clone();
+            Arc::new(move |name: &str| audit::turned_away(&audit, name))
+        };
+        let auth = Auth::new(metastore.clone(), auth::SigningKey::new(&key)?, tenancy.tenant, clock)
+            .telling(turned_away)
+            .asked_from(Arc::new(audit::asked_from));
         Ok(Self {
             metastore,
             blobs: room,
