@@ -401,12 +401,6 @@ impl Call {
         let at = self.host.rfind(':').filter(|at| !self.host[*at..].contains(']'));
         at.map_or("", |at| &self.host[at..])
     }
-
-    /// True if the host is `NAME.DOMAIN`.
-    fn is_beneath(&self, domain: &str) -> bool {
-        let host = self.host.strip_suffix(self.port()).unwrap_or(&self.host);
-        host.to_ascii_lowercase().ends_with(&format!(".{}", domain.to_ascii_lowercase()))
-    }
 }
 
 fn json(document: Value) -> Response {

@@ -204,11 +204,7 @@ pub(crate) fn operations() -> Value {
 
 /// Where clients find the registry: at `NAME.DOMAIN` and the port by which they reached us.
 pub(crate) fn login_server(registry: &Registry, call: &Call, domain: &Domain) -> String {
-    if registry.id == domain.default && !call.is_beneath(&domain.name) {
-        // It answers to whatever host names no other.
-        return call.host.clone();
-    }
-    format!("{}.{}{}", registry.name.to_ascii_lowercase(), domain.name, call.port())
+    azure_documents::login_server(registry, registry.id == domain.default, &call.host, &domain.name)
 }
 
 pub(crate) fn resource(registry: &Registry, call: &Call, domain: &Domain) -> Value {

@@ -23,8 +23,8 @@ pub use event::{affected_link, cloud_event, webhook_payload};
 pub use form::{Form, Names};
 pub use pricing::{pricing, pricing_of_version};
 pub use resource::{
-    GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, registry, registry_listed, resource_group,
-    sku, tags,
+    GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, login_server, registry, registry_listed,
+    resource_group, sku, tags,
 };
 pub use role::{assignment, definition};
 pub use rule::finding_rule;

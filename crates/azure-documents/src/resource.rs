@@ -58,6 +58,19 @@ pub fn registry_listed(registry: &Registry) -> Value {
     })
 }
 
+/// Where clients find a registry: at `NAME.DOMAIN` and the port of `host`, by which they reach the server. The default
+/// registry is at `host` itself, unless that is beneath the domain: it answers to each host that names no other.
+#[must_use]
+pub fn login_server(registry: &Registry, is_default: bool, host: &str, domain: &str) -> String {
+    let colon = host.rfind(':').filter(|at| !host[*at..].contains(']'));
+    let (name, port) = host.split_at(colon.unwrap_or(host.len()));
+    let is_beneath = name.to_ascii_lowercase().ends_with(&format!(".{}", domain.to_ascii_lowercase()));
+    if is_default && !is_beneath {
+        return host.to_owned();
+    }
+    format!("{}.{domain}{port}", registry.name.to_ascii_lowercase())
+}
+
 /// A registry, at this login server.
 #[must_use]
 pub fn registry(registry: &Registry, login_server: &str) -> Value {

@@ -140,7 +140,9 @@ impl Graph {
                     .headers()
                     .get(ACCEPT)
                     .is_some_and(|accept| accept.as_bytes().starts_with(b"text/csv"));
-                let asked = asked(request, &version).await?;
+                let host = host(&request);
+                let mut asked = asked(request, &version).await?;
+                asked.host = host;
                 let left = self.inner.quota.take(caller.id, (self.inner.clock)())?;
                 let mut response = if wants_csv {
                     self.export(caller, asked).await?
@@ -157,13 +159,8 @@ impl Graph {
 
     /// Where tokens are to be had, as the client knows us.
     fn authority(&self, request: &Request) -> String {
-        let host = request.uri().authority().map(axum::http::uri::Authority::as_str);
-        let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok());
-        // It goes into a challenge.
-        let is_plain =
-            |host: &&str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte));
-        let host = host.filter(is_plain).unwrap_or("localhost");
-        let base = request.extensions().get::<auth::Entrance>().cloned().unwrap_or_default().base(host);
+        let host = host(request);
+        let base = request.extensions().get::<auth::Entrance>().cloned().unwrap_or_default().base(&host);
         format!("{base}/{}", self.inner.tables.tenant())
     }
 
@@ -211,7 +208,8 @@ impl Graph {
             // Of those groups nothing is known: what else was named is all there is.
             wanted.get_or_insert_default();
         }
-        let view = self.inner.tables.view(Viewer::Caller(caller.clone()), wanted.clone()).await?;
+        let view =
+            self.inner.tables.view(Viewer::Caller(caller.clone()), wanted.clone(), Some(&asked.host)).await?;
         for subscription in wanted.iter().flatten() {
             if !view.knows(*subscription) && !asked.options.allow_partial_scopes {
                 let message = format!(
@@ -279,7 +277,7 @@ impl Graph {
     /// # Errors
     /// The sentences that say why there is no answer.
     pub async fn answer_administrator(&self, text: String) -> Result<Answer, String> {
-        let view = self.inner.tables.view(Viewer::Administrator, None).await;
+        let view = self.inner.tables.view(Viewer::Administrator, None, None).await;
         let view = view.map_err(|error| GraphError::from(error).sentences())?;
         let answer = self.run(Uuid::nil(), text, Arc::new(view)).await;
         let answer = answer.map_err(|error| error.sentences())?;
@@ -350,6 +348,15 @@ impl Drop for Gone {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// The host and port by which the client reached the server; they go into challenges and rows.
+fn host(request: &Request) -> String {
+    let host = request.uri().authority().map(axum::http::uri::Authority::as_str);
+    let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok());
+    let is_plain =
+        |host: &&str| host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte));
+    host.filter(is_plain).unwrap_or("localhost").to_owned()
 }
 
 async fn tower_call(next: Router, request: Request) -> Result<Response, std::convert::Infallible> {

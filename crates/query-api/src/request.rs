@@ -25,6 +25,9 @@ pub(crate) struct Asked {
     /// Not sent: versions of old have another default.
     #[serde(skip)]
     default_format: Format,
+    /// The host and port by which the client reached the server. Not sent in the body.
+    #[serde(skip)]
+    pub(crate) host: String,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -42,12 +42,8 @@ pub struct Hosts {
 
 impl Hosts {
     pub(crate) fn of(&self, registry: &Registry, default: Option<RegistryId>) -> String {
-        if Some(registry.id) == default {
-            return self.login_server.clone();
-        }
-        let colon = self.login_server.rfind(':').filter(|at| !self.login_server[*at..].contains(']'));
-        let port = colon.map_or("", |at| &self.login_server[at..]);
-        format!("{}.{}{port}", registry.name.to_ascii_lowercase(), self.domain)
+        let is_default = Some(registry.id) == default;
+        azure_documents::login_server(registry, is_default, &self.login_server, &self.domain)
     }
 }
 
@@ -237,11 +233,17 @@ impl Tables {
         Ok(others)
     }
 
-    /// The tables as a viewer sees them now.
+    /// The tables as a viewer sees them now. Registries are shown at the login servers that ARM shows to a client
+    /// that reaches the server by `host`; without it, at those that the server tells.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
-    pub async fn view(&self, viewer: Viewer, subscriptions: Option<Vec<Uuid>>) -> Result<View, Error> {
+    pub async fn view(
+        &self,
+        viewer: Viewer,
+        subscriptions: Option<Vec<Uuid>>,
+        host: Option<&str>,
+    ) -> Result<View, Error> {
         let version = self.refresh().await?;
         let known = self.inner.metastore.subscriptions().await?;
         let mut groups = Vec::new();
@@ -250,7 +252,10 @@ impl Tables {
         }
         let house = House {
             tenant: self.inner.tenant,
-            hosts: self.inner.hosts.clone(),
+            hosts: Hosts {
+                login_server: host.unwrap_or(&self.inner.hosts.login_server).to_owned(),
+                domain: self.inner.hosts.domain.clone(),
+            },
             registries: self.inner.metastore.registries().await?,
             webhooks: self.inner.metastore.all_webhooks().await?,
             subscriptions: known,

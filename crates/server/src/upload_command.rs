@@ -21,6 +21,7 @@ pub(crate) enum UploadCommand {
     List {
         #[command(flatten)]
         data: DataArgs,
+        /// How the answer is printed.
         #[arg(long, value_enum, default_value_t)]
         format: Format,
     },

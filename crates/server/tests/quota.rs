@@ -25,7 +25,7 @@ async fn what_fits_gets_in_and_what_does_not_leaves_nothing() {
         String::from_utf8_lossy(&output.stdout).into_owned()
     };
     let set = said(&["registry", "set", "lazaret", "--quota-bytes", "1000000"]);
-    assert!(set.contains("it holds 0 bytes of 1000000"), "{set}");
+    assert!(set.contains("it holds 0 bytes of 976.5 KiB (1,000,000 bytes)"), "{set}");
     let pushes = (0..50).map(|number| {
         let client = server.client();
         tokio::spawn(
@@ -59,7 +59,7 @@ async fn what_fits_gets_in_and_what_does_not_leaves_nothing() {
     assert_eq!(error["errors"][0]["code"], "DENIED", "{error}");
     let message = error["errors"][0]["message"].as_str().expect("a text");
     assert!(
-        message.contains("no more than 1000000 bytes") && message.contains("500000 more do not fit"),
+        message.contains("no more than 1000000 bytes") && message.contains("500000 bytes more do not fit"),
         "{message}"
     );
 
@@ -70,7 +70,7 @@ async fn what_fits_gets_in_and_what_does_not_leaves_nothing() {
     let chunk = |bytes: Vec<u8>| client.request(reqwest::Method::PATCH, &session).body(bytes).send();
     let refused = chunk(vec![7; 900_000]).await.expect("answers");
     assert_eq!(refused.status(), 403);
-    assert!(refused.text().await.expect("text").contains("900000 or more do not fit"));
+    assert!(refused.text().await.expect("text").contains("900000 bytes or more do not fit"));
     let taken = chunk(vec![7; 40_000]).await.expect("answers");
     let status = taken.status();
     let answer = taken.text().await.expect("text");

@@ -53,10 +53,10 @@ async fn a_rule_hides_and_gives_back_at_every_door() {
     assert_eq!(seen(&server).await, unhealthy);
 
     let told = ok(&server, &["rule", "create", "accepted", "--advisory=cve-1", "--reason=not reachable"]);
-    assert!(told.contains("disables 1 findings"), "{told}");
+    assert!(told.contains("disables 1 finding"), "{told}");
     assert_eq!(seen(&server).await, "Healthy 0 NotApplicableExempt gate Some(0)");
     let table = ok(&server, &["image", "show", "app:1"]);
-    assert!(table.contains("1 findings are disabled by rules") && table.contains("not reachable"), "{table}");
+    assert!(table.contains("1 finding is disabled by rules") && table.contains("not reachable"), "{table}");
     let listed = json(&server, &["rule", "list", "--format=json"]);
     assert_eq!(listed[0]["properties"]["criteria"], serde_json::json!({ "advisories": ["CVE-1"] }));
     ok(&server, &["rule", "delete", "accepted"]);
