@@ -75,6 +75,8 @@ pub struct Domain {
     pub name: String,
     /// But this one at every host that names no other.
     pub default: RegistryId,
+    /// The host and port by which the operator says that clients reach the server; `None`: each client's own.
+    pub login_server: Option<String>,
 }
 
 /// The time, in milliseconds since 1970 (UTC).

@@ -202,9 +202,10 @@ pub(crate) fn operations() -> Value {
     json!({ "value": rows })
 }
 
-/// Where clients find the registry: at `NAME.DOMAIN` and the port by which they reached us.
+/// Where clients find the registry, by the host that the operator tells, or by which they reached us.
 pub(crate) fn login_server(registry: &Registry, call: &Call, domain: &Domain) -> String {
-    azure_documents::login_server(registry, registry.id == domain.default, &call.host, &domain.name)
+    let host = domain.login_server.as_ref().unwrap_or(&call.host);
+    azure_documents::login_server(registry, registry.id == domain.default, host, &domain.name)
 }
 
 pub(crate) fn resource(registry: &Registry, call: &Call, domain: &Domain) -> Value {

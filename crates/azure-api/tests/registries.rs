@@ -53,7 +53,7 @@ async fn house() -> House {
     let key = SigningKey::new(&[1; 32]).unwrap();
     let auth = Auth::new(metastore.clone(), key, Uuid::from_u128(1), clock.clone());
     let (tenant, rates) = (Uuid::from_u128(1), RateCard::default());
-    let domain = azure_api::Domain { name: "registry.test".to_owned(), default };
+    let domain = azure_api::Domain { name: "registry.test".to_owned(), default, login_server: None };
     let registry = Registry::new(
         metastore.clone(),
         BlobStore::open(&folder.path().join("blobs"), blobstore::Durability::Unflushed).unwrap(),

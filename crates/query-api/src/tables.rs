@@ -36,6 +36,8 @@ struct Inner {
 pub struct Hosts {
     /// The host and port of the first registry: it answers to whatever host names no other.
     pub login_server: String,
+    /// The operator says so: it holds for clients that reach the server by another host, too.
+    pub is_told: bool,
     /// The others are at `NAME.` before this, at the same port.
     pub domain: String,
 }
@@ -234,7 +236,7 @@ impl Tables {
     }
 
     /// The tables as a viewer sees them now. Registries are shown at the login servers that ARM shows to a client
-    /// that reaches the server by `host`; without it, at those that the server tells.
+    /// that reaches the server by `host`; without it, or where the operator tells one, at those that are told.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
@@ -252,9 +254,9 @@ impl Tables {
         }
         let house = House {
             tenant: self.inner.tenant,
-            hosts: Hosts {
-                login_server: host.unwrap_or(&self.inner.hosts.login_server).to_owned(),
-                domain: self.inner.hosts.domain.clone(),
+            hosts: match host.filter(|_| !self.inner.hosts.is_told) {
+                Some(host) => Hosts { login_server: host.to_owned(), ..self.inner.hosts.clone() },
+                None => self.inner.hosts.clone(),
             },
             registries: self.inner.metastore.registries().await?,
             webhooks: self.inner.metastore.all_webhooks().await?,

@@ -95,7 +95,7 @@ async fn answer(data: &DataFolder, text: &str, names: Option<DisplayNames>) -> R
     let metastore = data.current_rows().await?;
     let tenant = metastore.tenant().await?.ok_or("the server was never started: there is nothing to ask")?;
     let told = Told::read(&metastore).await?;
-    let hosts = Hosts { login_server: told.login_server.clone(), domain: told.domain.clone() };
+    let hosts = Hosts { login_server: told.login_server.clone(), is_told: true, domain: told.domain.clone() };
     let tables = Tables::new(metastore, tenant, hosts, names.unwrap_or(told.display_names).into());
     let view = tables.view(Viewer::Administrator, None, None).await?;
     Ok(query_api::run(text, &view, now_ms())?)

@@ -248,13 +248,21 @@ impl House {
             clock: Arc::new(now_ms),
             rates: self.rates.clone(),
             names: settings.display_names.into(),
-            domain: azure_api::Domain { name: self.domain.clone(), default },
+            domain: azure_api::Domain {
+                name: self.domain.clone(),
+                default,
+                login_server: settings.login_server.clone(),
+            },
             imports: azure_api::Imports::new(self.registry.clone(), settings.import_from.clone()),
             wake,
         });
         let cluster_api = cluster_api::router(self.metastore.clone(), self.auth.clone(), Arc::new(now_ms));
         let names = settings.display_names.into();
-        let hosts = Hosts { login_server: told.login_server.clone(), domain: self.domain.clone() };
+        let hosts = Hosts {
+            login_server: told.login_server.clone(),
+            is_told: settings.login_server.is_some(),
+            domain: self.domain.clone(),
+        };
         let tables = Tables::new(self.metastore.clone(), tenancy.tenant, hosts, names);
         // So that the first query need not wait for all of it.
         tokio::spawn({

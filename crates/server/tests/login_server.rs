@@ -7,19 +7,32 @@ const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn resource_graph_shows_the_login_servers_that_arm_shows() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let options = ServerOptions::new(LAZARET, &folder.path().join("data")).with("--domain=reg.example");
-    let server = Server::start(options.with("--login-server=told.example:444"));
-    assert!(server.command(&["registry", "create", "teamone"]).status.success());
-    let token = server.client().arm_token().await;
-    let port = server.address.rsplit_once(':').expect("a port").1;
-    // The client reaches the server by each of these names; the address is the same.
-    for (host, default, other) in [
+    let cases = [
         ("known.example:8443", "known.example:8443", "teamone.reg.example:8443"),
         ("known.example", "known.example", "teamone.reg.example"),
         ("teamone.reg.example:9", "lazaret.reg.example:9", "teamone.reg.example:9"),
         ("[::1]:77", "[::1]:77", "teamone.reg.example:77"),
-    ] {
+    ];
+    shows(&[], &cases).await;
+    // What the operator tells holds, whatever a client calls the server.
+    let told = [
+        ("known.example:8443", "told.example:444", "teamone.reg.example:444"),
+        ("teamone.reg.example", "told.example:444", "teamone.reg.example:444"),
+    ];
+    shows(&["--login-server=told.example:444"], &told).await;
+}
+
+/// Each case: the host by which a client reaches the server, and the login servers of the default registry and of
+/// another.
+async fn shows(options: &[&str], cases: &[(&str, &str, &str)]) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let first = ServerOptions::new(LAZARET, &folder.path().join("data")).with("--domain=reg.example");
+    let server = Server::start(options.iter().fold(first, |all, option| all.with(option)));
+    assert!(server.command(&["registry", "create", "teamone"]).status.success());
+    let token = server.client().arm_token().await;
+    let port = server.address.rsplit_once(':').expect("a port").1;
+    // The client reaches the server by each of these names; the address is the same.
+    for &(host, default, other) in cases {
         let http = reqwest::Client::new();
         let address = format!("http://127.0.0.1:{port}");
         let asked = |request: reqwest::RequestBuilder| {

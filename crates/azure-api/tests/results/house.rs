@@ -70,7 +70,8 @@ pub(crate) async fn house() -> House {
     }
     let auth = Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), TENANT, Arc::new(|| NOW_MS));
     let rates = RateCard { per_image: "0.29".parse().unwrap(), ..RateCard::default() };
-    let domain = azure_api::Domain { name: "registry.test".to_owned(), default: served.id };
+    let domain =
+        azure_api::Domain { name: "registry.test".to_owned(), default: served.id, login_server: None };
     let clock = Arc::new(|| NOW_MS);
     let registry = Registry::new(
         metastore.clone(),
