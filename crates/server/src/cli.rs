@@ -55,7 +55,8 @@ pub(crate) enum Command {
     /// Say what is removed by itself: old tags, images that nobody pulls, manifests without a tag.
     #[command(subcommand)]
     Retention(RetentionCommand),
-    /// Remove now what the retention rules say; with --dry-run, only show it and why.
+    /// Remove now what the retention rules say, and then blobs that no manifest needs; with --dry-run, only show
+    /// what the rules remove and why.
     Purge(PurgeArgs),
     /// Make, list and remove those who may log in: people, services, CI jobs.
     #[command(subcommand)]

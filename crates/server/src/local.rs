@@ -12,15 +12,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use query_api::Graph;
+use registry::Registry;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use crate::Failure;
 use crate::data::DataFolder;
+use crate::output::causes;
 use crate::query_command::{QueryFormat, Shown};
+use crate::{Failure, space};
 
 /// What a command may ask.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +30,16 @@ use crate::query_command::{QueryFormat, Shown};
 pub(crate) enum Question {
     /// The rows that a query of Resource Graph gives the administrator.
     Query { text: String, format: QueryFormat },
+    /// To remove blobs that no manifest needs, as it does every hour.
+    Collect,
+}
+
+/// What the server answers from.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) graph: Graph,
+    pub(crate) registry: Registry,
+    pub(crate) data: DataFolder,
 }
 
 /// What the server answers: or, in a sentence, why it does not.
@@ -55,7 +67,7 @@ impl LocalDoor {
     }
 
     /// Answers until `stop`.
-    pub(crate) async fn serve(self, graph: Graph, stop: CancellationToken) {
+    pub(crate) async fn serve(self, asked: Asked, stop: CancellationToken) {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
         let mut connections = tokio::task::JoinSet::new();
         loop {
@@ -75,10 +87,10 @@ impl LocalDoor {
                     continue;
                 }
             };
-            let graph = graph.clone();
+            let asked = asked.clone();
             connections.spawn(async move {
                 let _place = place;
-                if let Err(error) = converse(stream, &graph).await {
+                if let Err(error) = converse(stream, &asked).await {
                     tracing::debug!(error = %error, "a command went away before it was answered");
                 }
             });
@@ -91,7 +103,7 @@ impl LocalDoor {
     }
 }
 
-async fn converse(mut stream: UnixStream, graph: &Graph) -> io::Result<()> {
+async fn converse(mut stream: UnixStream, asked: &Asked) -> io::Result<()> {
     let peer = stream.peer_cred()?.uid();
     if peer != 0 && peer != rustix::process::geteuid().as_raw() {
         return Err(io::Error::new(io::ErrorKind::PermissionDenied, "it belongs to another user"));
@@ -101,7 +113,7 @@ async fn converse(mut stream: UnixStream, graph: &Graph) -> io::Result<()> {
     let mut line = String::new();
     tokio::time::timeout(QUESTION_TIME_MAX, reading.read_line(&mut line)).await??;
     let answered = tokio::select! {
-        answered = answer(&line, graph) => answered,
+        answered = answer(&line, asked) => answered,
         // Nothing more is to be said: this is the end of the stream, and whoever asked is gone.
         _ = reading.read_u8() => return Ok(()),
     };
@@ -109,11 +121,17 @@ async fn converse(mut stream: UnixStream, graph: &Graph) -> io::Result<()> {
     writing.shutdown().await
 }
 
-async fn answer(line: &str, graph: &Graph) -> Answer {
+async fn answer(line: &str, asked: &Asked) -> Answer {
     match serde_json::from_str(line) {
         Ok(Question::Query { text, format }) => {
-            let answer = graph.answer_administrator(text).await?;
+            let answer = asked.graph.answer_administrator(text).await?;
             Shown::new(&answer, format).map_err(|error| error.to_string())
+        }
+        Ok(Question::Collect) => {
+            let collected = space::collect(&asked.registry, &asked.data).await;
+            collected
+                .map(|collected| Shown::Text(space::sentence(collected)))
+                .map_err(|error| causes(&*error))
         }
         Err(_) => {
             Err("the running server is of another release than this command: restart it, or use its own"

@@ -37,6 +37,7 @@ mod serve;
 mod settings;
 mod shell_command;
 mod size;
+mod space;
 mod subscription_command;
 mod table;
 mod target;

@@ -128,7 +128,7 @@ impl Shown {
         })
     }
 
-    fn into_text(self) -> String {
+    pub(crate) fn into_text(self) -> String {
         match self {
             Self::Text(text) => text,
             Self::Table { columns, rows } => {

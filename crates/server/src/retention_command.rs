@@ -37,9 +37,11 @@ pub(crate) async fn run(command: RetentionCommand) -> Result<(), Failure> {
     }
 }
 
-/// Removes what the rules say, or only says it. A running server does the same every hour.
+/// Removes what the rules say and then blobs that no manifest needs, or only says what the rules remove. A
+/// running server does the same every hour.
 pub(crate) async fn purge(arguments: PurgeArgs) -> Result<(), Failure> {
-    let metastore = DataFolder::existing(&arguments.place.data.path)?.metastore()?;
+    let data = DataFolder::existing(&arguments.place.data.path)?;
+    let metastore = data.metastore()?;
     let mut documents = Vec::new();
     let mut rows = table(&["REGISTRY", "REPOSITORY", "REMOVED", "RULE", "REASON"]);
     for registry in registries_of(&metastore, arguments.place.registry.as_deref()).await? {
@@ -71,6 +73,12 @@ pub(crate) async fn purge(arguments: PurgeArgs) -> Result<(), Failure> {
         (Format::Json, _) => say!("{}", serde_json::to_string_pretty(&documents)?),
         (Format::Table, 0) => say!("no rule removes anything now"),
         (Format::Table, _) => say!("{rows}"),
+    }
+    if !arguments.dry_run {
+        let came = crate::space::collect_now(&data).await?;
+        if arguments.format == Format::Table {
+            say!("{came}");
+        }
     }
     Ok(())
 }

@@ -24,11 +24,11 @@ use crate::data::DataFolder;
 use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE, Tenancy, first_start};
 use crate::health::Health;
 use crate::listen::{ListenError, Listener, raise_descriptor_limit};
-use crate::local::LocalDoor;
+use crate::local::{Asked, LocalDoor};
 use crate::output::{causes, say};
 use crate::proxy::{self, Front, Proxies};
 use crate::settings::{ServeOptions, Settings, Told};
-use crate::{Failure, access_log, audit, now_ms, registry_command, tls};
+use crate::{Failure, access_log, audit, now_ms, registry_command, space, tls};
 
 /// Runs until it is told to stop by SIGTERM or SIGINT, then drains.
 pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
@@ -57,6 +57,7 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     house.recover(&data).await?;
     let (router, graph) = house.router(&settings, &told, &tenancy).await?;
     let door = LocalDoor::open(&data);
+    let local = Asked { graph, registry: house.registry.clone(), data: data.clone() };
     // Before anybody is told that it serves: who stops it then is heard.
     let stopped = Stopped::listen()?;
     say_hello(&settings, &told, &plain, &secure, &tenancy);
@@ -73,10 +74,11 @@ pub(crate) async fn serve(options: ServeOptions) -> Result<(), Failure> {
     tasks.spawn(plain.serve(behind(router.clone(), &proxies, "http"), stop.clone()));
     tasks.spawn(secure.serve(behind(router, &proxies, "https"), stop.clone()));
     match door {
-        Ok(door) => drop(tasks.spawn(door.serve(graph, stop.clone()))),
+        Ok(door) => drop(tasks.spawn(door.serve(local, stop.clone()))),
         Err(error) => tracing::warn!(
             error = causes(&error),
-            "the data folder takes no socket: `lazaret query` reads the database by itself, which takes longer"
+            "the data folder takes no socket: `lazaret query` reads the database by itself, which takes longer, and \
+             `lazaret purge` leaves removing blobs to the hourly look"
         ),
     }
     let workers = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
@@ -331,17 +333,13 @@ impl House {
     /// Gives back what nothing needs, unless another program is bringing blobs right now: what it is
     /// about to refer to would look unneeded.
     async fn collect(&self, data: &DataFolder) {
-        let _alone = match data.removing_blobs() {
-            Ok(Some(alone)) => alone,
-            Ok(None) => return tracing::info!("an import is under way: space is given back later"),
-            Err(error) => return tracing::error!(error = causes(&error), "space could not be given back"),
-        };
-        match self.registry.collect().await {
-            Ok(Collected { removed: 0, .. }) => {}
-            Ok(Collected { removed, .. }) => {
+        match space::collect(&self.registry, data).await {
+            Ok(None) => tracing::info!("an import is under way: space is given back later"),
+            Ok(Some(Collected { removed: 0, .. })) => {}
+            Ok(Some(Collected { removed, .. })) => {
                 tracing::info!(blobs = removed, "removed blobs that no manifest needs")
             }
-            Err(error) => tracing::error!(error = causes(&error), "space could not be given back"),
+            Err(error) => tracing::error!(error = causes(&*error), "space could not be given back"),
         }
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use oci::Digest;
 use reqwest::{Method, StatusCode};
-use testkit::{Client, Disk, Image, Server, ServerOptions, noisy, tool};
+use testkit::{Client, Disk, Image, Server, ServerOptions, age_links, change_rows, noisy, tool};
 
 const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
 
@@ -29,7 +29,7 @@ async fn a_disk_that_is_full_at_any_write_refuses_the_push_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::mount(&folder.path().join("disk"), 96) else { return };
     // To the last byte: what is kept free would hide what happens there.
-    let options = ServerOptions::new(LAZARET, &disk.0.join("data")).with("--min-free-bytes=0");
+    let options = ServerOptions::new(LAZARET, &disk.folder.join("data")).with("--min-free-bytes=0");
     let server = Server::start(options);
     let (client, mut pushed) = (server.client(), BTreeMap::new());
     let (mut refused, mut number) = (0, 0);
@@ -75,7 +75,7 @@ async fn a_disk_that_is_full_at_any_write_refuses_the_push_and_loses_nothing() {
 async fn a_disk_that_has_little_left_takes_no_push_and_serves_what_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let Some(disk) = Disk::mount(&folder.path().join("disk"), 96) else { return };
-    let options = ServerOptions::new(LAZARET, &disk.0.join("data")).with("--min-free-bytes=20MB");
+    let options = ServerOptions::new(LAZARET, &disk.folder.join("data")).with("--min-free-bytes=20MB");
     let server = Server::start(options);
     let (client, first) = (server.client(), noisy(1, 1, 100_000));
     client.push("full/app", "1", &first).await.unwrap();
@@ -154,21 +154,13 @@ fn files_in(folder: &Path) -> usize {
 }
 
 /// A scan that was under way when the machine stopped.
-fn interrupt_a_scan(data: &Path, image: &Image) -> bool {
-    let script = "import sqlite3, sys\n\
-                  rows = sqlite3.connect(sys.argv[1])\n\
-                  rows.execute(\"INSERT INTO job (kind, key, state, due_ms, lease_ms, attempts) \"\n\
-                               \"VALUES ('scan', ?, 'running', 1, 99999999999999, 1)\", [sys.argv[2]])\n\
-                  rows.commit()\n\
-                  rows.execute('PRAGMA wal_checkpoint(TRUNCATE)')\n";
-    let run = Command::new("python3")
-        .args(["-c", script])
-        .arg(data.join("lazaret.db"))
-        .arg(image.digest().to_string())
-        .output()
-        .unwrap();
-    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-    run.status.success()
+fn interrupt_a_scan(data: &Path, image: &Image) {
+    let job = format!(
+        "INSERT INTO job (kind, key, state, due_ms, lease_ms, attempts)
+         VALUES ('scan', '{}', 'running', 1, 99999999999999, 1)",
+        image.digest()
+    );
+    change_rows(data, &job);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -179,7 +171,7 @@ async fn a_full_disk_is_no_trap() {
     for keep_free in ["0", "4MB", ""] {
         let folder = tempfile::tempdir().unwrap();
         let Some(disk) = Disk::mount(&folder.path().join("disk"), 96) else { return };
-        let data = disk.0.join("data");
+        let data = disk.folder.join("data");
         let mut options = ServerOptions::new(LAZARET, &data);
         if !keep_free.is_empty() {
             options = options.with(&format!("--min-free-bytes={keep_free}"));
@@ -246,7 +238,7 @@ async fn a_full_disk_is_no_trap() {
         let repaired =
             Command::new(LAZARET).args(["fsck", "--repair", "--data"]).arg(&data).output().unwrap();
         assert!(repaired.status.success(), "{}", String::from_utf8_lossy(&repaired.stderr));
-        disk.fill_more();
+        disk.fill_up_to(0);
         let server = Server::start(options);
         let client = server.client();
         let puller = Puller::start(client.clone(), images[0].clone());
@@ -262,10 +254,17 @@ async fn a_full_disk_is_no_trap() {
         puller.end().await;
         let options = server.options().clone();
         assert!(server.terminate());
-        disk.fill_more();
+        disk.make_room();
+        age_links(&data);
+        disk.fill_up_to(0);
         let server = Server::start(options);
         let client = server.client();
         assert_eq!(deleted(&client, "t6").await, 202, "{keep_free}");
+        // A day later, the bytes of what was deleted are given back by a collection that has no room.
+        let purged = server.command(&["purge"]);
+        let said = String::from_utf8_lossy(&purged.stdout).into_owned();
+        assert!(purged.status.success() && said.contains(" removed that no manifest needs"), "{said}");
+        assert!(disk.free() > 100_000, "{keep_free}: {} bytes are free", disk.free());
         all_there(&client, &BTreeMap::from([("kept".to_owned(), images[0].clone())])).await;
 
         disk.make_room();

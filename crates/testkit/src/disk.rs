@@ -1,13 +1,17 @@
 //! Small disks, to be filled.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::left_out;
 
-/// A small disk of its own; gone when dropped.
-pub struct Disk(pub PathBuf);
+/// A small disk of its own, a tmpfs; gone when dropped. It is filled by making it smaller: nothing has to be
+/// written for that.
+pub struct Disk {
+    /// Where it is mounted.
+    pub folder: PathBuf,
+    bytes: u64,
+}
 
 impl Disk {
     /// Mounts one at `folder`, which is made. `None`, and said so: that cannot be done here.
@@ -21,7 +25,9 @@ impl Disk {
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &size, "lazaret-test"]).arg(folder).output();
         match mounted {
-            Ok(output) if output.status.success() => Some(Self(folder.to_owned())),
+            Ok(output) if output.status.success() => {
+                Some(Self { folder: folder.to_owned(), bytes: u64::from(megabytes) << 20 })
+            }
             other => {
                 let why = other.map_or_else(
                     |error| error.to_string(),
@@ -42,45 +48,43 @@ impl Disk {
     /// If it is gone.
     #[must_use]
     pub fn free(&self) -> u64 {
-        let disk = rustix::fs::statvfs(&self.0).unwrap();
+        let disk = rustix::fs::statvfs(&self.folder).unwrap();
         disk.f_bavail * disk.f_frsize
     }
 
-    /// Leaves so many bytes.
+    /// Leaves so many bytes, or less than a page more; of what is given back later, all.
+    ///
+    /// # Panics
+    /// If it is gone, or if what writes to it never pauses.
+    pub fn fill_up_to(&self, left: u64) {
+        // What is written between the look and the change is more than the new size: look again.
+        let resized = (0..1000).any(|_| {
+            let disk = rustix::fs::statvfs(&self.folder).unwrap();
+            let used = (disk.f_blocks - disk.f_bavail) * disk.f_frsize;
+            // A size of nothing would be one without a limit.
+            self.resize((used + left).max(4096))
+        });
+        assert!(resized, "the disk cannot be made smaller");
+    }
+
+    /// Gives the room back.
     ///
     /// # Panics
     /// If it is gone.
-    pub fn fill_up_to(&self, left: u64) {
-        let mut filler = std::fs::File::create(self.filler()).unwrap();
-        let page = [0; 4096];
-        while self.free() > left && filler.write_all(&page).is_ok() {}
-    }
-
-    /// What was given back since is taken, too.
-    ///
-    /// # Panics
-    /// If it was not filled before.
-    pub fn fill_more(&self) {
-        let mut filler = std::fs::File::options().append(true).open(self.filler()).unwrap();
-        let page = [0; 4096];
-        while self.free() > 0 && filler.write_all(&page).is_ok() {}
-    }
-
-    /// Takes the filling away.
-    ///
-    /// # Panics
-    /// If it was not filled.
     pub fn make_room(&self) {
-        std::fs::remove_file(self.filler()).unwrap();
+        assert!(self.resize(self.bytes), "the disk cannot be made larger");
     }
 
-    fn filler(&self) -> PathBuf {
-        self.0.join("filler")
+    fn resize(&self, bytes: u64) -> bool {
+        let size = format!("remount,size={bytes}");
+        let mut mount = Command::new("mount");
+        mount.args(["-o", &size]).arg(&self.folder).stderr(Stdio::null());
+        mount.status().unwrap().success()
     }
 }
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        drop(Command::new("umount").arg("--lazy").arg(&self.0).status());
+        drop(Command::new("umount").arg("--lazy").arg(&self.folder).status());
     }
 }
