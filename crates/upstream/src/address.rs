@@ -3,8 +3,8 @@
 //!
 //! <https://www.iana.org/assignments/iana-ipv4-special-registry> and
 //! <https://www.iana.org/assignments/iana-ipv6-special-registry>, as of 2025-10. What they list as globally
-//! reachable and holds servers is not special here: AS112's (192.31.196.0/24, 192.175.48.0/24,
-//! 2620:4f:8000::/48) and AMT's relays (192.52.193.0/24).
+//! reachable is not special here: AS112's servers (192.31.196.0/24, 192.175.48.0/24, 2620:4f:8000::/48) and AMT's
+//! relays (192.52.193.0/24); but for the few within 2001::/23, at which no registry or receiver is.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 
@@ -121,7 +121,7 @@ fn embedded(address: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// The first that fits decides.
-const SPECIAL_V4: [(Ipv4Addr, u32, AddressKind); 19] = [
+const SPECIAL_V4: [(Ipv4Addr, u32, AddressKind); 17] = [
     // Metadata services that are not at a link-local address: Alibaba's, and Azure's own agent.
     (Ipv4Addr::new(100, 100, 100, 200), 32, Never),
     (Ipv4Addr::new(168, 63, 129, 16), 32, Never),
@@ -148,9 +148,6 @@ const SPECIAL_V4: [(Ipv4Addr, u32, AddressKind); 19] = [
     (Ipv4Addr::new(224, 0, 0, 0), 4, Never),
     // Reserved, and the limited broadcast.
     (Ipv4Addr::new(240, 0, 0, 0), 4, Never),
-    (Ipv4Addr::new(255, 255, 255, 255), 32, Never),
-    // Nothing is there: kept so that the table ends with what fits nothing.
-    (Ipv4Addr::new(0, 0, 0, 0), 32, Never),
 ];
 
 /// The first that fits decides. What is in no row and not within 2000::/3 is given to nobody.
