@@ -7,12 +7,10 @@ use inventory::{
     Ecosystem, FileContent, LayerFile, LayerInventory, Package, Place, Problem, ProblemKind, Release, Removal,
 };
 
-use crate::archive::{Archive, Entry, Kind};
-use crate::packing::{self, Packing};
-use crate::records::{Records, whole_records};
-use crate::software::Seen;
-use crate::stop::Stop;
-use crate::{Limits, apk, dpkg, path, release};
+use crate::archive::compression::{self, Packing};
+use crate::archive::{Archive, Entry, Kind, Stop, path};
+use crate::ecosystem::{Records, apk, dpkg, unread::Seen, whole_records};
+use crate::{Limits, release};
 
 /// Reads one layer to its end, or as far as it can be read.
 ///
@@ -21,7 +19,7 @@ use crate::{Limits, apk, dpkg, path, release};
 #[must_use]
 pub fn extract(layer: impl Read, limits: &Limits) -> LayerInventory {
     let mut reading = Reading::new(limits);
-    let (packing, input) = match packing::open(layer, limits) {
+    let (packing, input) = match compression::open(layer, limits) {
         Ok(opened) => opened,
         Err(stop) => {
             reading.stopped(&stop);
@@ -44,7 +42,7 @@ pub fn extract(layer: impl Read, limits: &Limits) -> LayerInventory {
             let mut rest = archive.into_inner();
             // What is behind the end must be read: it may be damaged, or say something else to
             // readers that go on.
-            match walked.and_then(|()| packing::drain(&mut rest)) {
+            match walked.and_then(|()| compression::drain(&mut rest)) {
                 Ok(true) => {}
                 Ok(false) => {
                     let detail = "something follows the end of the archive".to_owned();

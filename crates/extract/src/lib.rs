@@ -3,18 +3,11 @@
 //! A layer is unpacked once, in one pass, and nothing is written anywhere. What is damaged,
 //! too large or ambiguous becomes an [`inventory::Problem`] beside whatever could be read. Never a panic, never silence.
 
-mod apk;
 mod archive;
-mod dpkg;
+mod ecosystem;
 mod layer;
 mod limits;
-mod packing;
-mod path;
-mod pax;
-mod records;
 mod release;
-mod software;
-mod stop;
 
 use std::io::{self, Read, Write};
 

@@ -3,15 +3,16 @@
 //! A payload is used whole or not at all: one that is cut short, damaged, empty, of another feed or
 //! suspiciously small leaves its feed as it was.
 
+mod addresses;
 mod batch;
-mod engine;
 mod fetch;
-mod files;
-pub mod payload;
+mod import_files;
 mod report;
-mod sources;
+pub mod source;
+mod unpack;
+mod update;
 
-pub use engine::{Feeds, FeedsError};
+pub use addresses::{ALPINE_URL, DEBIAN_URL, Source, Sources, is_source_url};
 pub use fetch::{Download, FetchError, FetchLimits, Fetched, Fetcher, Validators};
 pub use report::{Outcome, PayloadReport, Refusal, Report};
-pub use sources::{ALPINE_URL, DEBIAN_URL, Source, Sources, is_source_url};
+pub use update::{Feeds, FeedsError};

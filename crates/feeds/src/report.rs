@@ -6,7 +6,7 @@ use std::fmt;
 use oci::Digest;
 
 use crate::FetchError;
-use crate::payload::ParseError;
+use crate::source::ParseError;
 
 /// What an import or an update did. Prints as one line a payload.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 
 use inventory::{Ecosystem, Package, SourcePackage};
 
-use crate::records::{Records, text};
+use super::{Records, text};
 
 /// Reads `installed`.
 pub(crate) fn parse(database: &[u8], text_bytes_max: usize) -> Records {

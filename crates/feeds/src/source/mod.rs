@@ -1,9 +1,8 @@
-//! Payloads: what a source publishes, compressed or not, in a form that is told by its content.
+//! Sources: what each publishes, in a form that is recognised by its content, compressed or not.
 
 mod alpine;
 mod debian;
-mod form;
-mod unpacked;
+mod recognise;
 
 use std::io::Read;
 
@@ -11,7 +10,9 @@ use advisory::SnapshotBuilder;
 use oci::Digest;
 use serde_json::error::Category;
 
-pub use form::Form;
+use crate::unpack;
+
+pub use recognise::Form;
 
 /// What a payload says.
 #[derive(Debug)]
@@ -33,13 +34,13 @@ pub struct Parsed {
 /// # Errors
 /// [`ParseError`], and then nothing of the payload may be used.
 pub fn parse(bytes: impl Read, payload: &Digest, unpacked_bytes_max: u64) -> Result<Parsed, ParseError> {
-    let unpacked = unpacked::open(bytes, unpacked_bytes_max).and_then(form::detect);
+    let unpacked = unpack::open(bytes, unpacked_bytes_max).and_then(recognise::detect);
     let (form, document) = unpacked.map_err(|source| ParseError::io(source, unpacked_bytes_max))?;
     let parsed = match form {
-        form::Detected::Nothing => return Err(ParseError::Empty),
-        form::Detected::Unknown => return Err(ParseError::UnknownForm),
-        form::Detected::Form(Form::Debian) => debian::parse(document, payload),
-        form::Detected::Form(Form::Alpine) => alpine::parse(document, payload),
+        recognise::Detected::Nothing => return Err(ParseError::Empty),
+        recognise::Detected::Unknown => return Err(ParseError::UnknownForm),
+        recognise::Detected::Form(Form::Debian) => debian::parse(document, payload),
+        recognise::Detected::Form(Form::Alpine) => alpine::parse(document, payload),
     };
     match parsed.map_err(|source| ParseError::json(source, unpacked_bytes_max))? {
         parsed if parsed.records == 0 => Err(ParseError::Empty),

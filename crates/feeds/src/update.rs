@@ -12,12 +12,12 @@ use metastore::{Feed, FeedPayload, Metastore};
 use oci::Digest;
 use tokio::sync::Mutex;
 
+use crate::addresses::{Source, Sources};
 use crate::batch::{Batch, known_feeds};
 use crate::fetch::{Download, FetchError, FetchLimits, Fetched, Fetcher, Validators};
-use crate::files;
-use crate::payload::{ParseError, Parsed, parse};
+use crate::import_files;
 use crate::report::{Outcome, PayloadReport, Refusal, Report};
-use crate::sources::{Source, Sources};
+use crate::source::{ParseError, Parsed, parse};
 
 /// All feeds of the house. Clones share it.
 #[derive(Clone)]
@@ -99,12 +99,13 @@ impl Feeds {
         let _turn = self.turn.lock().await;
         let paths = paths.to_vec();
         let files =
-            blocking(move || paths.iter().flat_map(|path| files::list(path)).collect::<Vec<_>>()).await?;
+            blocking(move || paths.iter().flat_map(|path| import_files::list(path)).collect::<Vec<_>>())
+                .await?;
         let mut batch = Batch::new(&self.metastore).await?;
         for (path, found) in files {
             let origin = path.display().to_string();
             let bytes_max = self.limits.payload_bytes_max;
-            match blocking(move || found.and_then(|()| files::read(&path, bytes_max))).await? {
+            match blocking(move || found.and_then(|()| import_files::read(&path, bytes_max))).await? {
                 Ok(bytes) => self.take_in(&mut batch, origin, None, Validators::default(), bytes).await?,
                 Err(refusal) => batch.refuse(origin, None, refusal),
             }

@@ -67,7 +67,7 @@ fn database(path: &str) -> Option<&'static str> {
 
 /// The language whose package manager put a file of that name there.
 fn language(path: &str) -> Option<&'static str> {
-    let (directory, name) = crate::path::split(path);
+    let (directory, name) = crate::archive::path::split(path);
     match name {
         "METADATA" if directory.ends_with(".dist-info") => return Some("python"),
         "PKG-INFO" if directory.ends_with(".egg-info") => return Some("python"),
@@ -88,12 +88,12 @@ fn language(path: &str) -> Option<&'static str> {
 
 /// `…node_modules/NAME` or `…node_modules/@SCOPE/NAME`.
 fn is_node_package(directory: &str) -> bool {
-    let (mut parent, _) = crate::path::split(directory);
-    let (above, scope) = crate::path::split(parent);
+    let (mut parent, _) = crate::archive::path::split(directory);
+    let (above, scope) = crate::archive::path::split(parent);
     if scope.starts_with('@') {
         parent = above;
     }
-    crate::path::split(parent).1 == "node_modules"
+    crate::archive::path::split(parent).1 == "node_modules"
 }
 
 #[cfg(test)]

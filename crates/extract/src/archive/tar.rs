@@ -9,9 +9,9 @@
 
 use std::io::{BufRead, Read};
 
+use super::pax::{self, Extended};
+use super::stop::Stop;
 use crate::Limits;
-use crate::pax::{self, Extended};
-use crate::stop::Stop;
 
 /// An archive being walked.
 pub(crate) struct Archive<R> {

@@ -1,4 +1,8 @@
-//! What every package database's parser returns.
+//! What is installed: one file reads the records of one package manager.
+
+pub(crate) mod apk;
+pub(crate) mod dpkg;
+pub(crate) mod unread;
 
 use inventory::Package;
 

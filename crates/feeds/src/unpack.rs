@@ -5,7 +5,7 @@ use std::io::{self, BufReader, Read};
 /// Reads past gzip or zstd, told by their magic numbers, if there is any.
 ///
 /// Reading beyond `bytes_max` is an error of kind [`io::ErrorKind::FileTooLarge`].
-pub(super) fn open<'a>(bytes: impl Read + 'a, bytes_max: u64) -> io::Result<impl Read + 'a> {
+pub(crate) fn open<'a>(bytes: impl Read + 'a, bytes_max: u64) -> io::Result<impl Read + 'a> {
     let mut packed = BufReader::with_capacity(BUFFER_BYTES, bytes);
     let mut magic = Vec::with_capacity(MAGIC_LEN);
     packed.by_ref().take(MAGIC_LEN as u64).read_to_end(&mut magic)?;

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use flate2::bufread::MultiGzDecoder;
 use oci::LayerFormat;
 
+use super::stop::Stop;
 use crate::Limits;
-use crate::stop::Stop;
 
 /// The unpacked bytes of a layer. Each is produced once; skipping them copies nothing.
 pub(crate) type Unpacked<'a> = BufReader<Bounded<'a>>;
@@ -69,7 +69,7 @@ impl Packing {
             // A part of a block may be a truncated tar; if it is not, that is no worse.
             block if block.get(257..262) == Some(b"ustar") => Self::Layer(LayerFormat::Tar),
             block => match <&[u8; 512]>::try_from(block) {
-                Ok(block) if crate::archive::checksum_holds(block) => Self::Layer(LayerFormat::Tar),
+                Ok(block) if super::tar::checksum_holds(block) => Self::Layer(LayerFormat::Tar),
                 _ => Self::Other("no archive"),
             },
         }

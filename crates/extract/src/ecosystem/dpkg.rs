@@ -2,7 +2,7 @@
 
 use inventory::{Ecosystem, Package, SourcePackage};
 
-use crate::records::{Records, text};
+use super::{Records, text};
 
 /// Reads `status`, or one file of `status.d`. A stanza without a `Status` (as in `status.d`) is of
 /// an installed package; so is one in a state that we do not know.
