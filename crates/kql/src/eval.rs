@@ -8,12 +8,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use crate::column::stem::{Stem, Stemmed};
 use crate::column::{Batch, Column, Dictionary};
 use crate::compute;
 use crate::error::{Code, QueryError};
 use crate::function::{Scratch, VALUE_BYTES_MAX, convert, search};
 use crate::plan::{Among, Argument, Bound, Memo, Node};
-use crate::stem::{Stem, Stemmed};
 use crate::syntax::{AmongKind, Operator, Test, TestKind};
 use crate::value::{Type, Value};
 

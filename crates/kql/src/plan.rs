@@ -8,10 +8,10 @@ use regex::Regex;
 
 use crate::aggregate::Aggregate;
 use crate::column::Dictionary;
-use crate::document::{Texts, Trace};
+use crate::column::document::{Texts, Trace};
+use crate::column::stem::Stems;
 use crate::function::Function;
 use crate::source::Table;
-use crate::stem::Stems;
 use crate::syntax::{JoinKind, Operator, Test};
 use crate::value::{Type, Value};
 
@@ -174,7 +174,7 @@ pub(crate) enum Node {
     /// A text against a pattern known beforehand.
     Matches(Regex, bool, Box<Bound>, Memo),
     Among(Among, Box<Bound>, Vec<Bound>, Memo),
-    Parsed(Arc<crate::parsing::Pattern>, Box<Bound>, Memo),
+    Parsed(Arc<crate::parse_operator::Pattern>, Box<Bound>, Memo),
 }
 
 #[derive(Clone, Copy)]

@@ -329,8 +329,8 @@ impl Binder<'_, '_> {
         if test.kind == TestKind::Matches
             && let Some(Value::String(pattern)) = right.as_const()
         {
-            let regex =
-                crate::pattern::compile(pattern).map_err(|error| QueryError::invalid(error.to_string()))?;
+            let regex = crate::function::pattern::compile(pattern)
+                .map_err(|error| QueryError::invalid(error.to_string()))?;
             let node = Node::Matches(regex, test.is_negated, Box::new(left), Memo::default());
             return Ok(self.folded(truth(node)));
         }

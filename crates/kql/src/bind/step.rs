@@ -8,7 +8,7 @@ use super::window::{Windows, serialized};
 use super::{Binder, Row, Scope, unknown_name};
 use crate::bind::expr::common_type;
 use crate::error::QueryError;
-use crate::parsing::Pattern;
+use crate::parse_operator::Pattern;
 use crate::plan::{Bound, ExpandItem, Expansion, Field, Key, Memo, Node, Op, Plan, Side};
 use crate::syntax::{
     Expand, Expr, Join, JoinKind, Named, Parse, ParsePart, SortKey, Source, Step, Test, TestKind, Union,

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{Context, apply, tested, tested_text};
+use crate::column::document::{Document, Trace};
 use crate::column::{Batch, Column, Gathered};
-use crate::document::{Document, Trace};
 use crate::function::{Function, convert, items, search};
 use crate::plan::{Bound, Memo, Node};
 use crate::syntax::{Test, TestKind};

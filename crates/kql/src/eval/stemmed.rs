@@ -7,12 +7,12 @@ use std::sync::Arc;
 use regex::Regex;
 
 use super::{Context, apply_stemmed, tested_text};
+use crate::column::stem::{self, Stemmed};
 use crate::column::{Batch, Column};
 use crate::compute;
 use crate::function::{Function, extracted, search};
-use crate::parsing::Pattern;
+use crate::parse_operator::Pattern;
 use crate::plan::{Bound, Memo, Node};
-use crate::stem::{self, Stemmed};
 use crate::syntax::{Operator, Test, TestKind};
 use crate::value::{Type, Value};
 

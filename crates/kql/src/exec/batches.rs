@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::column::document::{Document, Layer};
+use crate::column::stem::Stemmed;
 use crate::column::{Batch, Codes, Column};
-use crate::document::{Document, Layer};
-use crate::stem::Stemmed;
 use crate::value::Value;
 
 /// The rows of all batches in one. Columns that share dictionaries go on sharing them, and their codes.

@@ -1,7 +1,7 @@
 //! Arrays.
 
 use super::Param::{Any, Dynamic, Long};
-use super::made::{MadeArray, weight};
+use super::bounded::{MadeArray, weight};
 use super::text::long;
 use super::{Function, Returns, Scratch, VALUE_BYTES_MAX, convert};
 use crate::compute;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Param::{Any, Bool, Dynamic, Text};
 use super::array::items;
-use super::made::{MadeArray, MadeBag, MadeText, weight, written};
+use super::bounded::{MadeArray, MadeBag, MadeText, weight, written};
 use super::text::text;
 use super::{Function, Returns, Scratch, convert};
 use crate::compute;

@@ -5,7 +5,7 @@
 use sha2::{Digest as _, Sha256};
 
 use super::Param::{Any, Long};
-use super::made::written;
+use super::bounded::written;
 use super::{Function, Returns};
 use crate::value::{Type, Value};
 

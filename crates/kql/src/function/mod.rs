@@ -5,13 +5,14 @@
 
 mod array;
 mod bag;
+mod bounded;
 mod condition;
 mod conversion;
 mod hash;
-mod made;
 mod net;
 mod notation;
 mod number;
+pub(crate) mod pattern;
 pub(crate) mod search;
 mod set;
 mod text;
@@ -22,8 +23,8 @@ mod url;
 mod tests;
 
 pub(crate) use array::items;
+pub(crate) use bounded::MadeBag;
 pub(crate) use conversion::convert;
-pub(crate) use made::MadeBag;
 pub(crate) use text::extracted;
 
 use std::collections::HashMap;
@@ -192,7 +193,7 @@ impl Scratch {
         if self.regexes.len() >= REGEXES_MAX {
             self.regexes.clear();
         }
-        let compiled = match crate::pattern::compile(pattern) {
+        let compiled = match crate::function::pattern::compile(pattern) {
             Ok(regex) => Some(Arc::new(regex)),
             Err(error) => {
                 self.fail(error.to_string());

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::Param::{Any, Long, Text};
-use super::made::written;
+use super::bounded::written;
 use super::text::text;
 use super::{Function, Returns};
 use crate::value::{Type, Value};

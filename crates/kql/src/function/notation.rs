@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Param::{Long, Real, Text};
-use super::made::MadeArray;
+use super::bounded::MadeArray;
 use super::text::text;
 use super::{Function, Returns, Scratch};
 use crate::value::{Type, Value};

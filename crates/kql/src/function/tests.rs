@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::made::weight;
+use super::bounded::weight;
 use super::{Function, MODULES, Param, Returns, Scratch, VALUE_BYTES_MAX, convert};
 use crate::value::{Type, Value};
 

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::Param::{Any, Dynamic, Long, Text};
 use super::array::items;
-use super::made::{MadeArray, MadeText, written};
+use super::bounded::{MadeArray, MadeText, written};
 use super::{Function, Returns, Scratch, convert};
 use crate::value::{Type, Value};
 

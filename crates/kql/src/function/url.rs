@@ -6,7 +6,7 @@ use std::sync::Arc;
 use percent_encoding::percent_decode_str;
 
 use super::Param::Text;
-use super::made::{MadeBag, MadeText};
+use super::bounded::{MadeBag, MadeText};
 use super::text::text;
 use super::{Function, Returns};
 use crate::value::{Type, Value};

@@ -2,21 +2,19 @@
 //!
 //! Every row's text is its own, but most of what is asked about it (which registry, which assessment) stands
 //! in its beginning, the stem. What a stem decides, whatever UUID follows, is computed once a stem instead of
-//! once a row: see [`foresee`] for how that is known.
-
-mod foresee;
+//! once a row: see [`foresee`](super::foresee) for how that is known.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use uuid::Uuid;
 
-use crate::blocks::Blocks;
+use crate::column::blocks::Blocks;
 use crate::column::{Codes, Column, Gathered};
 use crate::value::Value;
 
-use foresee::{Foresight, Seen};
-pub(crate) use foresee::{contains, ends_in_stem, equals, nth_part, starts_with};
+use super::foresee::{Foresight, Seen};
+pub(crate) use super::foresee::{contains, ends_in_stem, equals, nth_part, starts_with};
 
 /// How texts begin.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -175,7 +173,7 @@ impl Stemmed {
 }
 
 /// How long a UUID's text is.
-const TAIL_BYTES: usize = 36;
+pub(super) const TAIL_BYTES: usize = 36;
 /// Patterns whose outcome is kept. A dashboard asks for a few.
 const PATTERNS_MAX: usize = 32;
 /// And how much of it: some 30 MB.

@@ -14,7 +14,7 @@ use regex_automata::nfa::thompson::{self, NFA, State, WhichCaptures};
 use regex_automata::util::look::Look;
 use regex_automata::util::primitives::StateID;
 
-use super::{Stem, TAIL_BYTES};
+use super::stem::{Stem, TAIL_BYTES};
 
 /// What a regular expression comes to in a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ struct Threads {
 struct Undecided;
 
 impl Foresight {
-    /// Compiles a pattern that [`crate::pattern::compile`] has accepted.
+    /// Compiles a pattern that [`crate::function::pattern::compile`] has accepted.
     pub(crate) fn of(pattern: &str) -> Option<Self> {
         let config =
             thompson::Config::new().nfa_size_limit(Some(NFA_BYTES_MAX)).which_captures(WhichCaptures::All);
@@ -395,7 +395,7 @@ mod tests {
             group in 0_usize..3,
         ) {
             let pattern = pattern.concat();
-            let Ok(regex) = crate::pattern::compile(&pattern) else { return Ok(()) };
+            let Ok(regex) = crate::function::pattern::compile(&pattern) else { return Ok(()) };
             let Some(foresight) = Foresight::of(regex.as_str()) else { return Ok(()) };
             let Some(seen) = foresight.find(&stem(&text), group) else { return Ok(()) };
             for tail in tails {

@@ -8,9 +8,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use crate::blocks::Blocks;
+use super::json_text;
+use crate::column::blocks::Blocks;
 use crate::column::{Codes, Column, Dictionary, Gathered};
-use crate::json;
 use crate::value::{Bag, Value};
 
 /// Distinct JSON texts, and where the paths that were asked for are in them.
@@ -35,7 +35,7 @@ impl Texts {
         let known = self.lock();
         let grown = known.iter().map(|(path, found)| {
             let span = |text: &Arc<str>| {
-                path.iter().fold(json::whole(text), |within, name| json::member(text, within, name))
+                path.iter().fold(json_text::whole(text), |within, name| json_text::member(text, within, name))
             };
             let grown = found.with(new.iter().map(|text| (span(text), text)));
             for (known, grown) in [(&found.values, &grown.values), (&found.names, &grown.names)] {
@@ -75,11 +75,11 @@ impl Texts {
             return Arc::clone(found);
         }
         let found = Arc::new(match path.split_last() {
-            None => Found::default().with(self.texts.iter().map(|text| (json::whole(text), text))),
+            None => Found::default().with(self.texts.iter().map(|text| (json_text::whole(text), text))),
             Some((name, parent)) => {
                 let parent = self.find(parent);
                 let spans = self.texts.iter().zip(parent.spans.iter());
-                Found::default().with(spans.map(|(text, span)| (json::member(text, *span, name), text)))
+                Found::default().with(spans.map(|(text, span)| (json_text::member(text, *span, name), text)))
             }
         });
         let mut paths = self.lock();
@@ -100,7 +100,7 @@ impl Texts {
 #[derive(Debug)]
 pub(crate) struct Found {
     /// Where it is: empty where it is not.
-    spans: Blocks<json::Span>,
+    spans: Blocks<json_text::Span>,
     is_anywhere: bool,
     /// Wherever there is something, it is a bag.
     is_bags: bool,
@@ -124,7 +124,7 @@ impl Default for Found {
 
 impl Found {
     /// The same with more texts, and where it is in them.
-    fn with<'a>(&self, more: impl Iterator<Item = (json::Span, &'a Arc<str>)>) -> Self {
+    fn with<'a>(&self, more: impl Iterator<Item = (json_text::Span, &'a Arc<str>)>) -> Self {
         let (mut is_anywhere, mut is_bags) = (self.is_anywhere, self.is_bags);
         let spans = self.spans.with(more.map(|(span, text)| {
             let found = span.of(text);
@@ -240,7 +240,7 @@ impl Document {
             // Most bags have the names that the one before has.
             let mut last = (Vec::new(), Value::Null);
             names.fill(&layer.codes, |_, code| {
-                let Some(these) = json::names(found.text(&layer.texts, code)) else {
+                let Some(these) = json_text::names(found.text(&layer.texts, code)) else {
                     return Value::Null;
                 };
                 if last.1.is_null() || these != last.0 {

@@ -2,8 +2,8 @@
 
 use regex::Regex;
 
+use crate::column::stem::{Stem, ends_in_stem};
 use crate::function::convert;
-use crate::stem::{Stem, ends_in_stem};
 use crate::syntax::{ParseKind, ParsePart};
 use crate::value::{Type, Value};
 
@@ -42,7 +42,7 @@ impl Pattern {
             Way::Find { parts: parts.to_vec() }
         } else {
             let pattern = regex_of(kind, flags.unwrap_or_default(), parts);
-            Way::Regex(crate::pattern::compile(&pattern).map_err(|error| error.to_string())?)
+            Way::Regex(crate::function::pattern::compile(&pattern).map_err(|error| error.to_string())?)
         };
         Ok(Self { kinds, is_relaxed, way })
     }

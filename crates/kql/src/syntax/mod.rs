@@ -1,5 +1,7 @@
 //! The syntax tree of a query.
 
+mod print;
+
 use crate::value::{Type, Value};
 
 /// A whole query.

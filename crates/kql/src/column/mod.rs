@@ -4,14 +4,20 @@
 //! [`Dictionary`] that the codes point into; what is computed from it is computed once a distinct value,
 //! and only for the values that rows still point to.
 
+pub(crate) mod blocks;
+pub(crate) mod document;
+pub(crate) mod foresee;
+mod json_text;
+pub(crate) mod stem;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
-use crate::blocks::Blocks;
-use crate::document::Document;
-use crate::stem::Stemmed;
+use crate::column::blocks::Blocks;
+use crate::column::document::Document;
+use crate::column::stem::Stemmed;
 use crate::value::Value;
 
 /// A code a row.
