@@ -1,4 +1,4 @@
-//! Python's clients of the server, each set in an environment of its own: they exclude each other.
+//! The server's clients in Python and JavaScript, each set in an environment of its own: they exclude each other.
 
 use std::fs;
 use std::path::Path;
@@ -9,20 +9,43 @@ use crate::run;
 /// Makes the environments beneath `target/clients/`; one that has what is asked for stays as it is.
 pub(crate) fn set_up() -> Result<(), String> {
     for (name, packages) in ENVIRONMENTS {
-        let folder = Path::new("target/clients").join(name);
-        let (stamp, wanted) = (folder.join("packages.txt"), packages.join("\n"));
-        if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
-            continue;
-        }
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
-        run(Command::new(folder.join("bin/python"))
-            .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(packages.iter()))?;
-        // Last: what was cut off is made anew.
-        fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))?;
+        make(name, packages, |folder| {
+            run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(folder))?;
+            run(Command::new(folder.join("bin/python"))
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .args(packages.iter()))
+        })?;
     }
-    Ok(())
+    if Command::new("npm").arg("--version").output().is_err() {
+        println!(
+            "left out: clients in JavaScript: npm is not installed (https://nodejs.org, version 20 or later)"
+        );
+        return Ok(());
+    }
+    let (name, packages) = JAVASCRIPT;
+    make(name, packages, |folder| {
+        run(Command::new("npm")
+            .args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"])
+            .arg(folder)
+            .args(packages))
+    })
 }
+
+fn make(name: &str, packages: &[&str], install: impl Fn(&Path) -> Result<(), String>) -> Result<(), String> {
+    let folder = Path::new("target/clients").join(name);
+    let (stamp, wanted) = (folder.join("packages.txt"), packages.join("\n"));
+    if fs::read_to_string(&stamp).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    install(&folder)?;
+    // Last: what was cut off is made anew.
+    fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+/// What `testkit::clients` finds by this name.
+const JAVASCRIPT: (&str, &[&str]) =
+    ("azure-js", &["@azure/arm-containerregistry@12.0.0", "@azure/identity@4.13.1"]);
 
 /// What `testkit::python` finds by these names.
 const ENVIRONMENTS: [(&str, &[&str]); 9] = [

@@ -54,3 +54,15 @@ async fn azures_registry_sdks_work_unmodified() {
         assert!(output.status.success(), "{environment}: {}", String::from_utf8_lossy(&output.stderr));
     }
 }
+
+#[tokio::test]
+async fn azures_registry_sdk_for_javascript_works_unmodified() {
+    let what = "@azure/arm-containerregistry";
+    let Some(packages) = testkit::clients("azure-js", what) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    let mut node = std::process::Command::new("node");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azure_registries.mjs");
+    let output = server.run_azure(node.current_dir(packages).arg(script), &[]).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

@@ -36,25 +36,32 @@ impl Server {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// Runs a Python program against its HTTPS with the arguments BASE TENANT CLIENT SECRET and `more`; the client is the
-    /// administrator. The program knows the server's authority.
+    /// Runs a Python program as [`run_azure`](Self::run_azure) does.
     ///
     /// # Panics
     /// If there is no such Python.
     pub async fn run_python(&self, python: &Path, script: &str, more: &[&str]) -> Output {
+        self.run_azure(Command::new(python).arg(script), more).await
+    }
+
+    /// Runs a program against its HTTPS with the arguments BASE TENANT CLIENT SECRET and `more`; the client is the
+    /// administrator. The program knows the server's authority.
+    ///
+    /// # Panics
+    /// If there is no such program.
+    pub async fn run_azure(&self, program: &mut Command, more: &[&str]) -> Output {
         let endpoints = self.client().json("/metadata/endpoints?api-version=2022-09-01").await;
         let principals = self.command(&["principal", "list", "--format=json"]);
         let principals: Value = serde_json::from_slice(&principals.stdout).unwrap();
-        Command::new(python)
-            .arg(script)
+        program
             .arg(format!("https://{}", self.tls_address))
             .arg(endpoints["authentication"]["tenant"].as_str().unwrap())
             .arg(principals[0]["id"].as_str().unwrap())
             .arg(self.password())
-            .args(more)
-            .env("REQUESTS_CA_BUNDLE", self.data().join("ca.pem"))
-            .env("SSL_CERT_FILE", self.data().join("ca.pem"))
-            .output()
-            .unwrap()
+            .args(more);
+        for variable in ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS"] {
+            program.env(variable, self.data().join("ca.pem"));
+        }
+        program.output().unwrap()
     }
 }

@@ -20,5 +20,5 @@ pub use disk::Disk;
 pub use image::{Image, Packing, alpine, apk, debian, dpkg, image, noisy};
 pub use process::{Server, ServerOptions};
 pub use rows::{age_links, change_rows};
-pub use shared::{left_out, python, shared, tool};
+pub use shared::{clients, left_out, python, shared, tool};
 pub use source::{Reply, Source};

@@ -29,10 +29,16 @@ pub fn tool(program: &str, what: &str, how_to_get: &str) -> bool {
 /// The Python of an environment that `cargo xtask setup` makes, if it is there; says so if not.
 #[must_use]
 pub fn python(environment: &str, what: &str) -> Option<PathBuf> {
+    clients(environment, what).map(|folder| folder.join("bin/python"))
+}
+
+/// The folder of an environment that `cargo xtask setup` makes, if it is there; says so if not.
+#[must_use]
+pub fn clients(environment: &str, what: &str) -> Option<PathBuf> {
     let clients = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/clients");
     // Written last: without it the environment is half made.
     if clients.join(environment).join("packages.txt").exists() {
-        return Some(clients.join(environment).join("bin/python"));
+        return Some(clients.join(environment));
     }
     left_out(what, &format!("there is no target/clients/{environment} (cargo xtask setup)"));
     None
