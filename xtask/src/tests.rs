@@ -5,11 +5,14 @@ use std::process::{Command, Stdio};
 
 use crate::{clients, run, tidy};
 
-/// Runs the house rules, the formatter, the linter and every test, then says what was left out.
+/// Runs the house rules, the formatter, the linter, a look at the fuzz targets and every test, then says what was left out.
 pub(crate) fn test() -> Result<(), String> {
     tidy::tidy()?;
     run(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
     run(Command::new("cargo").args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
+    run(Command::new("cargo")
+        .args(["check", "--manifest-path", "fuzz/Cargo.toml", "--no-default-features", "--locked"])
+        .args(["--target-dir", "target"]))?;
     let mut tests = Command::new("cargo");
     tests.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]).stdout(Stdio::piped());
     let mut child = tests.spawn().map_err(|error| format!("cargo test: {error}"))?;
@@ -77,13 +80,14 @@ impl Tally {
 }
 
 /// Each serves a test that says "left out" without it.
-const DEBIAN_PACKAGES: [&str; 11] = [
+const DEBIAN_PACKAGES: [&str; 12] = [
     "buildah",
     "ca-certificates",
     "curl",
     "docker-registry",
     "docker.io",
     "dpkg-dev",
+    "iproute2",
     "nginx-light",
     "podman",
     "python3",
