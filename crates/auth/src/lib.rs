@@ -36,7 +36,7 @@ pub use caller::{Action, Caller, covers, repository_scope};
 pub use condition::{Condition, InvalidCondition};
 pub use entrance::Entrance;
 pub use home::Home;
-pub use password::AuthError;
+pub use password::{AuthError, is_login_name};
 pub use scope_map::{InvalidScopeAction, SYSTEM_SCOPE_MAPS, ScopeAction, SystemScopeMap};
 pub use secret::{hash_secret, is_secret_of, random_secret};
 pub use sign_in::PublicKey;

@@ -34,6 +34,16 @@ pub enum AuthError {
     Store(#[from] metastore::Error),
 }
 
+/// True if somebody may log in by this name: up to 100 bytes of letters, digits and `-_.@+`, and no GUID, which could be
+/// another's id.
+#[must_use]
+pub fn is_login_name(name: &str) -> bool {
+    let is_plain = |character: char| character.is_alphanumeric() || "-_.@+".contains(character);
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.chars().all(is_plain)
+        && uuid::Uuid::parse_str(name).is_err()
+}
+
 /// What makes checking secrets bearable: each check takes 20 ms and 19 MiB.
 pub(crate) struct Passwords {
     /// Secrets found right of late, as keyed digests, with the time at which they are forgotten.
@@ -213,6 +223,7 @@ impl Auth {
     }
 }
 
+const NAME_BYTES_MAX: usize = 100;
 const KNOWN_MS: i64 = 60_000;
 const KNOWN_MAX: usize = 10_000;
 const CHECKS_WAITING_MAX: usize = 1000;

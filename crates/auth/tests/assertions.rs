@@ -10,7 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use metastore::{
-    AddSecret, Durability, Issuer, Metastore, Principal, PrincipalSecret, Proof, RoleAssignment,
+    AddSecret, Durability, Issuer, Metastore, Principal, PrincipalKind, PrincipalSecret, Proof,
+    RoleAssignment,
 };
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -55,7 +56,7 @@ async fn house(proofs: Vec<(Proof, Option<i64>)>) -> House {
     for (id, name) in [(ANN, "ann"), (Uuid::from_u128(2), "bob")] {
         let secret = PrincipalSecret::new(Uuid::new_v4(), auth::hash_secret("right"));
         let role = RoleAssignment::new(id, id, roles::READER, "/".to_owned());
-        let principal = Principal { id, name: name.to_owned() };
+        let principal = Principal::new(id, name.to_owned(), PrincipalKind::Program);
         assert!(metastore.create_principal(principal, secret, role, 0).await.unwrap());
     }
     for (proof, expires_ms) in proofs {

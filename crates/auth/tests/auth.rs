@@ -9,8 +9,8 @@ use auth::{
 };
 use base64::Engine as _;
 use metastore::{
-    AddSecret, Durability, Metastore, NewRegistry, Principal, PrincipalSecret, RegistryToken, ResourceGroup,
-    RoleAssignment, SECRETS_MAX, Subscription, Tier, TokenChange, TokenPassword,
+    AddSecret, Durability, Metastore, NewRegistry, Principal, PrincipalKind, PrincipalSecret, RegistryToken,
+    ResourceGroup, RoleAssignment, SECRETS_MAX, Subscription, Tier, TokenChange, TokenPassword,
 };
 use uuid::Uuid;
 
@@ -28,7 +28,7 @@ async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
     for (id, name, secret) in [(1, "ann", "right"), (2, "bob", "other")] {
-        let principal = Principal { id: Uuid::from_u128(id), name: name.to_owned() };
+        let principal = Principal::new(Uuid::from_u128(id), name.to_owned(), PrincipalKind::Program);
         let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret(secret));
         let role =
             RoleAssignment::new(Uuid::from_u128(100 + id), principal.id, roles::READER, "/".to_owned());

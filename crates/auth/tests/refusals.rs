@@ -9,7 +9,7 @@ use auth::{Auth, SigningKey, TokenError, hash_secret, roles};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
-use metastore::{Durability, Metastore, Principal, PrincipalSecret, RoleAssignment};
+use metastore::{Durability, Metastore, Principal, PrincipalKind, PrincipalSecret, RoleAssignment};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let metastore = Metastore::open(&folder.path().join("lazaret.db"), Durability::Unflushed).unwrap();
     for (id, name, role) in [(ANN, "ann", roles::READER), (Uuid::from_u128(2), "owner", OWNER)] {
-        let principal = Principal { id, name: name.to_owned() };
+        let principal = Principal::new(id, name.to_owned(), PrincipalKind::Program);
         let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("right"));
         let role = RoleAssignment::new(id, id, role, "/".to_owned());
         assert!(metastore.create_principal(principal, secret, role, 0).await.unwrap());

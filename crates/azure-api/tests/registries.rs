@@ -12,8 +12,8 @@ use azure_documents::Names;
 use blobstore::BlobStore;
 use http_body_util::BodyExt as _;
 use metastore::{
-    Durability, Metastore, Principal, PrincipalSecret, ResourceGroup, RoleAssignment, SavedQuery,
-    Subscription, Tier,
+    Durability, Metastore, Principal, PrincipalKind, PrincipalSecret, ResourceGroup, RoleAssignment,
+    SavedQuery, Subscription, Tier,
 };
 use registry::{NobodyWatches, Registry};
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ async fn house() -> House {
         (13, "neighbour", roles::CONTRIBUTOR, &format!("/subscriptions/{SUB}/resourceGroups/default")),
     ] {
         let id = Uuid::from_u128(number);
-        let principal = Principal { id, name: name.to_owned() };
+        let principal = Principal::new(id, name.to_owned(), PrincipalKind::Program);
         let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("secret"));
         let role = RoleAssignment::new(id, id, role, scope.to_owned());
         assert!(metastore.create_principal(principal, secret, role, 0).await.unwrap());

@@ -1,7 +1,7 @@
 //! Role definitions and assignments.
 
 use auth::roles::Role;
-use metastore::RoleAssignment;
+use metastore::{PrincipalKind, RoleAssignment};
 use serde_json::{Value, json};
 
 use crate::time;
@@ -45,7 +45,10 @@ pub fn assignment(held: &RoleAssignment) -> Value {
             "roleDefinitionId":
                 format!("{}/providers/Microsoft.Authorization/roleDefinitions/{}", subscription_of(scope), held.role),
             "principalId": held.principal,
-            "principalType": "ServicePrincipal",
+            "principalType": match held.principal_kind {
+                PrincipalKind::Person => "User",
+                PrincipalKind::Program => "ServicePrincipal",
+            },
             "scope": held.scope,
             "condition": held.condition,
             "conditionVersion": held.condition.as_ref().map(|_| "2.0"),

@@ -15,6 +15,7 @@ mod change;
 mod cluster;
 mod deleted;
 mod delivery;
+mod directory;
 mod error;
 mod event;
 mod feed;
@@ -52,6 +53,7 @@ pub use change::{Changes, ImageKey};
 pub use cluster::{Cluster, ReportedImage, RunningImage};
 pub use deleted::{DeletedManifest, DeletedTag, Restore, RestoreError, SoftDelete};
 pub use delivery::{Attempt, AttemptOutcome, Delivery, DeliveryLimits, DeliveryState};
+pub use directory::{AddProgram, PrincipalKind};
 pub use error::Error;
 pub use event::{
     AdvisoryNews, AffectedImage, EXAMPLES_MAX, Event, EventAction, EventTarget, Judgement, VerdictChange,

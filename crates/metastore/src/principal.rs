@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension, params};
 use uuid::Uuid;
 
 use crate::tenancy::parse_uuid;
-use crate::{Error, Metastore, PrincipalSecret, principal_secret};
+use crate::{Error, Metastore, PrincipalKind, PrincipalSecret, principal_secret};
 
 /// A user or service principal.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,20 @@ pub struct Principal {
     pub id: Uuid,
     /// The name it logs in by.
     pub name: String,
+    /// Who logs in by it.
+    pub kind: PrincipalKind,
+    /// Who made it, by id, and may give it secrets. `None`: the operator made it, or they are gone.
+    pub owner: Option<Uuid>,
+    /// When it was made, in milliseconds since 1970 (UTC).
+    pub created_ms: i64,
+}
+
+impl Principal {
+    /// One that the operator makes. When it was made, whoever stores it says.
+    #[must_use]
+    pub fn new(id: Uuid, name: String, kind: PrincipalKind) -> Self {
+        Self { id, name, kind, owner: None, created_ms: 0 }
+    }
 }
 
 /// One role given to one principal at one scope.
@@ -22,6 +36,8 @@ pub struct RoleAssignment {
     pub id: Uuid,
     /// Who holds the role.
     pub principal: Uuid,
+    /// What they are.
+    pub principal_kind: PrincipalKind,
     /// The role definition's GUID.
     pub role: Uuid,
     /// `/`, or an ARM id: the role holds there and beneath.
@@ -41,12 +57,13 @@ pub struct RoleAssignment {
 }
 
 impl RoleAssignment {
-    /// Without a condition. When it was made, whoever stores it says.
+    /// Without a condition. When it was made, and what its holder is, whoever stores it says.
     #[must_use]
     pub fn new(id: Uuid, principal: Uuid, role: Uuid, scope: String) -> Self {
         Self {
             id,
             principal,
+            principal_kind: PrincipalKind::Program,
             role,
             scope,
             condition: None,
@@ -106,8 +123,9 @@ impl Metastore {
     ) -> Result<bool, Error> {
         self.write(move |rows| {
             let made = rows.execute(
-                "INSERT INTO principal (id, name, created_ms) VALUES (?1, ?2, ?3) ON CONFLICT (name) DO NOTHING",
-                params![principal.id.to_string(), principal.name, now_ms],
+                "INSERT INTO principal (id, name, kind, created_ms) VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (name) DO NOTHING",
+                params![principal.id.to_string(), principal.name, principal.kind.name(), now_ms],
             )?;
             if made == 0 {
                 return Ok(false);
@@ -125,10 +143,13 @@ impl Metastore {
     /// [`Error`] if the store fails.
     pub async fn assign_role(&self, assignment: RoleAssignment, now_ms: i64) -> Result<AssignRole, Error> {
         self.write(move |rows| {
-            let known = "SELECT 1 FROM principal WHERE id = ?1";
-            if !rows.prepare_cached(known)?.exists([assignment.principal.to_string()])? {
-                return Ok(AssignRole::NoPrincipal);
-            }
+            let known = "SELECT kind FROM principal WHERE id = ?1";
+            let kind: Option<String> = rows
+                .prepare_cached(known)?
+                .query_row([assignment.principal.to_string()], |row| row.get(0))
+                .optional()?;
+            let Some(kind) = kind else { return Ok(AssignRole::NoPrincipal) };
+            let principal_kind = PrincipalKind::parse(&kind);
             let sql =
                 format!("{ASSIGNMENTS} WHERE id = ?1 OR (principal_id = ?2 AND role_id = ?3 AND scope = ?4)");
             let key = params![
@@ -140,7 +161,8 @@ impl Metastore {
             let held = rows.prepare_cached(&sql)?.query_row(key, raw_assignment).optional()?;
             let Some(held) = held.map(parse_assignment).transpose()? else {
                 assign(rows, &assignment, now_ms)?;
-                let made = RoleAssignment { created_ms: now_ms, updated_ms: now_ms, ..assignment };
+                let made =
+                    RoleAssignment { principal_kind, created_ms: now_ms, updated_ms: now_ms, ..assignment };
                 return Ok(AssignRole::Assigned(made));
             };
             let is_it = held.id == assignment.id
@@ -215,14 +237,9 @@ impl Metastore {
     /// [`Error`] if the store fails.
     pub async fn principals(&self) -> Result<Vec<Principal>, Error> {
         self.read(|rows| {
-            let mut statement = rows.prepare_cached("SELECT id, name FROM principal ORDER BY name")?;
-            let found = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-            found
-                .map(|row| {
-                    let (id, name) = row?;
-                    Ok(Principal { id: parse_uuid(&id)?, name })
-                })
-                .collect()
+            let mut statement = rows.prepare_cached(&format!("{PRINCIPALS} ORDER BY name"))?;
+            let found = statement.query_map([], raw_principal)?;
+            found.map(|row| parse_principal(row?)).collect()
         })
         .await
     }
@@ -247,12 +264,9 @@ impl Metastore {
     pub async fn principal(&self, name_or_id: &str) -> Result<Option<Principal>, Error> {
         let wanted = name_or_id.to_owned();
         self.read(move |rows| {
-            let mut statement = rows
-                .prepare_cached("SELECT id, name FROM principal WHERE name = ?1 OR id = lower(?1) LIMIT 1")?;
-            let found = statement
-                .query_row([wanted], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))
-                .optional()?;
-            found.map(|(id, name)| Ok(Principal { id: parse_uuid(&id)?, name })).transpose()
+            let sql = format!("{PRINCIPALS} WHERE name = ?1 OR id = lower(?1) LIMIT 1");
+            let found = rows.prepare_cached(&sql)?.query_row([wanted], raw_principal).optional()?;
+            found.map(parse_principal).transpose()
         })
         .await
     }
@@ -297,6 +311,22 @@ fn check_kept(rows: &rusqlite::Connection, role: Uuid) -> Result<(), KeepRole> {
     if is_kept { Ok(()) } else { Err(KeepRole::LastHolder) }
 }
 
+/// The ids as texts, and the rest.
+type RawPrincipal = (String, Option<String>, Principal);
+
+fn raw_principal(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawPrincipal> {
+    let kind = PrincipalKind::parse(&row.get::<_, String>(2)?);
+    let rest = Principal { created_ms: row.get(4)?, ..Principal::new(Uuid::nil(), row.get(1)?, kind) };
+    Ok((row.get(0)?, row.get(3)?, rest))
+}
+
+fn parse_principal((id, owner, rest): RawPrincipal) -> Result<Principal, Error> {
+    let owner = owner.map(|owner| parse_uuid(&owner)).transpose()?;
+    Ok(Principal { id: parse_uuid(&id)?, owner, ..rest })
+}
+
+const PRINCIPALS: &str = "SELECT id, name, kind, owner, created_ms FROM principal";
+
 type RawAssignment = ([String; 4], RoleAssignment);
 
 /// The ids as texts, and the rest.
@@ -304,6 +334,7 @@ fn raw_assignment(row: &rusqlite::Row<'_>) -> rusqlite::Result<RawAssignment> {
     let nobody = Uuid::nil();
     let created_ms = row.get(6)?;
     let rest = RoleAssignment {
+        principal_kind: PrincipalKind::parse(&row.get::<_, String>(10)?),
         condition: row.get(4)?,
         description: row.get(5)?,
         created_ms,
@@ -322,4 +353,4 @@ fn parse_assignment(([id, principal, role, scope], rest): RawAssignment) -> Resu
 
 const ASSIGNMENTS: &str =
     "SELECT id, principal_id, role_id, scope, condition, description, created_ms, created_by,
-        updated_ms, updated_by FROM role_assignment";
+        updated_ms, updated_by, (SELECT kind FROM principal WHERE principal.id = principal_id) FROM role_assignment";

@@ -3,7 +3,8 @@
 use assessment::{Gate, Policy};
 use metastore::{
     AssignRole, DeleteGroup, DeleteRegistry, Durability, ImmutableTags, Metastore, NewRegistry, Principal,
-    PrincipalSecret, PutRegistry, Registry, ResourceGroup, RetentionRule, RoleAssignment, Subscription, Tier,
+    PrincipalKind, PrincipalSecret, PutRegistry, Registry, ResourceGroup, RetentionRule, RoleAssignment,
+    Subscription, Tier,
 };
 use oci::{Digest, Repository};
 use uuid::Uuid;
@@ -78,7 +79,7 @@ async fn a_registry_made_later_under_the_name_finds_neither_roles_nor_number() {
     let (store, _folder) = store().await;
     let made = created(&store, "second").await;
     let scope = made.resource_id();
-    let principal = Principal { id: Uuid::from_u128(9), name: "p".to_owned() };
+    let principal = Principal::new(Uuid::from_u128(9), "p".to_owned(), PrincipalKind::Program);
     let secret = PrincipalSecret::new(Uuid::new_v4(), String::new());
     let role = |number: u128, scope: String| {
         RoleAssignment::new(Uuid::from_u128(number), Uuid::from_u128(9), Uuid::from_u128(number), scope)

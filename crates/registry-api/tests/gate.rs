@@ -11,7 +11,8 @@ use auth::{hash_secret, roles};
 use house::{Answer, House, basic, digest_of, house, image};
 use inventory::ImageInventory;
 use metastore::{
-    NewRegistry, Principal, PrincipalSecret, PutRegistry, RegistryId, RoleAssignment, VerdictWrite,
+    NewRegistry, Principal, PrincipalKind, PrincipalSecret, PutRegistry, RegistryId, RoleAssignment,
+    VerdictWrite,
 };
 use oci::{Digest, MediaType};
 use serde_json::{Value, json};
@@ -112,7 +113,7 @@ impl Gated {
     async fn principal(&self, name: &str, held: &[Uuid]) {
         let id = Uuid::new_v4();
         let role = |role| RoleAssignment::new(Uuid::new_v4(), id, role, "/".to_owned());
-        let principal = Principal { id, name: name.to_owned() };
+        let principal = Principal::new(id, name.to_owned(), PrincipalKind::Program);
         let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("secret"));
         assert!(self.house.metastore.create_principal(principal, secret, role(held[0]), 0).await.unwrap());
         for more in &held[1..] {

@@ -60,10 +60,10 @@ pub(crate) enum Command {
     Purge(PurgeArgs),
     /// Make, list and remove those who may log in: people, services, CI jobs.
     #[command(subcommand)]
-    Principal(PrincipalCommand),
+    Principal(crate::principal_command::PrincipalCommand),
     /// Give and take roles.
     #[command(subcommand)]
-    Role(RoleCommand),
+    Role(crate::principal_command::RoleCommand),
     /// Make, list, rename, disable and enable subscriptions, which hold resource groups.
     #[command(subcommand)]
     Subscription(crate::subscription_command::SubscriptionCommand),
@@ -273,80 +273,6 @@ pub(crate) struct FsckArgs {
     pub(crate) repair: bool,
     #[command(flatten)]
     pub(crate) data: DataArgs,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum PrincipalCommand {
-    /// Make one, and show its secret this once.
-    Create {
-        /// The name it logs in by.
-        name: String,
-        /// The role it begins with, by Azure's name: `AcrPush`, `"Security Reader"`.
-        #[arg(long, value_name = "ROLE")]
-        role: String,
-        #[command(flatten)]
-        scope: ScopeArgs,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// List every principal with its roles.
-    List {
-        #[command(flatten)]
-        data: DataArgs,
-        /// How the answer is printed.
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-    },
-    /// Add, list and remove the secrets of one, of which several are good at once.
-    #[command(subcommand)]
-    Secret(crate::secret_command::SecretCommand),
-    /// Give one another secret, and show it this once. All old ones, and what they were exchanged for,
-    /// are good no longer.
-    Rotate {
-        /// Its name or id.
-        name: String,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// Remove one with its roles.
-    Delete {
-        /// Its name or id.
-        name: String,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RoleCommand {
-    /// List the roles there are, and what each allows.
-    List {
-        /// How the answer is printed.
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
-    },
-    /// Give a principal one more role.
-    Assign {
-        /// Its name or id.
-        name: String,
-        /// The role, by Azure's name.
-        role: String,
-        #[command(flatten)]
-        scope: ScopeArgs,
-        #[command(flatten)]
-        data: DataArgs,
-    },
-    /// Take a role from a principal.
-    Remove {
-        /// Its name or id.
-        name: String,
-        /// The role, by Azure's name.
-        role: String,
-        #[command(flatten)]
-        scope: ScopeArgs,
-        #[command(flatten)]
-        data: DataArgs,
-    },
 }
 
 /// Where a role holds, and beneath.

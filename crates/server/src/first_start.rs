@@ -1,7 +1,9 @@
 //! What a first start makes, and what every start reads back.
 
 use auth::{hash_secret, random_secret};
-use metastore::{Metastore, Principal, PrincipalSecret, ResourceGroup, RoleAssignment, Subscription, Tier};
+use metastore::{
+    Metastore, Principal, PrincipalKind, PrincipalSecret, ResourceGroup, RoleAssignment, Subscription, Tier,
+};
 use uuid::Uuid;
 
 use crate::data::{DataError, DataFolder};
@@ -54,7 +56,7 @@ pub(crate) async fn first_start(
     let password = random_secret();
     // The file first: a password that only a lost terminal has seen would be lost for good.
     data.write(PASSWORD_FILE, format!("{password}\n").as_bytes(), 0o600)?;
-    let administrator = Principal { id: Uuid::new_v4(), name: ADMINISTRATOR.to_owned() };
+    let administrator = Principal::new(Uuid::new_v4(), ADMINISTRATOR.to_owned(), PrincipalKind::Person);
     let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret(&password));
     let owner = RoleAssignment::new(Uuid::new_v4(), administrator.id, auth::roles::OWNER, "/".to_owned());
     let id = administrator.id;

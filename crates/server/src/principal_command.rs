@@ -1,12 +1,13 @@
 //! `lazaret principal` and `lazaret role`: who may log in, and what they may do where.
 
 use auth::roles::{self, OWNER, ROLES, Role};
-use auth::{hash_secret, random_secret, repository_scope};
-use metastore::{AssignRole, Metastore, Principal, PrincipalSecret, RoleAssignment};
+use auth::{hash_secret, is_login_name, random_secret, repository_scope};
+use clap::{Subcommand, ValueEnum};
+use metastore::{AssignRole, Metastore, Principal, PrincipalKind, PrincipalSecret, RoleAssignment};
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::cli::{Format, PrincipalCommand, RoleCommand, ScopeArgs};
+use crate::cli::{DataArgs, Format, ScopeArgs};
 use crate::data::DataFolder;
 use crate::first_start::{ADMINISTRATOR, PASSWORD_FILE};
 use crate::output::say;
@@ -15,10 +16,117 @@ use crate::table::table;
 use crate::target::registry_of;
 use crate::{Failure, now_ms};
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum PrincipalCommand {
+    /// Make one, and show its secret this once.
+    Create {
+        /// The name it logs in by.
+        name: String,
+        /// Whether somebody or something logs in by it [default: a person if the name has an @, as mail addresses do].
+        #[arg(long, value_enum)]
+        kind: Option<Kind>,
+        /// The role it begins with, by Azure's name: `AcrPush`, `"Security Reader"`.
+        #[arg(long, value_name = "ROLE")]
+        role: String,
+        #[command(flatten)]
+        scope: ScopeArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// List every principal with its roles.
+    List {
+        #[command(flatten)]
+        data: DataArgs,
+        /// How the answer is printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Add, list and remove the secrets of one, of which several are good at once.
+    #[command(subcommand)]
+    Secret(secret_command::SecretCommand),
+    /// Give one another secret, and show it this once. All old ones, and what they were exchanged for,
+    /// are good no longer.
+    Rotate {
+        /// Its name or id.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Say that one is a person, or a program.
+    Set {
+        /// Its name or id.
+        name: String,
+        /// What it is, to Azure's clients: a user, or a service principal.
+        #[arg(long, value_enum)]
+        kind: Kind,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Remove one with its roles.
+    Delete {
+        /// Its name or id.
+        name: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RoleCommand {
+    /// List the roles there are, and what each allows.
+    List {
+        /// How the answer is printed.
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// Give a principal one more role.
+    Assign {
+        /// Its name or id.
+        name: String,
+        /// The role, by Azure's name.
+        role: String,
+        #[command(flatten)]
+        scope: ScopeArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Take a role from a principal.
+    Remove {
+        /// Its name or id.
+        name: String,
+        /// The role, by Azure's name.
+        role: String,
+        #[command(flatten)]
+        scope: ScopeArgs,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+}
+
+/// Who logs in by a name.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Kind {
+    /// Somebody.
+    Person,
+    /// A service or a CI job.
+    Program,
+}
+
+impl From<Kind> for PrincipalKind {
+    fn from(kind: Kind) -> Self {
+        match kind {
+            Kind::Person => Self::Person,
+            Kind::Program => Self::Program,
+        }
+    }
+}
+
 pub(crate) async fn principal(command: PrincipalCommand) -> Result<(), Failure> {
     match command {
-        PrincipalCommand::Create { name, role, scope, data } => {
-            create(&DataFolder::existing(&data.path)?.metastore()?, name, &role, &scope).await
+        PrincipalCommand::Create { name, kind, role, scope, data } => {
+            let guess = if name.contains('@') { PrincipalKind::Person } else { PrincipalKind::Program };
+            let principal = Principal::new(Uuid::new_v4(), name, kind.map_or(guess, Into::into));
+            create(&DataFolder::existing(&data.path)?.metastore()?, principal, &role, &scope).await
         }
         PrincipalCommand::List { data, format } => {
             list(&DataFolder::existing(&data.path)?.metastore()?, format).await
@@ -38,6 +146,14 @@ pub(crate) async fn principal(command: PrincipalCommand) -> Result<(), Failure> 
             Ok(())
         }
         PrincipalCommand::Secret(command) => secret_command::secret(command).await,
+        PrincipalCommand::Set { name, kind, data } => {
+            let metastore = DataFolder::existing(&data.path)?.metastore()?;
+            let found = find(&metastore, &name).await?;
+            let kind = PrincipalKind::from(kind);
+            metastore.set_principal_kind(found.id, kind).await?;
+            say!("{} is a {}", found.name, kind.name());
+            Ok(())
+        }
         PrincipalCommand::Delete { name, data } => {
             let metastore = DataFolder::existing(&data.path)?.metastore()?;
             let found = find(&metastore, &name).await?;
@@ -86,34 +202,32 @@ pub(crate) async fn role(command: RoleCommand) -> Result<(), Failure> {
     }
 }
 
-async fn create(metastore: &Metastore, name: String, role: &str, scope: &ScopeArgs) -> Result<(), Failure> {
-    let is_plain = |character: char| character.is_alphanumeric() || "-_.@+".contains(character);
-    // A name that is a GUID could be another's id.
-    let is_name = (1..=NAME_BYTES_MAX).contains(&name.len())
-        && name.chars().all(is_plain)
-        && Uuid::parse_str(&name).is_err();
-    if !is_name {
-        let message = format!(
-            "a principal's name has up to {NAME_BYTES_MAX} letters, digits and -_.@+, and is no GUID"
-        );
+async fn create(
+    metastore: &Metastore,
+    principal: Principal,
+    role: &str,
+    scope: &ScopeArgs,
+) -> Result<(), Failure> {
+    let Principal { id, name, kind, .. } = principal.clone();
+    if !is_login_name(&name) {
+        let message = "a principal's name has up to 100 letters, digits and -_.@+, and is no GUID";
         return Err(message.into());
     }
     let (role, scope) = (role_named(role)?, scope_id(metastore, scope).await?);
-    let (id, secret) = (Uuid::new_v4(), random_secret());
-    let principal = Principal { id, name: name.clone() };
+    let secret = random_secret();
     let first = PrincipalSecret::new(Uuid::new_v4(), hash_secret(&secret));
     let assignment = RoleAssignment::new(Uuid::new_v4(), id, role.id, scope.clone());
     if !metastore.create_principal(principal, first, assignment, now_ms()).await? {
         return Err(format!("there is a principal {name} already: `lazaret principal list` shows it").into());
     }
     show_secret(&name, id, &secret);
-    say!("role    {} at {scope}", role.name);
+    say!("kind    {}\nrole    {} at {scope}", kind.name(), role.name);
     Ok(())
 }
 
 async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
     let assignments = metastore.all_role_assignments().await?;
-    let mut rows = table(&["NAME", "ID", "ROLE", "SCOPE"]);
+    let mut rows = table(&["NAME", "ID", "KIND", "ROLE", "SCOPE"]);
     let mut documents = Vec::new();
     for principal in metastore.principals().await? {
         let held: Vec<_> = assignments.iter().filter(|held| held.principal == principal.id).collect();
@@ -121,15 +235,19 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
             roles::find(&held.role.to_string())
                 .map_or_else(|| held.role.to_string(), |role| role.name.to_owned())
         };
+        let kind = principal.kind.name();
+        let mut row = |role: String, scope: String| {
+            rows.add_row([principal.name.clone(), principal.id.to_string(), kind.to_owned(), role, scope]);
+        };
         if held.is_empty() {
-            rows.add_row([principal.name.clone(), principal.id.to_string(), "-".to_owned(), "-".to_owned()]);
+            row("-".to_owned(), "-".to_owned());
         }
         for held in &held {
-            rows.add_row([principal.name.clone(), principal.id.to_string(), name(held), held.scope.clone()]);
+            row(name(held), held.scope.clone());
         }
         let held: Vec<_> =
             held.iter().map(|held| json!({ "role": name(held), "scope": held.scope })).collect();
-        documents.push(json!({ "name": principal.name, "id": principal.id, "roles": held }));
+        documents.push(json!({ "name": principal.name, "id": principal.id, "kind": kind, "roles": held }));
     }
     match format {
         Format::Json => say!("{}", serde_json::to_string_pretty(&documents)?),
@@ -190,5 +308,3 @@ async fn scope_id(metastore: &Metastore, scope: &ScopeArgs) -> Result<String, Fa
     let registry = registry_of(metastore, scope.registry.as_deref()).await?.resource_id();
     Ok(scope.repository.as_ref().map_or(registry.clone(), |name| repository_scope(&registry, name.as_str())))
 }
-
-const NAME_BYTES_MAX: usize = 100;

@@ -13,8 +13,8 @@ use blobstore::BlobStore;
 use http_body_util::BodyExt as _;
 use inventory::ImageInventory;
 use metastore::{
-    AssignRole, Durability, ManifestKind, Metastore, Principal, PrincipalSecret, PutManifest, RegistryId,
-    ResourceGroup, RoleAssignment, Subscription, Tier, VerdictWrite,
+    AssignRole, Durability, ManifestKind, Metastore, Principal, PrincipalKind, PrincipalSecret, PutManifest,
+    RegistryId, ResourceGroup, RoleAssignment, Subscription, Tier, VerdictWrite,
 };
 use oci::{Digest, MediaType};
 use registry::{NobodyWatches, Registry};
@@ -56,7 +56,7 @@ pub(crate) async fn house() -> House {
     .enumerate()
     {
         let id = Uuid::from_u128(10 + number as u128);
-        let principal = Principal { id, name: name.to_owned() };
+        let principal = Principal::new(id, name.to_owned(), PrincipalKind::Program);
         let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("secret"));
         let assign = |(index, (role, scope)): (u128, (Uuid, &str))| {
             let name = Uuid::from_u128(100 + 10 * number as u128 + index);

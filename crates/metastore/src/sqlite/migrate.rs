@@ -51,6 +51,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0022_vex.sql"),
     include_str!("../../migrations/0023_advisory_news.sql"),
     include_str!("../../migrations/0024_judged_in.sql"),
+    include_str!("../../migrations/0025_directory.sql"),
 ];
 
 #[cfg(test)]
@@ -105,5 +106,20 @@ mod tests {
         drop(statement);
         assert!(rows.prepare("SELECT secret_hash FROM principal").is_err(), "it is in one place");
         migrate(&mut rows).unwrap();
+    }
+
+    #[test]
+    fn who_is_a_person_is_told_by_the_name_where_nobody_has_said() {
+        let mut rows = Connection::open_in_memory().unwrap();
+        migrate_to(&mut rows, &MIGRATIONS[..24]).unwrap();
+        for name in ["admin", "ann@example.org", "ci"] {
+            let sql = "INSERT INTO principal (id, name, created_ms) VALUES (?1, ?1, 7)";
+            rows.execute(sql, [name]).unwrap();
+        }
+        migrate(&mut rows).unwrap();
+        let mut statement = rows.prepare("SELECT kind FROM principal ORDER BY name").unwrap();
+        let kinds = statement.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        let kinds: Vec<String> = kinds.map(Result::unwrap).collect();
+        assert_eq!(kinds, ["person", "person", "program"]);
     }
 }

@@ -13,7 +13,8 @@ use base64::Engine as _;
 use blobstore::BlobStore;
 use http_body_util::BodyExt as _;
 use metastore::{
-    Durability, Metastore, Principal, PrincipalSecret, ResourceGroup, RoleAssignment, Subscription, Tier,
+    Durability, Metastore, Principal, PrincipalKind, PrincipalSecret, ResourceGroup, RoleAssignment,
+    Subscription, Tier,
 };
 use oci::{Digest, MediaType};
 use registry::{NobodyWatches, Registry};
@@ -52,7 +53,7 @@ pub(crate) async fn house() -> House {
     .enumerate()
     {
         let id = Uuid::from_u128(10 + number as u128);
-        let principal = Principal { id, name: name.to_owned() };
+        let principal = Principal::new(id, name.to_owned(), PrincipalKind::Program);
         let secret = PrincipalSecret::new(Uuid::new_v4(), hash_secret("secret"));
         let role = RoleAssignment::new(id, id, role, scope.to_owned());
         assert!(metastore.create_principal(principal, secret, role, 0).await.unwrap());
