@@ -275,9 +275,16 @@ async fn secrets_overlap_expire_and_end_what_was_issued_for_them_one_by_one() {
         expires_ms: Some(now_ms + 60_000),
         ..PrincipalSecret::new(id, hash_secret("second"))
     };
+    let holder = async |caller: &Caller| {
+        let issued = house.auth.issue_registry_token(Some(caller), &home.audience, vec![]).unwrap();
+        let claims = house.auth.verify_registry_token(&issued.token, &home.audience).unwrap();
+        house.auth.holder(&home, &claims).await.unwrap()
+    };
+    assert_eq!(holder(&ann).await.as_ref(), Some(&ann));
     let added = house.metastore.add_secret(ann.id, second(key), now_ms).await.unwrap();
     assert_eq!(added, AddSecret::Added);
     let by_second = house.auth.password("ann", "second").await.unwrap();
+    assert_eq!(holder(&by_second).await.as_ref(), Some(&by_second), "at once");
     let second_token = house.auth.issue_management_token(&by_second, MANAGEMENT).unwrap().token;
     let refresh = house.auth.issue_refresh_token(&by_second, &home.audience).unwrap().token;
     let first_token = house.auth.issue_management_token(&ann, MANAGEMENT).unwrap().token;
