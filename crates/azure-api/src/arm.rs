@@ -415,6 +415,11 @@ impl Query {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// The parameters' names, as they were sent.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
     /// Clients of many years send many versions; what they read of our answers is the same. What never was one of
     /// the path's provider, or is older than its first, is refused as Azure does.
     pub(crate) fn check_api_version(&self, path: &str) -> Result<(), ArmError> {

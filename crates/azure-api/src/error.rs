@@ -55,6 +55,11 @@ impl ArmError {
         Self::new(StatusCode::FORBIDDEN, "AuthorizationFailed", message)
     }
 
+    /// Status, code, message and challenge, for a door that writes errors in another form.
+    pub(crate) fn into_parts(self) -> (StatusCode, &'static str, String, Option<HeaderValue>) {
+        (self.status, self.code, self.message, self.challenge)
+    }
+
     pub(crate) fn into_response(self) -> Response {
         let document = json!({ "error": { "code": self.code, "message": self.message } });
         let typed = [(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))];

@@ -54,7 +54,7 @@ impl Filter {
         let parsed = if text.len() > BYTES_MAX {
             Err(format!("it has more than {BYTES_MAX} bytes"))
         } else {
-            tokens(text).and_then(|tokens| Parser { tokens: &tokens, depth: 0 }.whole())
+            tokens(text).and_then(|tokens| Parser::new(&tokens).whole())
         };
         parsed.map_err(|why| {
             let shown: String = text.chars().take(SHOWN_CHARS).collect();
@@ -95,7 +95,8 @@ impl Filter {
 }
 
 impl Compare {
-    fn holds(self, found: &str, text: &str, is_folded: bool) -> bool {
+    /// Whether the text that was found is as wanted; `is_folded`: whatever its case.
+    pub(crate) fn holds(self, found: &str, text: &str, is_folded: bool) -> bool {
         let folded = |text: &str| if is_folded { text.to_lowercase() } else { text.to_owned() };
         let (found, text) = (folded(found), folded(text));
         match self {
@@ -107,16 +108,21 @@ impl Compare {
     }
 }
 
+/// A part of a filter.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Token {
+pub(crate) enum Token {
     Open,
     Close,
     Comma,
+    Colon,
+    /// In lower case.
     Word(String),
     Text(String),
 }
 
-fn tokens(text: &str) -> Result<Vec<Token>, String> {
+/// # Errors
+/// What has no meaning in a filter.
+pub(crate) fn tokens(text: &str) -> Result<Vec<Token>, String> {
     let mut found = Vec::new();
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
@@ -124,6 +130,7 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
             '(' => Token::Open,
             ')' => Token::Close,
             ',' => Token::Comma,
+            ':' => Token::Colon,
             '\'' => {
                 let mut literal = String::new();
                 loop {
@@ -152,16 +159,28 @@ fn tokens(text: &str) -> Result<Vec<Token>, String> {
     Ok(found)
 }
 
-struct Parser<'a> {
+/// What is left of a filter.
+pub(crate) struct Parser<'a> {
     tokens: &'a [Token],
     depth: usize,
+}
+
+impl<'a> Parser<'a> {
+    pub(crate) fn new(tokens: &'a [Token]) -> Self {
+        Self { tokens, depth: 0 }
+    }
 }
 
 impl Parser<'_> {
     fn whole(mut self) -> Result<Filter, String> {
         let filter = self.either()?;
+        self.ends()?;
+        Ok(filter)
+    }
+
+    pub(crate) fn ends(&self) -> Result<(), String> {
         match self.tokens.first() {
-            None => Ok(filter),
+            None => Ok(()),
             Some(rest) => Err(format!("{} is left over", rest.shown())),
         }
     }
@@ -238,7 +257,7 @@ impl Parser<'_> {
         }
     }
 
-    fn operator(&mut self) -> Result<Compare, String> {
+    pub(crate) fn operator(&mut self) -> Result<Compare, String> {
         match self.next()? {
             Token::Word(word) if word == "eq" => Ok(Compare::Equal),
             Token::Word(word) if word == "ne" => Ok(Compare::Unequal),
@@ -260,13 +279,13 @@ impl Parser<'_> {
         }
     }
 
-    fn next(&mut self) -> Result<Token, String> {
+    pub(crate) fn next(&mut self) -> Result<Token, String> {
         let (first, rest) = self.tokens.split_first().ok_or("it ends too soon")?;
         self.tokens = rest;
         Ok(first.clone())
     }
 
-    fn takes(&mut self, wanted: &Token) -> bool {
+    pub(crate) fn takes(&mut self, wanted: &Token) -> bool {
         let is_it = self.tokens.first() == Some(wanted);
         if is_it {
             self.tokens = &self.tokens[1..];
@@ -274,21 +293,23 @@ impl Parser<'_> {
         is_it
     }
 
-    fn takes_word(&mut self, wanted: &str) -> bool {
+    pub(crate) fn takes_word(&mut self, wanted: &str) -> bool {
         self.takes(&Token::Word(wanted.to_owned()))
     }
 
-    fn wants(&mut self, wanted: &Token) -> Result<(), String> {
+    pub(crate) fn wants(&mut self, wanted: &Token) -> Result<(), String> {
         if self.takes(wanted) { Ok(()) } else { Err(format!("{} is missing", wanted.shown())) }
     }
 }
 
 impl Token {
-    fn shown(&self) -> String {
+    /// For people.
+    pub(crate) fn shown(&self) -> String {
         match self {
             Self::Open => "'('".to_owned(),
             Self::Close => "')'".to_owned(),
             Self::Comma => "','".to_owned(),
+            Self::Colon => "':'".to_owned(),
             Self::Word(word) => format!("'{word}'"),
             Self::Text(text) => format!("the text '{text}'"),
         }
@@ -313,8 +334,8 @@ fn field(word: &str) -> Result<Field, String> {
     })
 }
 
-const BYTES_MAX: usize = 8 * 1024;
-const DEPTH_MAX: usize = 32;
+pub(crate) const BYTES_MAX: usize = 8 * 1024;
+pub(crate) const DEPTH_MAX: usize = 32;
 /// Of a filter, in an error.
 const SHOWN_CHARS: usize = 500;
 

@@ -12,6 +12,7 @@ mod consumption;
 mod discovery;
 mod error;
 mod filter;
+mod graph;
 mod identity;
 mod imports;
 mod operation;
@@ -134,7 +135,11 @@ pub fn router(parts: Parts) -> Router {
 
 async fn door(State(api): State<Api>, request: Request) -> Response {
     let witness = request.extensions().get::<Witness>().cloned().unwrap_or_default();
-    let mut response = api.serve(request, &witness).await.unwrap_or_else(ArmError::into_response);
+    let mut response = if graph::is_path(request.uri().path()) {
+        api.graph(request, &witness).await
+    } else {
+        api.serve(request, &witness).await.unwrap_or_else(ArmError::into_response)
+    };
     let request_id = HeaderValue::from_str(&witness.request_id().to_string());
     let request_id = request_id.unwrap_or(HeaderValue::from_static(""));
     let headers = response.headers_mut();

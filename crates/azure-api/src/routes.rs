@@ -3,7 +3,7 @@
 
 use axum::http::Method;
 
-use crate::arm;
+use crate::{arm, graph};
 
 /// Every route: a method, and a path with its parameters in braces. What is served at several levels
 /// (subscription, group, registry) is listed at each.
@@ -14,7 +14,11 @@ pub fn routes() -> Vec<(Method, &'static str)> {
         let methods = target.map_or(&[][..], |target| target.methods());
         methods.iter().map(move |method| (method.clone(), path))
     };
-    PATHS.into_iter().flat_map(methods).collect()
+    let of_directory = graph::PATHS.into_iter().flat_map(|path| {
+        let methods = graph::methods_at(path);
+        methods.into_iter().map(move |method| (method, path))
+    });
+    PATHS.into_iter().flat_map(methods).chain(of_directory).collect()
 }
 
 /// A path that its template stands for.

@@ -16,7 +16,7 @@ async fn the_az_cli_works_unmodified() {
     let endpoints = server.client().json("/metadata/endpoints?api-version=2022-09-01").await;
     let principals = server.command(&["principal", "list", "--format=json"]);
     let principals: serde_json::Value = serde_json::from_slice(&principals.stdout).expect("a list");
-    let made = server.command(&["principal", "create", "mara", "--role", "Reader"]);
+    let made = server.command(&["principal", "create", "mara", "--kind", "person", "--role", "Reader"]);
     let made = String::from_utf8_lossy(&made.stdout).into_owned();
     let password = made.split_whitespace().find(|word| word.len() == 32).expect("a password");
     let certificate = folder.path().join("certificate.pem");

@@ -109,6 +109,54 @@ says '"1"' acr repository show-tags -n lazaret --repository "$repository"
 says '' acr delete -n second --yes
 says 'Microsoft.ContainerRegistry/registries/delete' monitor activity-log list -g default --offset 1h
 
+# The directory: a program with a role, found by its name and its id, its secrets, and its end.
+new() { "$az" "$@" --query '[appId, password]' -o tsv --only-show-errors; }
+echo 'az ad sp create-for-rbac -n pipeline'
+made=$(new ad sp create-for-rbac -n pipeline --role AcrPull --scopes "$registry")
+app=$(echo "$made" | sed -n 1p) first=$(echo "$made" | sed -n 2p)
+says "\"appId\": \"$app\"" ad sp list --display-name pipe
+says '"displayName": "pipeline"' ad sp show --id "$app"
+says "\"id\": \"$app\"" ad sp show --id pipeline
+says '"displayName": "rbac"' ad sp credential list --id pipeline
+says '"displayName": "pipeline"' ad app list --show-mine
+says "$client" ad app owner list --id "$app"
+says '"userPrincipalName": "admin"' ad user list
+says '[]' ad group list
+says '"principalName": "pipeline"' role assignment list --scope "$registry"
+says "\"principalId\": \"$app\"" role assignment create --assignee pipeline --role AcrPush --scope "$registry"
+says '"principalType": "ServicePrincipal"' role assignment create --assignee "$app" --role AcrDelete --scope "$registry"
+says '"principalType": "User"' role assignment create --assignee "$client" --role AcrDelete --scope "$registry"
+says '"AcrPush"' role assignment list --assignee pipeline --scope "$registry"
+says '' role assignment delete --assignee pipeline --role AcrPush --scope "$registry"
+pulls() {
+  token=$(curl -sS --fail --cacert "$REQUESTS_CA_BUNDLE" -u "$app:$1" \
+    "$server/token?service=lazaret&scope=repository:$repository:pull" | sed 's/.*"token":"\([^"]*\)".*/\1/')
+  curl -sS --fail -o "$AZURE_CONFIG_DIR/manifest" --cacert "$REQUESTS_CA_BUNDLE" -H "Authorization: Bearer $token" \
+    -H 'Accept: */*' "$server/v2/$repository/manifests/1"
+}
+pulls "$first"
+echo 'az ad sp credential reset --id pipeline'
+second=$(new ad sp credential reset --id pipeline --append --display-name second | sed -n 2p)
+pulls "$second"
+key=$("$az" ad sp credential list --id pipeline --query "[?displayName=='second'].keyId" -o tsv --only-show-errors)
+says '' ad sp credential delete --id pipeline --key-id "$key"
+if pulls "$second" 2>"$AZURE_CONFIG_DIR/refused"; then
+  echo 'a secret that was deleted is good' >&2
+  exit 1
+fi
+echo 'az ad sp create-for-rbac -n pipeline, again'
+third=$(new ad sp create-for-rbac -n pipeline --role AcrPull --scopes "$registry" | sed -n 2p)
+says '' logout
+echo 'az login --service-principal, as pipeline'
+"$az" login --service-principal -u "$app" -p "$third" --tenant "$tenant" --only-show-errors >"$AZURE_CONFIG_DIR/signed-in"
+says '"accessToken"' account get-access-token
+pulls "$third"
+says '"displayName": "pipeline"' ad sp show --id "$app"
+says '' logout
+says '"state": "Enabled"' login --service-principal -u "$client" -p "$secret" --tenant "$tenant"
+says '' ad sp delete --id pipeline
+says '[]' ad sp list --display-name pipeline
+
 [ "${8:-}" ] || exit 0
 name=$8 password=$9
 echo 'az login --use-device-code'
@@ -130,6 +178,7 @@ wait $login
 grep -q "\"name\": \"$name\"" "$AZURE_CONFIG_DIR/signed-in"
 says '"lazaret"' acr list
 says '"accessToken"' account get-access-token
+says "\"userPrincipalName\": \"$name\"" ad signed-in-user show
 
 [ "${10:-}" ] || exit 0
 says '' logout

@@ -52,7 +52,7 @@ const PUBLIC: [(&str, &str); 14] = [
 ];
 
 /// Routes that answer a stranger with something else than 404, and why.
-const KNOWN_TO_STRANGERS: [(&str, &str); 12] = [
+const KNOWN_TO_STRANGERS: [(&str, &str); 19] = [
     ("/providers", "says what can be had here, and of what nothing"),
     ("/providers/{namespace}", "says what can be had here, and of what nothing"),
     ("/providers/Microsoft.Security/assessmentMetadata", "says what is judged here, and of what nothing"),
@@ -64,6 +64,19 @@ const KNOWN_TO_STRANGERS: [(&str, &str); 12] = [
     ("/providers/Microsoft.ResourceGraph/resources", "asks for what the caller may read: no rows"),
     ("/tenants", "whoever signs in knows the tenant"),
     ("/subscriptions", "a list of those that the caller knows: empty"),
+    ("/v1.0/me", "whoever signs in knows themself"),
+    ("/v1.0/me/ownedObjects", "a list of what the caller made: empty"),
+    ("/v1.0/users", "a list of those whom the caller may know of: themself"),
+    ("/v1.0/groups", "a list of none"),
+    ("/v1.0/directoryObjects/getByIds", "a list of those whom the caller may know of: empty"),
+    (
+        "/v1.0/applications",
+        "a list of those that the caller may know of: empty; to make one is refused with 403",
+    ),
+    (
+        "/v1.0/servicePrincipals",
+        "a list of those that the caller may know of: empty; to make one is refused with 403",
+    ),
     ("/v2/", "says that the credentials are good"),
     ("/v2/", "beneath it the distribution specification's DENIED hides what there is: 403, or an empty list"),
     ("/acr/v1/", "as the registry's: 403, or an empty list"),
@@ -78,6 +91,8 @@ struct House {
     finding: String,
     cluster_token: String,
     helper: String,
+    /// Two, for the routes of either face.
+    programs: [String; 2],
     http: reqwest::Client,
     _folder: tempfile::TempDir,
 }
@@ -118,13 +133,22 @@ impl House {
                 .expect("a document");
         let url = created["webhooks"][0]["clientConfig"]["url"].as_str().expect("text").to_owned();
         let helper = shown(&ok(&server, &["principal", "create", "helper", "--role=AcrPull"]), "id");
+        let http = reqwest::Client::new();
+        let mut programs = [String::new(), String::new()];
+        for (number, id) in programs.iter_mut().enumerate() {
+            let made = http.post(format!("http://{}/v1.0/applications", server.address)).bearer_auth(&token);
+            let made = made.json(&json!({ "displayName": format!("program-{number}") })).send().await;
+            let made: Value = made.expect("answers").json().await.expect("a document");
+            made["id"].as_str().expect("an id").clone_into(id);
+        }
         let house = Self {
             tenant: endpoints["authentication"]["tenant"].as_str().expect("text").to_owned(),
             registry: admin.registry_id(&token).await,
             finding: rows[0]["name"].as_str().expect("text").to_owned(),
             cluster_token: url.rsplit('/').next().expect("a token").to_owned(),
             helper,
-            http: reqwest::Client::new(),
+            programs,
+            http,
             server,
             admin,
             _folder: folder,
@@ -202,6 +226,10 @@ impl House {
             ("{privateEndpointConnectionName}", "west"),
             ("{groupName}", "registry"),
             ("{connectedRegistryName}", "west"),
+            ("{userId}", "admin"),
+            ("{directoryObjectId}", &self.helper),
+            ("{applicationId}", &self.programs[0]),
+            ("{servicePrincipalId}", &self.programs[1]),
         ] {
             path = path.replace(parameter, value);
         }
@@ -256,8 +284,8 @@ impl Asker {
             column if column.starts_with("Acr") => vec![],
             _ => vec!["--scope=/"],
         };
-        let made =
-            ok(&house.server, &[&["principal", "create", "asker", &role_option], scope.as_slice()].concat());
+        let create = ["principal", "create", "asker", "--kind=person", &role_option];
+        let made = ok(&house.server, &[&create, scope.as_slice()].concat());
         if column == "SecR+Pull" {
             ok(&house.server, &["role", "assign", "asker", "AcrPull"]);
         }
@@ -317,6 +345,13 @@ impl Asker {
                 path if path.contains("/running") => request.body(r#"{"kind":"PodList","items":[]}"#),
                 _ => request,
             };
+        } else if template.starts_with("/v1.0/") && [Method::POST, Method::PATCH].contains(method) {
+            request = request.json(&match template {
+                "/v1.0/applications" => json!({ "displayName": "made" }),
+                "/v1.0/servicePrincipals" => json!({ "appId": house.programs[1] }),
+                path if path.ends_with("/getByIds") => json!({ "ids": [house.helper] }),
+                _ => json!({}),
+            });
         } else if template.ends_with("ResourceGraph/resources") {
             request = request.json(&json!({ "query": "resources" }));
         } else if template.starts_with("/admission") {

@@ -140,3 +140,62 @@ fn what_makes_no_sense_is_refused_and_somebody_always_owns_the_house() {
     let server = Server::start(ServerOptions::new(LAZARET, folder.path()));
     assert!(!ok(&server, &["principal", "list"]).contains("admin"), "one who was removed stays so");
 }
+
+#[tokio::test]
+async fn who_is_a_person_is_said_and_what_the_directory_changes_is_in_the_log() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, folder.path()));
+    for (name, kind) in [("ann@example.org", None), ("mara", Some("--kind=person")), ("ci", None)] {
+        let create = ["principal", "create", name, "--role=AcrPull"];
+        ok(&server, &create.into_iter().chain(kind).collect::<Vec<_>>());
+    }
+    assert_eq!(
+        ok(&server, &["principal", "set", "ann@example.org", "--kind=program"]),
+        "ann@example.org is a program\n"
+    );
+    let client = server.client();
+    let token = client.arm_token().await;
+    let url = |path: &str| format!("http://{}/v1.0{path}", server.address);
+    let http = reqwest::Client::new();
+    let post = async |path: &str, body: Value| -> Value {
+        let sent = http.post(url(path)).bearer_auth(&token).json(&body).send().await.expect("answers");
+        assert!(sent.status().is_success(), "{path}: {}", sent.status());
+        sent.json().await.expect("a document")
+    };
+    let made = post("/applications", serde_json::json!({ "displayName": "made" })).await;
+    let id = made["id"].as_str().expect("an id");
+    let added = post(&format!("/applications/{id}/addPassword"), serde_json::json!({})).await;
+    let secret = added["secretText"].as_str().expect("a secret");
+    let gone = http.delete(url(&format!("/servicePrincipals/{id}"))).bearer_auth(&token).send().await;
+    assert_eq!(gone.expect("answers").status(), reqwest::StatusCode::NO_CONTENT);
+
+    let listed: Value =
+        serde_json::from_str(&ok(&server, &["principal", "list", "--format=json"])).expect("a list");
+    let kinds: Vec<_> =
+        listed.as_array().expect("a list").iter().map(|row| (&row["name"], &row["kind"])).collect();
+    let wanted = [("admin", "person"), ("ann@example.org", "program"), ("ci", "program"), ("mara", "person")];
+    assert_eq!(
+        kinds,
+        wanted
+            .map(|(name, kind)| (Value::from(name), Value::from(kind)))
+            .each_ref()
+            .map(|(name, kind)| (name, kind))
+    );
+    let log = ok(&server, &["audit", "--format=json"]);
+    assert!(!log.contains(secret), "no secret is in it");
+    let log: Value = serde_json::from_str(&log).expect("a list");
+    let rows = log.as_array().expect("a list").iter();
+    let mut of_directory: Vec<_> = rows
+        .filter(|row| row["action"].as_str().is_some_and(|action| action.starts_with("microsoft.directory/")))
+        .map(|row| (row["action"].as_str().expect("text"), row["scope"].as_str().expect("text").to_owned()))
+        .collect();
+    of_directory.sort();
+    assert_eq!(
+        of_directory,
+        [
+            ("microsoft.directory/applications/create", format!("/applications/{id}")),
+            ("microsoft.directory/applications/credentials/update", format!("/applications/{id}")),
+            ("microsoft.directory/servicePrincipals/delete", format!("/servicePrincipals/{id}")),
+        ]
+    );
+}

@@ -1,6 +1,7 @@
 //! Azure's door over a real metastore: rows, pages, errors, and who may read what.
 #![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
 
+mod directory;
 mod house;
 mod security;
 
