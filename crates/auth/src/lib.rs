@@ -10,6 +10,7 @@
 mod assertion;
 mod audit;
 mod caller;
+mod certificate;
 mod condition;
 mod entrance;
 mod home;
@@ -33,6 +34,7 @@ use uuid::Uuid;
 pub use assertion::{ASSERTION_KEYS_MAX, are_keys};
 pub use audit::AuditLog;
 pub use caller::{Action, Caller, covers, repository_scope};
+pub use certificate::{Certificate, UnusableCertificate};
 pub use condition::{Condition, InvalidCondition};
 pub use entrance::Entrance;
 pub use home::Home;

@@ -2,15 +2,10 @@
 
 use std::path::Path;
 
-use auth::{ASSERTION_KEYS_MAX, are_keys};
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use auth::{ASSERTION_KEYS_MAX, Certificate, are_keys};
 use clap::Args;
 use metastore::{Issuer, Proof};
-use serde_json::json;
-use x509_parser::certificate::X509Certificate;
 use x509_parser::pem::Pem;
-use x509_parser::public_key::PublicKey;
 
 use crate::Failure;
 
@@ -81,43 +76,12 @@ fn certificate(pem: &[u8]) -> Result<(String, i64), String> {
     let blocks = Pem::iter_from_buffer(pem).filter_map(Result::ok);
     let block = blocks.into_iter().find(|block| block.label == "CERTIFICATE");
     let block = block.ok_or("there is none in PEM")?;
-    let certificate = block.parse_x509().map_err(|error| error.to_string())?;
-    let keys = json!({ "keys": [jwk(&certificate)?] }).to_string();
-    if !are_keys(&keys) {
-        return Err("its key is neither RSA nor of the curve P-256".to_owned());
-    }
-    Ok((keys, certificate.validity().not_after.timestamp() * 1000))
-}
-
-fn jwk(certificate: &X509Certificate<'_>) -> Result<serde_json::Value, String> {
-    let encode = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes);
-    match certificate.public_key().parsed().map_err(|error| error.to_string())? {
-        PublicKey::RSA(key) => {
-            // DER's sign is none of the number's.
-            let modulus = key.modulus.strip_prefix(&[0]).unwrap_or(key.modulus);
-            if modulus.len() < RSA_BYTES_MIN {
-                return Err(format!("its key is shorter than {} bits", RSA_BYTES_MIN * 8));
-            }
-            Ok(json!({ "kty": "RSA", "n": encode(modulus), "e": encode(key.exponent) }))
-        }
-        PublicKey::EC(point) => {
-            // Uncompressed: 4, then both coordinates (SEC 1, section 2.3.3).
-            match point.data().split_first() {
-                Some((4, both)) if both.len() == 64 => {
-                    let (x, y) = both.split_at(32);
-                    Ok(json!({ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y) }))
-                }
-                _ => Err("its key is of another curve than P-256".to_owned()),
-            }
-        }
-        _ => Err("its key is neither RSA nor of the curve P-256".to_owned()),
-    }
+    let found = Certificate::from_der(&block.contents).map_err(|error| error.to_string())?;
+    Ok((found.keys, found.end_ms))
 }
 
 const FILE_BYTES_MAX: u64 = 256 << 10;
 const TEXT_BYTES_MAX: usize = 1000;
-/// What clients and NIST SP 800-57 ask for.
-const RSA_BYTES_MIN: usize = 256;
 
 #[cfg(test)]
 mod tests {
