@@ -3,7 +3,7 @@
 use rusqlite::params;
 use uuid::Uuid;
 
-use crate::{Error, Metastore, Principal};
+use crate::{Error, Metastore, Principal, PrincipalSecret, principal_secret};
 
 /// Who logs in by a principal's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl PrincipalKind {
 /// What became of a new program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AddProgram {
-    /// It is there, without a secret and without a role.
+    /// It is there, without a role.
     Added,
     /// Somebody logs in by this name.
     NameTaken,
@@ -42,13 +42,14 @@ pub enum AddProgram {
 }
 
 impl Metastore {
-    /// Makes a program that holds neither a secret nor a role, unless its owner has `owned_max` already.
+    /// Makes a program that holds these secrets, maybe none, and no role, unless its owner has `owned_max` already.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn add_program(
         &self,
         program: Principal,
+        secrets: Vec<PrincipalSecret>,
         owned_max: usize,
         now_ms: i64,
     ) -> Result<AddProgram, Error> {
@@ -65,7 +66,13 @@ impl Metastore {
                  ON CONFLICT (name) DO NOTHING",
                 params![program.id.to_string(), program.name, program.kind.name(), owner, now_ms],
             )?;
-            Ok(if made == 0 { AddProgram::NameTaken } else { AddProgram::Added })
+            if made == 0 {
+                return Ok(AddProgram::NameTaken);
+            }
+            for secret in &secrets {
+                principal_secret::insert(rows, program.id, secret, now_ms)?;
+            }
+            Ok(AddProgram::Added)
         })
         .await
     }

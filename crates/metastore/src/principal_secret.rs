@@ -127,6 +127,43 @@ impl Metastore {
         .await
     }
 
+    /// Leaves a principal of its own keys those of these ids, and gives it these. What else it has stays.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn set_own_keys(
+        &self,
+        principal: Uuid,
+        kept: Vec<Uuid>,
+        added: Vec<PrincipalSecret>,
+        now_ms: i64,
+    ) -> Result<AddSecret, Error> {
+        self.write(move |rows| {
+            if !is_known(rows, principal)? {
+                return Ok(AddSecret::NoPrincipal);
+            }
+            let of = principal.to_string();
+            let sql = "SELECT id, keys IS NOT NULL AND issuer IS NULL FROM principal_secret WHERE principal_id = ?1";
+            let mut statement = rows.prepare_cached(sql)?;
+            let held = statement.query_map([&of], |row| Ok((row.get::<_, String>(0)?, row.get::<_, bool>(1)?)))?;
+            let held: Vec<_> = held.collect::<Result<_, _>>()?;
+            let kept: Vec<String> = kept.iter().map(Uuid::to_string).collect();
+            let (gone, left): (Vec<_>, Vec<_>) =
+                held.into_iter().partition(|(id, is_own)| *is_own && !kept.contains(id));
+            if left.len() + added.len() > SECRETS_MAX {
+                return Ok(AddSecret::TooMany);
+            }
+            for (id, _) in gone {
+                rows.execute("DELETE FROM principal_secret WHERE id = ?1", [id])?;
+            }
+            for secret in &added {
+                insert(rows, principal, secret, now_ms)?;
+            }
+            Ok(AddSecret::Added)
+        })
+        .await
+    }
+
     /// Takes a secret away. `false`: the principal has none of that id.
     ///
     /// # Errors

@@ -146,12 +146,18 @@ if pulls "$second" 2>"$AZURE_CONFIG_DIR/refused"; then
 fi
 echo 'az ad sp create-for-rbac -n pipeline, again'
 third=$(new ad sp create-for-rbac -n pipeline --role AcrPull --scopes "$registry" | sed -n 2p)
+echo 'az ad sp credential reset --id pipeline --append --create-cert'
+pem=$(HOME=$AZURE_CONFIG_DIR "$az" ad sp credential reset --id pipeline --append --create-cert \
+  --query fileWithCertAndPrivateKey -o tsv --only-show-errors)
+says 'AsymmetricX509Cert' ad sp credential list --id pipeline --cert
 says '' logout
 echo 'az login --service-principal, as pipeline'
 "$az" login --service-principal -u "$app" -p "$third" --tenant "$tenant" --only-show-errors >"$AZURE_CONFIG_DIR/signed-in"
 says '"accessToken"' account get-access-token
 pulls "$third"
 says '"displayName": "pipeline"' ad sp show --id "$app"
+says '' logout
+says '"state": "Enabled"' login --service-principal -u "$app" --certificate "$pem" --tenant "$tenant"
 says '' logout
 says '"state": "Enabled"' login --service-principal -u "$client" -p "$secret" --tenant "$tenant"
 says '' ad sp delete --id pipeline

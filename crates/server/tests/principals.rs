@@ -166,6 +166,52 @@ async fn who_is_a_person_is_said_and_what_the_directory_changes_is_in_the_log() 
     let id = made["id"].as_str().expect("an id");
     let added = post(&format!("/applications/{id}/addPassword"), serde_json::json!({})).await;
     let secret = added["secretText"].as_str().expect("a secret");
+    // A certificate's key in the place of a secret: the list is sent as it is to be.
+    let pair = rcgen::KeyPair::generate().expect("a key");
+    let mut wanted = rcgen::CertificateParams::new(Vec::new()).expect("parameters");
+    wanted.not_after = rcgen::date_time_ymd(2100, 1, 1);
+    let certificate = wanted.self_signed(&pair).expect("a certificate").pem();
+    let key: String = certificate.lines().filter(|line| !line.starts_with("---")).collect();
+    let patch = async |list: Value| {
+        let sent = http.patch(url(&format!("/applications/{id}"))).bearer_auth(&token);
+        sent.json(&serde_json::json!({ "keyCredentials": list }))
+            .send()
+            .await
+            .expect("answers")
+            .status()
+            .as_u16()
+    };
+    let list = async || {
+        let sent = http.get(url(&format!("/applications/{id}"))).bearer_auth(&token).send().await;
+        let document: Value = sent.expect("answers").json().await.expect("a document");
+        assert_eq!(document["passwordCredentials"].as_array().expect("a list").len(), 1, "it stays");
+        document["keyCredentials"].clone()
+    };
+    let new =
+        serde_json::json!({ "key": key, "displayName": "signed", "endDateTime": "2090-01-01T00:00:00Z" });
+    assert_eq!(patch(Value::Array(vec![new.clone()])).await, 204);
+    let first = list().await;
+    assert_eq!(
+        (&first[0]["displayName"], &first[0]["endDateTime"]),
+        (&new["displayName"], &new["endDateTime"])
+    );
+    assert_eq!(patch(serde_json::json!([first[0], { "key": key }])).await, 204);
+    let both = list().await;
+    assert_eq!(both.as_array().expect("a list").len(), 2);
+    let other = both.as_array().expect("a list").iter().find(|one| one["keyId"] != first[0]["keyId"]);
+    assert_eq!(other.expect("the other")["endDateTime"], "2100-01-01T00:00:00Z", "its own");
+    for wrong in [
+        serde_json::json!([{ "key": "AAAA" }]),
+        serde_json::json!([{ "keyId": id }]),
+        serde_json::json!([{ "key": key, "usage": "Sign" }]),
+        serde_json::json!([{ "key": key, "endDateTime": "2020-01-01T00:00:00Z" }]),
+        serde_json::json!([new, new, new, new, new]),
+        serde_json::json!("x"),
+    ] {
+        assert_eq!(patch(wrong.clone()).await, 400, "{wrong}");
+    }
+    assert_eq!(patch(serde_json::json!([other])).await, 204);
+    assert_eq!(list().await, serde_json::json!([other]));
     let gone = http.delete(url(&format!("/servicePrincipals/{id}"))).bearer_auth(&token).send().await;
     assert_eq!(gone.expect("answers").status(), reqwest::StatusCode::NO_CONTENT);
 
@@ -194,6 +240,9 @@ async fn who_is_a_person_is_said_and_what_the_directory_changes_is_in_the_log() 
         of_directory,
         [
             ("microsoft.directory/applications/create", format!("/applications/{id}")),
+            ("microsoft.directory/applications/credentials/update", format!("/applications/{id}")),
+            ("microsoft.directory/applications/credentials/update", format!("/applications/{id}")),
+            ("microsoft.directory/applications/credentials/update", format!("/applications/{id}")),
             ("microsoft.directory/applications/credentials/update", format!("/applications/{id}")),
             ("microsoft.directory/servicePrincipals/delete", format!("/servicePrincipals/{id}")),
         ]

@@ -5,6 +5,7 @@
 //! roles somewhere makes programs, and changes those that they own or, giving roles everywhere, all: but none that
 //! holds a role where they could not give it, because whoever gives it a secret becomes it.
 
+mod certificates;
 mod documents;
 mod error;
 mod filter;
@@ -89,7 +90,14 @@ impl Api {
             Target::Program(face, id) => {
                 let program = self.program(&viewer, &id).await?;
                 match method {
-                    Method::PATCH => self.update_program(&caller, &program, read(body).await?).await?,
+                    Method::PATCH => {
+                        let body = read(body).await?;
+                        if body.contains_key("keyCredentials") {
+                            let (action, resource) = Target::AddPassword(face, id).operation(&method);
+                            witness.asks_for(action.to_owned(), resource, true);
+                        }
+                        self.update_program(&caller, &program, body).await?;
+                    }
                     Method::DELETE => self.delete_program(&caller, &program).await?,
                     _ => {
                         let document = self.program_document(face, &program).await?;

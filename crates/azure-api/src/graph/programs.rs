@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use super::certificates::Certificates;
 use super::documents::{self, AUDIENCE};
 use super::list::Options;
 use super::target::{Face, Target};
@@ -112,13 +113,17 @@ impl Api {
             ));
         }
         check_kept(&body)?;
+        let secrets = Certificates::of(&body, &[], (self.clock)())?.unwrap_or_default().added;
+        if secrets.len() > SECRETS_MAX {
+            return Err(too_many());
+        }
         let owned_max = if gives_all(caller) { usize::MAX } else { OWNED_MAX };
         let program = Principal {
             owner: Some(caller.id),
             created_ms: (self.clock)(),
             ..Principal::new(Uuid::new_v4(), name.to_owned(), PrincipalKind::Program)
         };
-        match self.metastore.add_program(program.clone(), owned_max, program.created_ms).await? {
+        match self.metastore.add_program(program.clone(), secrets, owned_max, program.created_ms).await? {
             AddProgram::Added => {}
             AddProgram::NameTaken => {
                 let message = format!(
@@ -141,7 +146,7 @@ impl Api {
         let (action, _) = Target::Programs(Face::Application).operation(&Method::POST);
         witness.asks_for(action.to_owned(), made.operation(&Method::POST).1, true);
         tracing::info!(program = program.name, id = %program.id, by = %caller.id, "a program was made");
-        let mut document = self.bare_document(Face::Application, &program);
+        let mut document = self.program_document(Face::Application, &program).await?;
         document["@odata.context"] = context(call, "applications/$entity");
         Ok(document)
     }
@@ -166,7 +171,8 @@ impl Api {
         Ok(document)
     }
 
-    /// Takes what says what is so already, as `az ad sp create-for-rbac` does for a name that it finds.
+    /// Gives it the certificates that are listed, and takes the others away. What else is said must be so already, as
+    /// `az ad sp create-for-rbac` says it of a name that it finds.
     pub(super) async fn update_program(
         &self,
         caller: &Caller,
@@ -179,7 +185,18 @@ impl Api {
                 "A program keeps its displayName: it is the name that it logs in by.",
             ));
         }
-        check_kept(&body)
+        check_kept(&body)?;
+        let (held, now_ms) = (self.metastore.principal_secrets(program.id).await?, (self.clock)());
+        let Some(Certificates { kept, added }) = Certificates::of(&body, &held, now_ms)? else {
+            return Ok(());
+        };
+        match self.metastore.set_own_keys(program.id, kept, added, now_ms).await? {
+            AddSecret::Added => {}
+            AddSecret::TooMany => return Err(too_many()),
+            AddSecret::NoPrincipal => return Err(GraphError::not_found(&program.id.to_string())),
+        }
+        tracing::info!(program = program.name, by = %caller.id, "a program's certificates were set");
+        Ok(())
     }
 
     /// Removes a program with its secrets and roles.
@@ -213,13 +230,7 @@ impl Api {
         let wanted = wanted.unwrap_or_else(|| Value::Object(Map::new()));
         let wanted: NewPassword = serde_json::from_value(wanted)
             .map_err(|error| GraphError::bad(&format!("The passwordCredential does not parse: {error}.")))?;
-        let name = wanted.display_name.unwrap_or_default();
-        if name.len() > SECRET_NAME_BYTES_MAX || name.chars().any(char::is_control) {
-            let message = format!(
-                "A secret's displayName has up to {SECRET_NAME_BYTES_MAX} bytes, and no control characters."
-            );
-            return Err(GraphError::bad(&message));
-        }
+        let name = checked_name(wanted.display_name)?;
         let now_ms = (self.clock)();
         if wanted.start_date_time.is_some_and(|start| start.as_millisecond() > now_ms + CLOCKS_APART_MS) {
             return Err(GraphError::bad("A secret is good from when it is made: startDateTime is to come."));
@@ -237,10 +248,7 @@ impl Api {
         };
         match self.metastore.add_secret(program.id, secret.clone(), now_ms).await? {
             AddSecret::Added => {}
-            AddSecret::TooMany => {
-                let message = format!("A program has up to {SECRETS_MAX} secrets: remove one first.");
-                return Err(GraphError::bad(&message));
-            }
+            AddSecret::TooMany => return Err(too_many()),
             AddSecret::NoPrincipal => return Err(GraphError::not_found(&program.id.to_string())),
         }
         tracing::info!(program = program.name, key = %secret.id, by = %caller.id, "a program got a secret");
@@ -285,6 +293,24 @@ impl Api {
     }
 }
 
+/// What people call a secret.
+///
+/// # Errors
+/// 400 for what is too long.
+pub(super) fn checked_name(name: Option<String>) -> Result<String, GraphError> {
+    let name = name.unwrap_or_default();
+    if name.len() <= SECRET_NAME_BYTES_MAX && !name.chars().any(char::is_control) {
+        return Ok(name);
+    }
+    let message =
+        format!("A secret's displayName has up to {SECRET_NAME_BYTES_MAX} bytes, and no control characters.");
+    Err(GraphError::bad(&message))
+}
+
+fn too_many() -> GraphError {
+    GraphError::bad(&format!("A program has up to {SECRETS_MAX} secrets: remove one first."))
+}
+
 fn check_makes(caller: &Caller) -> Result<(), GraphError> {
     if caller.may_within(Action::WriteRoles, "/") {
         return Ok(());
@@ -302,7 +328,7 @@ fn gives_all(caller: &Caller) -> bool {
 fn check_kept(body: &Map<String, Value>) -> Result<(), GraphError> {
     for (name, value) in body {
         let is_kept = match name.as_str() {
-            "displayName" => true,
+            "displayName" | "keyCredentials" => true,
             "signInAudience" => *value == AUDIENCE,
             name => name.starts_with('@') || is_nothing(value),
         };
@@ -310,9 +336,6 @@ fn check_kept(body: &Map<String, Value>) -> Result<(), GraphError> {
             continue;
         }
         let message = match name.as_str() {
-            "keyCredentials" => {
-                "Certificates are given by `lazaret principal secret add --certificate`.".to_owned()
-            }
             "passwordCredentials" => "Secrets are made by addPassword.".to_owned(),
             name => format!("Lazaret does not keep the property '{name}' of an application."),
         };
