@@ -29,7 +29,7 @@ impl AuditLog {
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn done(&self, entry: AuditEntry) -> Result<(), Error> {
-        self.metastore.add_audit(vec![clipped(entry)]).await
+        self.metastore.add_audit(vec![named(clipped(entry))]).await
     }
 
     /// Counts what was refused.
@@ -83,6 +83,18 @@ impl AuditLog {
     pub async fn tidy(&self, now_ms: i64) -> Result<(), Error> {
         self.metastore.tidy_audit(LIMITS, now_ms).await
     }
+}
+
+/// With roles by their names, beside the ids that the store knows.
+fn named(mut entry: AuditEntry) -> AuditEntry {
+    let assignments = entry.alterations.listed.iter_mut().filter(|it| it.kind == "role assignment");
+    let roles = assignments.flat_map(|it| &mut it.fields).filter(|field| field.name == "role");
+    for value in roles.flat_map(|field| [&mut field.before, &mut field.after]).flatten() {
+        if let Some(role) = crate::roles::find(value) {
+            *value = format!("{} ({})", role.name, role.id);
+        }
+    }
+    entry
 }
 
 /// Strangers' texts are kept so far and no further.

@@ -87,7 +87,7 @@ impl Api {
             "subscriptionId": subscription,
             "tenantId": self.tenant,
             // Refusals that are alike are counted.
-            "properties": { "count": entry.count.to_string(), "statusCode": entry.status.to_string() },
+            "properties": properties(entry),
         })
     }
 }
@@ -144,6 +144,16 @@ impl Asked {
             && is(&self.caller, &[&entry.name, &entry.principal])
             && is(&self.status, &[status(entry)])
     }
+}
+
+/// Texts alone, as in Azure: what was altered is a document in one.
+fn properties(entry: &AuditEntry) -> Value {
+    let mut properties = json!({ "count": entry.count.to_string(), "statusCode": entry.status.to_string() });
+    if !entry.alterations.is_empty() {
+        properties["changes"] = json!(json!(entry.alterations.listed).to_string());
+        properties["changesLeftOut"] = json!(entry.alterations.left_out.to_string());
+    }
+    properties
 }
 
 fn status(entry: &AuditEntry) -> &'static str {

@@ -15,7 +15,7 @@ use axum::body::Body;
 use axum::http::header::{HeaderValue, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use metastore::{Origin, RegistryId};
+use metastore::{Alteration, AlteredField, Fate, Origin, RegistryId};
 use mirror::{ImportError, Importer, Source, check_ordinary};
 use oci::{Digest, Reference, Repository, Tag};
 use parking_lot::Mutex;
@@ -151,6 +151,7 @@ impl Api {
         tracing::info!(
             registry = target.name, image = body.source.source_image, principal = %caller.id, "an import begins"
         );
+        metastore::note(told(&body, &target.name, &order.targets));
         let prefers = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
         let wait = if prefers.flat_map(|value| value.split(',')).any(|it| it.trim() == "respond-async") {
             Duration::ZERO
@@ -174,12 +175,12 @@ impl Api {
         let registry = self.imports.registry.on_behalf_of(origin);
         let importer = Importer::new(registry, order.registry, &caller.id.to_string());
         let (imports, clock) = (self.imports.clone(), Arc::clone(&self.clock));
-        let mut running = tokio::spawn(async move {
+        let mut running = tokio::spawn(metastore::noted(async move {
             // One more task: should it panic, the operation ends all the same.
-            let ended = tokio::spawn(async move { copy(&importer, order).await }).await;
+            let ended = tokio::spawn(metastore::noted(async move { copy(&importer, order).await })).await;
             let ended = ended.unwrap_or_else(|error| Err(failed(&error)));
             imports.end(id, clock(), ended);
-        });
+        }));
         if tokio::time::timeout(wait, &mut running).await.is_ok()
             && let Some(ended) = self.imports.take(id)
         {
@@ -386,6 +387,29 @@ async fn copy(importer: &Importer, order: Order) -> Result<(), ArmError> {
         reference = Reference::Digest(digest);
     }
     Ok(())
+}
+
+/// What the audit log says of an import, which may go on when the request is answered.
+fn told(body: &ImportBody, registry: &str, targets: &BTreeMap<Repository, Vec<Tag>>) -> Alteration {
+    let tagged = |(repository, tags): (&Repository, &Vec<Tag>)| {
+        let tags: Vec<String> = tags.iter().map(|tag| format!("{repository}:{tag}")).collect();
+        if tags.is_empty() { repository.to_string() } else { tags.join(",") }
+    };
+    let field =
+        |name: &str, after: Option<String>| AlteredField { name: name.to_owned(), before: None, after };
+    let targets: Vec<String> = targets.iter().map(tagged).collect();
+    let source = &body.source;
+    Alteration {
+        fate: Fate::Made,
+        kind: "import".to_owned(),
+        name: source.source_image.clone(),
+        of: registry.to_owned(),
+        fields: vec![
+            field("from", source.registry_uri.clone().or_else(|| source.resource_id.clone())),
+            field("targets", Some(targets.join(","))),
+            field("mode", body.mode.clone()),
+        ],
+    }
 }
 
 fn pending(location: Option<HeaderValue>) -> Response {

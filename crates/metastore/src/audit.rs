@@ -2,7 +2,7 @@
 
 use rusqlite::{Row, params};
 
-use crate::{Error, Metastore};
+use crate::{Alterations, Error, Metastore};
 
 /// One change, or refusals that are alike.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct AuditEntry {
     pub request_id: String,
     /// Where the request came from.
     pub address: String,
+    /// What of it was altered.
+    pub alterations: Alterations,
 }
 
 /// What of the log is asked for.
@@ -70,12 +72,13 @@ impl Metastore {
         self.write(move |rows| {
             let mut statement = rows.prepare_cached(
                 "INSERT INTO audit (at_ms, last_ms, count, principal_id, principal_name, action, scope, is_refused,
-                                    status, request, request_id, address)
+                                    status, request, request_id, address, alterations)
                  VALUES (?1, ?2, ?3, ?4,
                    iif(?5 = '', coalesce((SELECT name FROM principal WHERE id = ?4), ''), ?5),
-                   ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                   ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             )?;
             for entry in entries {
+                let alterations = (!entry.alterations.is_empty()).then(|| document(&entry.alterations)).transpose()?;
                 statement.execute(params![
                     entry.at_ms,
                     entry.last_ms,
@@ -88,7 +91,8 @@ impl Metastore {
                     entry.status,
                     entry.request,
                     entry.request_id,
-                    entry.address
+                    entry.address,
+                    alterations
                 ])?;
             }
             Ok(())
@@ -104,7 +108,7 @@ impl Metastore {
         self.read(move |rows| {
             let mut statement = rows.prepare_cached(
                 "SELECT at_ms, last_ms, count, principal_id, principal_name, action, scope, is_refused, status,
-                        request, request_id, address, id
+                        request, request_id, address, id, alterations
                  FROM audit WHERE last_ms >= ?1
                    AND (?2 IS NULL OR principal_name = ?2 COLLATE NOCASE OR principal_id = lower(?2))
                    AND (?4 IS NULL OR last_ms <= ?4)
@@ -145,7 +149,12 @@ impl Metastore {
     }
 }
 
+fn document(alterations: &Alterations) -> Result<String, Error> {
+    serde_json::to_string(alterations).map_err(|_| Error::Damaged { what: "alterations" })
+}
+
 fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
+    let alterations: Option<String> = row.get(13)?;
     Ok(AuditEntry {
         at_ms: row.get(0)?,
         last_ms: row.get(1)?,
@@ -160,5 +169,7 @@ fn entry(row: &Row<'_>) -> rusqlite::Result<AuditEntry> {
         request_id: row.get(10)?,
         address: row.get(11)?,
         id: row.get(12)?,
+        // Written by a newer program, they may be of another form: the entry stands without them.
+        alterations: alterations.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default(),
     })
 }

@@ -140,7 +140,9 @@ impl Metastore {
     pub async fn put_gate(&self, registry: RegistryId, gate: Gate) -> Result<(), Error> {
         let policy = serde_json::to_string(&gate.policy).map_err(|_| Error::Damaged { what: "policy" })?;
         self.write(move |rows| {
-            let sql = "INSERT OR REPLACE INTO gate (registry_id, name, repositories, policy) VALUES (?1, ?2, ?3, ?4)";
+            let sql = "INSERT INTO gate (registry_id, name, repositories, policy) VALUES (?1, ?2, ?3, ?4)
+                       ON CONFLICT (registry_id, name)
+                       DO UPDATE SET repositories = excluded.repositories, policy = excluded.policy";
             rows.prepare_cached(sql)?.execute(params![registry.0, gate.name, gate.repositories, policy])?;
             Ok(())
         })
@@ -162,8 +164,11 @@ impl Metastore {
     pub async fn put_exemption(&self, registry: RegistryId, exemption: GateExemption) -> Result<(), Error> {
         self.write(move |rows| {
             rows.prepare_cached(
-                "INSERT OR REPLACE INTO gate_exemption (registry_id, name, repositories, tags, digest, advisory,
-                   reason, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO gate_exemption (registry_id, name, repositories, tags, digest, advisory,
+                   reason, expires_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (registry_id, name) DO UPDATE SET repositories = excluded.repositories,
+                   tags = excluded.tags, digest = excluded.digest, advisory = excluded.advisory,
+                   reason = excluded.reason, expires_ms = excluded.expires_ms",
             )?
             .execute(params![
                 registry.0,

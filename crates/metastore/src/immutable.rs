@@ -32,8 +32,10 @@ impl Metastore {
     pub async fn put_immutable_tags(&self, registry: RegistryId, rule: ImmutableTags) -> Result<(), Error> {
         self.write(move |rows| {
             rows.prepare_cached(
-                "INSERT OR REPLACE INTO immutable_tags (registry_id, name, repositories, tags)
-                 VALUES (?1, ?2, ?3, ?4)",
+                "INSERT INTO immutable_tags (registry_id, name, repositories, tags)
+                 VALUES (?1, ?2, ?3, ?4)
+                 ON CONFLICT (registry_id, name)
+                 DO UPDATE SET repositories = excluded.repositories, tags = excluded.tags",
             )?
             .execute(params![registry.0, rule.name, rule.repositories, rule.tags])?;
             Ok(())

@@ -6,6 +6,7 @@
 //!
 //! Times are arguments, in milliseconds since 1970 (UTC).
 
+mod alteration;
 mod assessed;
 mod attributes;
 mod audit;
@@ -44,6 +45,7 @@ mod usage;
 mod watched;
 mod webhook;
 
+pub use alteration::{Alteration, Alterations, AlteredField, Fate, HIDDEN, Notebook, note, noted};
 pub use assessed::{ResultCursor, ResultPage, StateCounts};
 pub use attributes::{Attributes, AttributesChange, DeleteError, Locked};
 pub use audit::{AuditEntry, AuditFilter, AuditLimits};

@@ -222,6 +222,9 @@ impl Metastore {
     /// [`KeepRole::LastHolder`] if nobody would hold the role `keep` at `/` any more.
     pub async fn delete_principal(&self, id: Uuid, keep: Uuid) -> Result<bool, KeepRole> {
         self.write(move |rows| {
+            // Before the principal, whose name the audit log tells with them.
+            rows.execute("DELETE FROM principal_secret WHERE principal_id = ?1", [id.to_string()])?;
+            rows.execute("DELETE FROM role_assignment WHERE principal_id = ?1", [id.to_string()])?;
             let gone = rows.execute("DELETE FROM principal WHERE id = ?1", [id.to_string()])?;
             if gone > 0 {
                 check_kept(rows, keep)?;

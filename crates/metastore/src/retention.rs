@@ -79,8 +79,12 @@ impl Metastore {
     pub async fn put_retention_rule(&self, registry: RegistryId, rule: RetentionRule) -> Result<(), Error> {
         self.write(move |rows| {
             rows.prepare_cached(
-                "INSERT OR REPLACE INTO retention_rule (registry_id, name, repositories, tags, keep_newest,
-                   older_than_days, not_pulled_days, untagged_days) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                "INSERT INTO retention_rule (registry_id, name, repositories, tags, keep_newest,
+                   older_than_days, not_pulled_days, untagged_days) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+                 ON CONFLICT (registry_id, name) DO UPDATE SET repositories = excluded.repositories,
+                   tags = excluded.tags, keep_newest = excluded.keep_newest,
+                   older_than_days = excluded.older_than_days, not_pulled_days = excluded.not_pulled_days,
+                   untagged_days = excluded.untagged_days",
             )?
             .execute(params![
                 registry.0,

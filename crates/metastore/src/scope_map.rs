@@ -238,8 +238,10 @@ impl Metastore {
             }
             for password in passwords {
                 rows.execute(
-                    "INSERT OR REPLACE INTO registry_token_password (token_id, name, secret_hash, created_ms, expires_ms)
-                     VALUES (?1, ?2, ?3, ?4, ?5)",
+                    "INSERT INTO registry_token_password (token_id, name, secret_hash, created_ms, expires_ms)
+                     VALUES (?1, ?2, ?3, ?4, ?5)
+                     ON CONFLICT (token_id, name) DO UPDATE SET secret_hash = excluded.secret_hash,
+                       created_ms = excluded.created_ms, expires_ms = excluded.expires_ms",
                     params![id, password.name, password.secret_hash, password.created_ms, password.expires_ms],
                 )?;
             }

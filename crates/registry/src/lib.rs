@@ -258,11 +258,11 @@ impl Registry {
         E: From<metastore::Error> + Send + 'static,
     {
         let (manifests, key) = (Arc::clone(&self.manifests), (registry, repository.clone()));
-        let carried = tokio::spawn(async move {
+        let carried = tokio::spawn(metastore::noted(async move {
             let outcome = work.await;
             manifests.changed(&key);
             outcome
-        });
+        }));
         carried.await.map_err(|_| E::from(metastore::Error::Closed))?
     }
 

@@ -614,7 +614,7 @@ impl Drop for Worked {
 async fn carried<T: Send + 'static>(
     work: impl Future<Output = Result<T, UploadError>> + Send + 'static,
 ) -> Result<T, UploadError> {
-    tokio::spawn(work).await.map_err(|_| UploadError::from(metastore::Error::Closed))?
+    tokio::spawn(metastore::noted(work)).await.map_err(|_| UploadError::from(metastore::Error::Closed))?
 }
 
 impl Session {

@@ -6,11 +6,11 @@ use std::path::PathBuf;
 
 use auth::{AuditLog, Witness};
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use clap::ArgMatches;
-use metastore::AuditEntry;
+use metastore::{Alterations, AuditEntry, Notebook};
 use tokio_util::sync::CancellationToken;
 
 use crate::access_log::shown_path;
@@ -33,7 +33,10 @@ pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, nex
     let witness = Witness::new(peer.unwrap_or_default());
     request.extensions_mut().insert(witness.clone());
     let line = format!("{} {}", request.method(), shown_path(request.uri().path()));
-    let response = SERVED.scope((witness.clone(), line.clone()), next.run(request)).await;
+    let (notebook, may_alter) =
+        (Notebook::default(), ![Method::GET, Method::HEAD].contains(request.method()));
+    let served = SERVED.scope((witness.clone(), line.clone()), next.run(request));
+    let response = if may_alter { notebook.during(served).await } else { served.await };
     let (seen, status) = (witness.seen(), response.status());
     let is_refused = status == StatusCode::FORBIDDEN;
     if seen.action.is_empty() || !(is_refused || seen.is_change && status.is_success()) {
@@ -54,6 +57,7 @@ pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, nex
         request: line,
         request_id: witness.request_id().to_string(),
         address: witness.address().to_owned(),
+        alterations: notebook.taken(),
     };
     if is_refused {
         log.refused(entry);
@@ -156,8 +160,8 @@ impl ChangingCommand {
         Some(Self { words: words.join(" "), target, data })
     }
 
-    /// Writes down that it was done.
-    pub(crate) async fn done(self) -> Result<(), Failure> {
+    /// Writes down that it was done, and what it altered.
+    pub(crate) async fn done(self, alterations: Alterations) -> Result<(), Failure> {
         let now_ms = now_ms();
         let login_uid = std::fs::read_to_string("/proc/self/loginuid").ok();
         let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
@@ -171,6 +175,7 @@ impl ChangingCommand {
             name: format!("{user} at the command line"),
             action: format!("lazaret {}", self.words),
             scope: self.target,
+            alterations,
             ..AuditEntry::default()
         };
         Ok(AuditLog::new(DataFolder::existing(&self.data)?.metastore()?).done(entry).await?)
@@ -199,7 +204,7 @@ const NO_LOGIN: u32 = u32::MAX;
 const LOOKING: [&str; 11] =
     ["serve", "list", "show", "scan", "usage", "audit", "events", "backup", "check", "status", "help"];
 /// Arguments that name what a command is about.
-const TARGETS: [&str; 6] = ["name", "target", "reference", "repository", "rule", "id"];
+const TARGETS: [&str; 7] = ["principal", "name", "target", "reference", "repository", "rule", "id"];
 
 #[cfg(test)]
 mod tests {

@@ -1,7 +1,7 @@
 //! `lazaret audit`: who changed what, and who was refused what.
 
 use clap::Args;
-use metastore::{AuditEntry, AuditFilter};
+use metastore::{Alteration, Alterations, AlteredField, AuditEntry, AuditFilter, Fate};
 use serde_json::{Value, json};
 
 use crate::Failure;
@@ -50,7 +50,7 @@ pub(crate) async fn run(arguments: AuditArgs) -> Result<(), Failure> {
         say!("nothing was changed or refused in that time");
         return Ok(());
     }
-    let mut rows = table(&["TIME", "WHO", "ACTION", "SCOPE", "OUTCOME", "COUNT"]);
+    let mut rows = table(&["TIME", "WHO", "ACTION", "SCOPE", "OUTCOME", "COUNT", "CHANGES"]);
     for entry in &log {
         let who = if entry.name.is_empty() { &entry.principal } else { &entry.name };
         rows.add_row([
@@ -60,6 +60,7 @@ pub(crate) async fn run(arguments: AuditArgs) -> Result<(), Failure> {
             entry.scope.clone(),
             outcome(entry).to_owned(),
             entry.count.to_string(),
+            told(&entry.alterations),
         ]);
     }
     say!("{rows}");
@@ -80,7 +81,42 @@ fn document(entry: &AuditEntry) -> Value {
         "request": entry.request,
         "requestId": entry.request_id,
         "address": entry.address,
+        "changes": entry.alterations.listed,
+        "changesLeftOut": entry.alterations.left_out,
     })
+}
+
+/// What was altered, for people.
+fn told(alterations: &Alterations) -> String {
+    let mut told: Vec<String> = alterations.listed.iter().map(sentence).collect();
+    if alterations.left_out > 0 {
+        told.push(format!("and {} more", alterations.left_out));
+    }
+    told.join("; ")
+}
+
+fn sentence(alteration: &Alteration) -> String {
+    let Alteration { fate, kind, name, of, fields } = alteration;
+    let fate = match fate {
+        Fate::Made => "made",
+        Fate::Changed => "changed",
+        Fate::Removed => "removed",
+    };
+    let of = if of.is_empty() { String::new() } else { format!(" of {of}") };
+    let fields: Vec<String> = fields.iter().map(change).collect();
+    let fields = if fields.is_empty() { String::new() } else { format!(": {}", fields.join(", ")) };
+    format!("{fate} {kind} {name}{of}{fields}")
+}
+
+fn change(field: &AlteredField) -> String {
+    let AlteredField { name, before, after } = field;
+    match (before, after) {
+        (Some(before), Some(after)) if before == after => format!("{name} changed"),
+        (Some(before), Some(after)) => format!("{name} {before} → {after}"),
+        (None, Some(after)) => format!("{name} → {after}"),
+        (Some(before), None) => format!("{name} {before} →"),
+        (None, None) => name.clone(),
+    }
 }
 
 fn outcome(entry: &AuditEntry) -> &'static str {

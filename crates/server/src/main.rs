@@ -51,6 +51,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory as _, FromArgMatches as _};
 use cli::{Cli, Command};
+use metastore::Notebook;
 
 /// What a command may fail with: its message is one clear line and says what to do.
 type Failure = Box<dyn std::error::Error>;
@@ -85,54 +86,59 @@ fn main() -> ExitCode {
         Err(error) => return failed(&error),
     };
     let outcome = runtime.block_on(async {
-        let code = match command {
-            Command::Serve(options) => serve::serve(*options).await.map(|()| ExitCode::SUCCESS),
-            Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Scan(arguments) => scan_command::run(arguments).await,
-            Command::Cache(command) => cache_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Import(arguments) => import_command::run(arguments).await,
-            Command::Feeds(command) => feeds_command::run(command).await,
-            Command::Backup(arguments) => backup_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
-            Command::Query(arguments) => query_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
-            Command::Upload(command) => upload_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Usage(arguments) => usage_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
-            Command::Fsck(arguments) => fsck_command::run(arguments).await,
-            Command::Gate(command) => gate_command::run(command).await,
-            Command::Deleted(command) => deleted_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Lock(command) => lock_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Retention(command) => retention_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Purge(arguments) => {
-                retention_command::purge(arguments).await.map(|()| ExitCode::SUCCESS)
-            }
-            Command::Principal(command) => {
-                principal_command::principal(command).await.map(|()| ExitCode::SUCCESS)
-            }
-            Command::Role(command) => principal_command::role(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Cluster(command) => cluster_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Registry(command) => registry_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Token(command) => token_command::token(command).await.map(|()| ExitCode::SUCCESS),
-            Command::ScopeMap(command) => token_command::scope_map(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Rule(command) => rule_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Webhook(command) => webhook_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Audit(arguments) => audit_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
-            Command::Subscription(command) => {
-                subscription_command::subscription(command).await.map(|()| ExitCode::SUCCESS)
-            }
-            Command::Group(command) => subscription_command::group(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
-            Command::Completion(arguments) => {
-                shell_command::completion(&arguments, Cli::command()).map(|()| ExitCode::SUCCESS)
-            }
-            Command::Man(arguments) => {
-                shell_command::man(&arguments, Cli::command()).map(|()| ExitCode::SUCCESS)
-            }
-        }?;
-        if let Some(changing) = changing {
-            changing.done().await?;
+        let notebook = Notebook::default();
+        let outcome = notebook.during(perform(command)).await;
+        let altered = notebook.taken();
+        // One that fails may have altered something before.
+        if let Some(changing) = changing
+            && (outcome.is_ok() || !altered.is_empty())
+        {
+            changing.done(altered).await?;
         }
-        Ok(code)
+        outcome
     });
     outcome.unwrap_or_else(|error: Failure| failed(&*error))
+}
+
+async fn perform(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Serve(options) => serve::serve(*options).await.map(|()| ExitCode::SUCCESS),
+        Command::Image(command) => image_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Scan(arguments) => scan_command::run(arguments).await,
+        Command::Cache(command) => cache_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Import(arguments) => import_command::run(arguments).await,
+        Command::Feeds(command) => feeds_command::run(command).await,
+        Command::Backup(arguments) => backup_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Query(arguments) => query_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Upload(command) => upload_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Usage(arguments) => usage_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Fsck(arguments) => fsck_command::run(arguments).await,
+        Command::Gate(command) => gate_command::run(command).await,
+        Command::Deleted(command) => deleted_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Lock(command) => lock_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Retention(command) => retention_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Purge(arguments) => retention_command::purge(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Principal(command) => {
+            principal_command::principal(command).await.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Role(command) => principal_command::role(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Cluster(command) => cluster_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Registry(command) => registry_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Token(command) => token_command::token(command).await.map(|()| ExitCode::SUCCESS),
+        Command::ScopeMap(command) => token_command::scope_map(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Rule(command) => rule_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Webhook(command) => webhook_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Audit(arguments) => audit_command::run(arguments).await.map(|()| ExitCode::SUCCESS),
+        Command::Subscription(command) => {
+            subscription_command::subscription(command).await.map(|()| ExitCode::SUCCESS)
+        }
+        Command::Group(command) => subscription_command::group(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Plan(command) => plan_command::run(command).await.map(|()| ExitCode::SUCCESS),
+        Command::Completion(arguments) => {
+            shell_command::completion(&arguments, Cli::command()).map(|()| ExitCode::SUCCESS)
+        }
+        Command::Man(arguments) => shell_command::man(&arguments, Cli::command()).map(|()| ExitCode::SUCCESS),
+    }
 }
 
 fn failed(error: &dyn std::error::Error) -> ExitCode {

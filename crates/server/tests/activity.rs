@@ -33,6 +33,10 @@ async fn each_reads_what_was_done_where_they_may_read() {
         let log: Value =
             admin.with_token(token, &path).await.expect("answers").json().await.expect("a document");
         let rows = log["value"].as_array().unwrap_or_else(|| panic!("{log}")).clone();
+        let named = |row: &Value| {
+            row["properties"]["changes"].as_str().map(|changes| changes.contains("resource group"))
+        };
+        assert!(rows.iter().all(|row| named(row) == Some(true)), "{rows:?}");
         rows.into_iter().map(|row| row["resourceGroupName"].clone()).collect::<Vec<_>>()
     };
     assert_eq!(read(&token, "").await, ["blue", "red"], "from the newest");

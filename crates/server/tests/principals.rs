@@ -231,8 +231,16 @@ async fn who_is_a_person_is_said_and_what_the_directory_changes_is_in_the_log() 
     assert!(!log.contains(secret), "no secret is in it");
     let log: Value = serde_json::from_str(&log).expect("a list");
     let rows = log.as_array().expect("a list").iter();
-    let mut of_directory: Vec<_> = rows
+    let of_directory: Vec<_> = rows
         .filter(|row| row["action"].as_str().is_some_and(|action| action.starts_with("microsoft.directory/")))
+        .collect();
+    for row in &of_directory {
+        let changes = row["changes"].to_string();
+        let is_named = changes.contains(&format!("made ({id})")) || changes.contains(r#""of":"made""#);
+        assert!(is_named, "the program's own name: {row}");
+    }
+    let mut of_directory: Vec<_> = of_directory
+        .into_iter()
         .map(|row| (row["action"].as_str().expect("text"), row["scope"].as_str().expect("text").to_owned()))
         .collect();
     of_directory.sort();

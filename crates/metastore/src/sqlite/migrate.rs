@@ -52,6 +52,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0023_advisory_news.sql"),
     include_str!("../../migrations/0024_judged_in.sql"),
     include_str!("../../migrations/0025_directory.sql"),
+    include_str!("../../migrations/0026_audit_alterations.sql"),
 ];
 
 #[cfg(test)]

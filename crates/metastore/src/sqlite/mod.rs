@@ -1,6 +1,7 @@
 //! SQLite: one writer that groups commits, and a few readers.
 
 mod migrate;
+mod noted;
 mod reserve;
 mod writer;
 
@@ -63,7 +64,8 @@ impl Metastore {
         }?;
         let readers = Readers { path: path.to_owned(), durability, idle: Mutex::new(Vec::new()) };
         let upto = Arc::default();
-        let writer = Writer::start(connection, Arc::clone(&upto), reserve)?;
+        let page = noted::Page::of(&connection)?;
+        let writer = Writer::start(connection, page, Arc::clone(&upto), reserve)?;
         Ok(Self { writer, readers: Arc::new(readers), origin: Arc::default(), upto })
     }
 

@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
+use super::noted::Page;
 use super::reserve::{Reserve, Room};
-use crate::Error;
 use crate::change::NEWEST;
+use crate::{Error, Notebook};
 
 /// A handle to the writer's thread, which ends when the last handle is dropped.
 #[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Queued>,
+    page: Page,
 }
 
 /// What a write is for.
@@ -40,6 +42,7 @@ type Answer = Box<dyn FnOnce(Result<(), Error>) + Send>;
 impl Writer {
     pub(super) fn start(
         connection: Connection,
+        page: Page,
         upto: Arc<AtomicI64>,
         reserve: Option<Reserve>,
     ) -> Result<Self, Error> {
@@ -48,7 +51,7 @@ impl Writer {
             .name("metastore-writer".to_owned())
             .spawn(move || write_until_closed(&connection, &waiting, &upto, reserve.as_ref()))
             .map_err(Error::Open)?;
-        Ok(Self { queue })
+        Ok(Self { queue, page })
     }
 
     pub(super) async fn run<T, E>(
@@ -61,14 +64,22 @@ impl Writer {
         E: From<Error> + Send + 'static,
     {
         let (sender, answer) = oneshot::channel();
+        let (notebook, page) = (Notebook::open(), self.page.clone());
         let work: Work = Box::new(move |connection| {
+            page.begin(notebook.is_some());
             let outcome = match connection {
                 Some(connection) => in_savepoint(connection, work),
                 None => Err(E::from(Error::Closed)),
             };
+            let altered = page.taken();
             Box::new(move |commit: Result<(), Error>| {
                 let outcome = match commit {
-                    Ok(()) => outcome,
+                    Ok(()) => {
+                        if let (Ok(_), Some(notebook)) = (&outcome, notebook) {
+                            notebook.note(altered);
+                        }
+                        outcome
+                    }
                     Err(error) => Err(E::from(error)),
                 };
                 // A caller that has gone away wants no answer; its work stands all the same.
@@ -230,7 +241,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_full_disk_refuses_what_has_no_room_and_what_was_answered_stays() {
         let (_folder, connection) = small();
-        let writer = Writer::start(connection, Arc::default(), None).expect("starts");
+        let writer = Writer::start(connection, Page::default(), Arc::default(), None).expect("starts");
         insert(writer.clone(), 10).await.expect("has room");
         assert!(matches!(insert(writer.clone(), 1 << 20).await, Err(Error::Full)));
         assert_eq!(lens(&writer).await, [10]);
@@ -256,7 +267,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn writes_wait_for_another_program_and_each_no_longer_than_its_time() {
         let (folder, connection) = small();
-        let writer = Writer::start(connection, Arc::default(), None).expect("starts");
+        let writer = Writer::start(connection, Page::default(), Arc::default(), None).expect("starts");
         let other = Connection::open(folder.path().join("rows.db")).expect("opens");
         other.execute_batch("BEGIN IMMEDIATE").expect("holds");
         // The writer's last moment of patience, and many who wait behind it.

@@ -1,0 +1,5 @@
+//! The audit log says of each change what it was made to, and from what to what; secrets never.
+
+mod commands;
+mod house;
+mod requests;
