@@ -2,14 +2,15 @@
 
 use auth::roles::{self, OWNER, ROLES, Role};
 use auth::{Action, Caller, Condition, covers};
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::http::StatusCode;
-use azure_documents::{assignment, definition};
+use azure_documents::{assignment, definition, principal_type};
 use metastore::{AssignRole, KeepRole, RoleAssignment};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::body::{Kind, read};
 use crate::error::ArmError;
 use crate::scopes::is_known;
 use crate::{Api, Call, paging};
@@ -24,6 +25,8 @@ struct Put {
 struct Properties {
     role_definition_id: String,
     principal_id: Uuid,
+    #[serde(default)]
+    principal_type: Option<String>,
     #[serde(default)]
     condition: Option<String>,
     #[serde(default)]
@@ -105,10 +108,8 @@ impl Api {
         let invalid = |message: String| ArmError::bad("InvalidRequestContent", message);
         let id =
             Uuid::parse_str(id).map_err(|_| invalid(format!("The assignment's name '{id}' is no GUID.")))?;
-        let bytes = to_bytes(body, BODY_BYTES_MAX).await;
-        let bytes = bytes.map_err(|_| invalid("The body is too large or broke off.".to_owned()))?;
-        let put: Put = serde_json::from_slice(&bytes)
-            .map_err(|error| invalid(format!("The body does not parse: {error}.")))?;
+        let put: Put = read(body, &ASSIGNMENT).await?;
+        self.check_principal_type(&put.properties).await?;
         let name = put.properties.role_definition_id.rsplit('/').next().unwrap_or_default();
         let role = Uuid::parse_str(name).ok().and_then(|id| roles::find(&id.to_string()));
         let role = role.ok_or_else(|| {
@@ -167,6 +168,24 @@ impl Api {
         Ok(all.into_iter().find(is_it))
     }
 
+    /// Refuses a kind that the principal is not of, as Azure does.
+    async fn check_principal_type(&self, properties: &Properties) -> Result<(), ArmError> {
+        let wanted = properties.principal_type.as_deref().filter(|kind| !kind.is_empty());
+        let id = properties.principal_id;
+        let found = self.metastore.principal(&id.to_string()).await?;
+        match wanted.zip(found) {
+            Some((wanted, found)) if !wanted.eq_ignore_ascii_case(principal_type(found.kind)) => {
+                let message = format!(
+                    "The principal '{}' has the principalType {}, and not '{wanted}'.",
+                    id.simple(),
+                    principal_type(found.kind)
+                );
+                Err(ArmError::bad("UnmatchedPrincipalType", message))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// That the scope is one: the root, or something that is there, or a repository of a registry.
     async fn check_scope(&self, scope: &str) -> Result<(), ArmError> {
         if covers(scope, "/") {
@@ -196,12 +215,13 @@ impl Api {
 /// The condition as it was sent, if it is one that we carry out on a role that it can narrow.
 fn checked_condition(role: &Role, properties: &Properties) -> Result<Option<String>, ArmError> {
     let invalid = |message: String| ArmError::bad("InvalidRoleAssignmentCondition", message);
+    let version = properties.condition_version.as_deref().filter(|version| !version.is_empty());
+    if version.is_some_and(|version| version != "2.0") {
+        return Err(invalid("The conditionVersion is 2.0.".to_owned()));
+    }
     let Some(text) = properties.condition.as_ref().filter(|text| !text.trim().is_empty()) else {
         return Ok(None);
     };
-    if properties.condition_version.as_deref().is_some_and(|version| version != "2.0") {
-        return Err(invalid("The version of a condition is 2.0.".to_owned()));
-    }
     if !role.is_conditional() {
         return Err(invalid(format!(
             "A condition cannot narrow the role '{}': give Container Registry Repository Reader, Writer or Contributor, \
@@ -246,4 +266,22 @@ fn quoted(filter: &str, word: &str) -> Option<String> {
     rest.split_once('\'').map(|(text, _)| text.to_owned())
 }
 
-const BODY_BYTES_MAX: usize = 1 << 20;
+const ASSIGNMENT: Kind = Kind {
+    what: "role assignment",
+    kept: &[
+        "properties.roleDefinitionId",
+        "properties.principalId",
+        "properties.principalType",
+        "properties.condition",
+        "properties.conditionVersion",
+        "properties.description",
+    ],
+    shown: &[
+        "properties.scope",
+        "properties.createdOn",
+        "properties.createdBy",
+        "properties.updatedOn",
+        "properties.updatedBy",
+    ],
+    fixed: &[],
+};

@@ -12,8 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::arm::Scope;
+use crate::body::{Kind, read};
 use crate::error::ArmError;
-use crate::registries::read;
 use crate::scope_maps::check_name;
 use crate::{Api, Call, paging};
 
@@ -84,7 +84,7 @@ impl Api {
             return Err(missing("cache rule", name));
         }
         let Properties { source_repository, target_repository, credential_set_resource_id } =
-            read::<CacheRuleBody>(body).await?.properties;
+            read::<CacheRuleBody>(body, &CACHE_RULE).await?.properties;
         let kept = |text: Option<String>, known: Option<&String>, what: &str| {
             text.or_else(|| known.cloned()).ok_or_else(|| invalid(format!("A cache rule has a {what}.")))
         };
@@ -262,3 +262,14 @@ fn sentence(error: &dyn std::error::Error) -> String {
 fn missing(what: &str, name: &str) -> ArmError {
     ArmError::not_found("ResourceNotFound", format!("There is no {what} '{name}' in this registry."))
 }
+
+const CACHE_RULE: Kind = Kind {
+    what: "cache rule",
+    kept: &[
+        "properties.sourceRepository",
+        "properties.targetRepository",
+        "properties.credentialSetResourceId",
+    ],
+    shown: &["properties.creationDate"],
+    fixed: &[],
+};

@@ -25,8 +25,8 @@ use upstream::{Credentials, Host, Limits, Reach, Upstream, UpstreamError};
 use uuid::Uuid;
 
 use crate::arm::{self, Scope};
+use crate::body::{Kind, read};
 use crate::error::ArmError;
-use crate::registries::read;
 use crate::{Api, Call};
 
 /// What imports need: the registry's engine, and which registries in private networks may be asked, by cache rules, too.
@@ -110,7 +110,7 @@ impl Api {
         body: Body,
     ) -> Result<Response, ArmError> {
         let target = self.registry_for(caller, scope, Action::ImportImage).await?;
-        let body: ImportBody = read(body).await?;
+        let body: ImportBody = read(body, &IMPORT).await?;
         let targets = targets_of(&body)?;
         let is_forced = match body.mode.as_deref() {
             None => false,
@@ -229,7 +229,11 @@ impl Api {
     ) -> Result<Source, ArmError> {
         let credentials = body.credentials.as_ref();
         let (own, named) = match (&body.resource_id, &body.registry_uri) {
-            (Some(id), _) => (Some(self.registry_of_id(id).await?), id.as_str()),
+            (Some(_), Some(_)) => {
+                let message = "The source has a resourceId or a registryUri, and not both.";
+                return Err(ArmError::bad("InvalidImportSource", message));
+            }
+            (Some(id), None) => (Some(self.registry_of_id(id).await?), id.as_str()),
             (None, Some(uri)) => (self.registry_at(call, uri).await?, uri.as_str()),
             (None, None) => {
                 return Err(ArmError::bad(
@@ -541,3 +545,19 @@ const OPERATIONS_MAX: usize = 1000;
 const KEPT_MS: i64 = 3_600_000;
 const TARGETS_MAX: usize = 100;
 const USER_AGENT_LEN_MAX: usize = 200;
+
+const IMPORT: Kind = Kind {
+    what: "import",
+    kept: &[
+        "source.resourceId",
+        "source.registryUri",
+        "source.credentials.username",
+        "source.credentials.password",
+        "source.sourceImage",
+        "targetTags",
+        "untaggedTargetRepositories",
+        "mode",
+    ],
+    shown: &[],
+    fixed: &[],
+};

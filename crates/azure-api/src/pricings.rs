@@ -10,9 +10,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::arm::Scope;
+use crate::body::{Kind, read};
 use crate::error::ArmError;
 use crate::reach::Reach;
-use crate::registries::read;
 use crate::{Api, Call};
 
 #[derive(Deserialize)]
@@ -20,11 +20,19 @@ struct Put {
     properties: Properties,
 }
 
-/// Further properties (sub-plan, extensions, enforcement) choose nothing here and are let by.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Properties {
     pricing_tier: String,
+    #[serde(default)]
+    extensions: Option<Vec<Extension>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Extension {
+    name: String,
+    is_enabled: String,
 }
 
 impl Api {
@@ -74,12 +82,15 @@ impl Api {
             let message = "A registry has the plans of its subscription: switch them there.";
             return Err(ArmError::bad("ResourceLevelPricingNotSupported", message));
         }
-        let put: Put = read(body).await?;
+        let put: Put = read(body, &PRICING).await?;
         let tier = Tier::from_name(&put.properties.pricing_tier).ok_or_else(|| {
             let message =
                 format!("The pricing tier '{}' is neither Free nor Standard.", put.properties.pricing_tier);
             ArmError::bad("InvalidPricingTier", message)
         })?;
+        for extension in put.properties.extensions.iter().flatten() {
+            extension.check(plan, tier)?;
+        }
         let subscription = scope.subscription;
         if !self.metastore.set_plan(subscription, plan, tier, (self.clock)()).await? {
             return Err(ArmError::no_such_subscription(subscription));
@@ -125,6 +136,25 @@ impl Api {
     }
 }
 
+impl Extension {
+    /// Refuses one that is to be other than the plan has it: none is switched by itself.
+    fn check(&self, plan: Plan, tier: Tier) -> Result<(), ArmError> {
+        let is_ours = plan == Plan::Containers && self.name.eq_ignore_ascii_case(azure_documents::SCANNING);
+        let has = is_ours && tier == Tier::Standard;
+        if self.is_enabled.eq_ignore_ascii_case(if has { "True" } else { "False" }) {
+            return Ok(());
+        }
+        let name: String = self.name.chars().take(NAME_CHARS_MAX).collect();
+        let message = format!(
+            "The extension '{name}' (properties.extensions) is {} with {} at the tier {}: leave it out.",
+            if has { "always on" } else { "never on" },
+            plan.name(),
+            tier.name()
+        );
+        Err(ArmError::bad("UnsupportedProperty", message))
+    }
+}
+
 /// As the client's version has it.
 fn shown(scope: &Scope, setting: &PlanSetting, call: &Call) -> Value {
     let mut document = pricing(scope.subscription, setting);
@@ -162,6 +192,24 @@ fn no_such_plan(name: &str) -> ArmError {
     let message = format!("There is no plan '{name}' here, only ContainerRegistry and Containers.");
     ArmError::not_found("ResourceNotFound", message)
 }
+
+const NAME_CHARS_MAX: usize = 100;
+
+const PRICING: Kind = Kind {
+    what: "plan",
+    kept: &["properties.pricingTier", "properties.extensions[].name", "properties.extensions[].isEnabled"],
+    shown: &[
+        "properties.freeTrialRemainingTime",
+        "properties.deprecated",
+        "properties.replacedBy",
+        "properties.enablementTime",
+        "properties.inherited",
+        "properties.inheritedFrom",
+        "properties.resourcesCoverageStatus",
+        "properties.extensions[].operationStatus",
+    ],
+    fixed: &[("properties.enforce", "False", "every registry has the plan of its subscription")],
+};
 
 #[cfg(test)]
 mod tests {

@@ -1,21 +1,18 @@
-//! Making, changing and deleting registries and resource groups. What a registry here does not have
+//! Making, changing and deleting registries. What a registry here does not have
 //! is refused, never accepted and forgotten.
 
 use auth::{Action, Caller};
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use azure_documents::{GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, resource_group as group};
-use metastore::{
-    DeleteError, DeleteGroup, DeleteRegistry, NewRegistry, PutRegistry, Registry, ResourceGroup, SoftDelete,
-    WEBHOOKS_MAX,
-};
+use azure_documents::{REGISTRIES, UNTAGGED_DAYS};
+use metastore::{DeleteError, DeleteRegistry, NewRegistry, PutRegistry, Registry, SoftDelete, WEBHOOKS_MAX};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::arm::Scope;
+use crate::body::{Kind, REGISTRY, read};
 use crate::error::ArmError;
 use crate::resources::resource;
 use crate::{Api, Call};
@@ -31,27 +28,13 @@ struct RegistryBody {
     tags: Option<Map<String, Value>>,
     #[serde(default)]
     properties: Option<Value>,
-    /// What else there is: what we show beside the others, and what we do not have.
-    #[serde(flatten)]
-    others: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
 struct Sku {
     name: String,
-}
-
-#[derive(Deserialize)]
-struct GroupBody {
-    location: String,
     #[serde(default)]
-    tags: Option<Map<String, Value>>,
-}
-
-#[derive(Deserialize)]
-struct GroupPatch {
-    #[serde(default)]
-    tags: Option<Map<String, Value>>,
+    tier: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -73,15 +56,12 @@ impl Api {
         let (group, name) =
             scope.group.clone().zip(scope.registry.clone()).ok_or_else(ArmError::no_such_path)?;
         self.check_may(caller, scope, Action::WriteRegistry).await?;
-        let body: RegistryBody = read(body).await?;
+        let body: RegistryBody = read(body, &REGISTRY).await?;
         if let Some(properties) = &body.properties {
-            check_supported(properties)?;
             check_flags(properties)?;
-            check_kept(properties, "properties")?;
         }
-        for (name, value) in &body.others {
-            check_kept(value, name)?;
-        }
+        let found = self.metastore.registries().await?.into_iter().find(|found| scope.holds(found));
+        check_unchanged(&body, found.as_ref())?;
         let sku = body.sku.map(|sku| sku_named(&sku.name)).transpose()?;
         let tags = body.tags.map(|tags| tags_of(&tags)).transpose()?;
         if may_create {
@@ -91,7 +71,6 @@ impl Api {
         }
         let properties = body.properties.unwrap_or_default();
         let flag = |name: &str| properties.get(name).and_then(Value::as_bool);
-        let found = self.metastore.registries().await?.into_iter().find(|found| scope.holds(found));
         let wanted = NewRegistry {
             location: body.location,
             sku,
@@ -172,7 +151,7 @@ impl Api {
         Ok(found.filter(|found| caller.may(Action::DeleteRegistry, &found.resource_id())))
     }
 
-    async fn purge(&self, caller: &Caller, registry: &Registry) -> Result<(), ArmError> {
+    pub(crate) async fn purge(&self, caller: &Caller, registry: &Registry) -> Result<(), ArmError> {
         let conflict = |message: String| ArmError::new(StatusCode::CONFLICT, "RegistryDeleted", message);
         match registry::purge_registry(&self.metastore, registry, (self.clock)()).await {
             Ok(true) => {
@@ -194,7 +173,7 @@ impl Api {
         body: Body,
     ) -> Result<Value, ArmError> {
         self.check_known(caller, subscription, Action::ReadRegistry).await?;
-        let NameBody { name } = read(body).await?;
+        let NameBody { name } = read(body, &NAME_CHECK).await?;
         let refused =
             |reason, message: String| json!({ "nameAvailable": false, "reason": reason, "message": message });
         if !is_registry_name(&name) {
@@ -242,7 +221,7 @@ impl Api {
         body: Body,
     ) -> Result<Value, ArmError> {
         let registry = self.registry_for(caller, scope, Action::RegenerateCredential).await?;
-        let NameBody { name } = read(body).await?;
+        let NameBody { name } = read(body, &PASSWORD_NAME).await?;
         let place = ADMIN_PASSWORDS.iter().position(|known| known.eq_ignore_ascii_case(&name));
         let place = place.ok_or_else(|| {
             ArmError::bad(
@@ -312,103 +291,6 @@ impl Api {
         ))
     }
 
-    pub(crate) async fn put_resource_group(
-        &self,
-        caller: &Caller,
-        scope: &Scope,
-        body: Body,
-    ) -> Result<Response, ArmError> {
-        let name = scope.group.clone().ok_or_else(ArmError::no_such_path)?;
-        self.check_may(caller, scope, Action::WriteGroup).await?;
-        check_group_name(&name)?;
-        let GroupBody { location, tags } = read(body).await?;
-        let tags = tags_of(&tags.unwrap_or_default())?;
-        let wanted =
-            ResourceGroup { tags: tags.clone(), ..ResourceGroup::new(scope.subscription, name, location) };
-        let put = self.metastore.put_resource_group(wanted).await?;
-        let (mut found, is_new) = put.ok_or_else(|| ArmError::no_such_subscription(scope.subscription))?;
-        if !is_new {
-            let tagged = self.metastore.tag_resource_group(scope.subscription, &found.name, tags).await?;
-            found = tagged.ok_or_else(|| no_such_group(scope))?;
-        }
-        let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-        Ok((status, crate::json(group(&found))).into_response())
-    }
-
-    /// `PATCH`: its tags are all of it that can change.
-    pub(crate) async fn patch_resource_group(
-        &self,
-        caller: &Caller,
-        scope: &Scope,
-        body: Body,
-    ) -> Result<Value, ArmError> {
-        let name = scope.group.clone().ok_or_else(ArmError::no_such_path)?;
-        self.check_may(caller, scope, Action::WriteGroup).await?;
-        let found = match read::<GroupPatch>(body).await?.tags {
-            Some(tags) => {
-                self.metastore.tag_resource_group(scope.subscription, &name, tags_of(&tags)?).await?
-            }
-            None => {
-                let all = self.metastore.resource_groups(scope.subscription).await?;
-                all.into_iter().find(|found| found.name.eq_ignore_ascii_case(&name))
-            }
-        };
-        found.map(|found| group(&found)).ok_or_else(|| no_such_group(scope))
-    }
-
-    pub(crate) async fn delete_resource_group(
-        &self,
-        caller: &Caller,
-        scope: &Scope,
-    ) -> Result<Response, ArmError> {
-        let name = scope.group.clone().ok_or_else(ArmError::no_such_path)?;
-        self.check_may(caller, scope, Action::DeleteGroup).await?;
-        self.empty_group(caller, scope, &name).await?;
-        match self.metastore.delete_resource_group(scope.subscription, &name).await? {
-            DeleteGroup::Deleted => Ok(StatusCode::OK.into_response()),
-            DeleteGroup::Missing => Err(no_such_group(scope)),
-            DeleteGroup::NotEmpty => Err(ArmError::new(
-                StatusCode::CONFLICT,
-                "ResourceGroupNotEmpty",
-                format!(
-                    "A registry was made in the resource group '{name}' meanwhile: delete the group again."
-                ),
-            )),
-        }
-    }
-
-    /// Removes the group's registries for good. Nothing goes unless the caller may delete all of them. Locked content
-    /// stops the purge: its registry is deleted then, and can be restored.
-    async fn empty_group(&self, caller: &Caller, scope: &Scope, name: &str) -> Result<(), ArmError> {
-        let all = self.metastore.registries().await?;
-        let default = all.first().map(|found| found.id);
-        let (live, deleted): (Vec<_>, _) = (
-            all.into_iter().filter(|found| scope.holds(found)).collect(),
-            self.metastore.deleted_registries().await?.into_iter().filter(|found| scope.holds(found)),
-        );
-        if let Some(found) = live.iter().find(|found| Some(found.id) == default) {
-            let message = format!(
-                "The resource group '{name}' holds '{}', the default registry, which serves every host that names no \
-                 other.",
-                found.name
-            );
-            return Err(ArmError::new(StatusCode::CONFLICT, "DefaultRegistry", message));
-        }
-        let held: Vec<Registry> = live.into_iter().chain(deleted).collect();
-        let denied =
-            held.iter().map(Registry::resource_id).find(|id| !caller.may(Action::DeleteRegistry, id));
-        if let Some(id) = denied {
-            return Err(ArmError::forbidden(caller, Action::DeleteRegistry.name(), &id));
-        }
-        for found in held {
-            if found.deleted_ms.is_none() {
-                self.metastore.delete_registry(found.id, (self.clock)()).await?;
-            }
-            self.purge(caller, &found).await?;
-        }
-        Ok(())
-    }
-
     /// The one registry that the scope names, if the caller may read it.
     async fn visible_registry(&self, caller: &Caller, scope: &Scope) -> Result<Registry, ArmError> {
         let found = self.visible(caller, scope).await?.into_iter().next();
@@ -441,56 +323,40 @@ pub(crate) fn no_such_registry(scope: &Scope) -> ArmError {
     ArmError::not_found("ResourceNotFound", message)
 }
 
-pub(crate) async fn read<T: DeserializeOwned>(body: Body) -> Result<T, ArmError> {
-    let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await;
-    let bytes = bytes.map_err(|error| ArmError::bad("RequestContentTooLarge", error.to_string()))?;
-    // By way of an object: serde would take a list for one, too.
-    serde_json::from_slice::<Map<String, Value>>(&bytes)
-        .and_then(|object| serde_json::from_value(Value::Object(object)))
-        .map_err(|error| ArmError::bad("InvalidRequestContent", format!("The body does not parse: {error}.")))
-}
-
-/// Refuses what a registry here does not have, unless it is set to what we show.
-fn check_supported(properties: &Value) -> Result<(), ArmError> {
-    for (pointer, only, instead) in FIXED {
-        let Some(value) = properties.pointer(pointer).filter(|value| !value.is_null()) else { continue };
-        let is_only = match value {
-            Value::Bool(value) => only.parse() == Ok(*value),
-            Value::String(value) => value.eq_ignore_ascii_case(only),
-            _ => false,
-        };
-        if !is_only {
-            let name = pointer.trim_start_matches('/').replace('/', ".");
-            let message = format!("properties.{name} can only be {only} here: {instead}.");
-            return Err(ArmError::bad("UnsupportedProperty", message));
-        }
+/// Refuses to move a registry, and a tier that is another than that of its SKU.
+fn check_unchanged(body: &RegistryBody, found: Option<&Registry>) -> Result<(), ArmError> {
+    if let Some(found) = found {
+        check_location(body.location.as_deref(), &found.name, &found.location)?;
     }
-    Ok(())
-}
-
-/// Refuses what a registry here neither keeps nor has at one value, unless it is off: nothing is dropped in silence.
-fn check_kept(value: &Value, path: &str) -> Result<(), ArmError> {
-    let own = path.strip_prefix("properties.").unwrap_or(path);
-    let is_fixed = || FIXED.iter().any(|(pointer, ..)| pointer[1..].replace('/', ".") == own);
-    if KEPT.contains(&path) || SHOWN.contains(&path) || path.starts_with("properties.") && is_fixed() {
+    let Some(sku) = &body.sku else { return Ok(()) };
+    let Some(tier) = sku.tier.as_deref().filter(|tier| !tier.is_empty()) else { return Ok(()) };
+    // Who sends back what was shown beside another name means the name.
+    let is_known = tier.eq_ignore_ascii_case(&sku.name)
+        || found.is_some_and(|found| found.sku.eq_ignore_ascii_case(tier));
+    if is_known {
         return Ok(());
     }
-    let is_off = match value {
-        Value::Null => true,
-        Value::Bool(value) => !value,
-        Value::Number(_) => false,
-        Value::String(text) => ["", "disabled", "none"].iter().any(|off| text.eq_ignore_ascii_case(off)),
-        Value::Array(values) => values.is_empty(),
-        Value::Object(fields) => {
-            return fields.iter().try_for_each(|(name, value)| check_kept(value, &format!("{path}.{name}")));
-        }
-    };
-    if is_off {
-        return Ok(());
-    }
-    let shown: String = path.chars().take(200).collect();
-    let message = format!("A registry here has no {shown}: leave it out.");
+    let message = format!("sku.tier can only be that of sku.name, '{}': leave it out.", sku.name);
     Err(ArmError::bad("UnsupportedProperty", message))
+}
+
+/// Refuses to move what is somewhere.
+pub(crate) fn check_location(wanted: Option<&str>, name: &str, found: &str) -> Result<(), ArmError> {
+    match wanted {
+        Some(wanted) if !is_same_location(wanted, found) => {
+            let message = format!(
+                "The resource '{name}' is in the location '{found}' and cannot go to the location '{wanted}'."
+            );
+            Err(ArmError::new(StatusCode::CONFLICT, "InvalidResourceLocation", message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Azure takes `West Europe` for `westeurope`.
+pub(crate) fn is_same_location(one: &str, other: &str) -> bool {
+    let folded = |text: &str| text.replace(' ', "").to_lowercase();
+    folded(one) == folded(other)
 }
 
 fn check_flags(properties: &Value) -> Result<(), ArmError> {
@@ -526,6 +392,12 @@ fn untagged_days(properties: &Value, now: Option<u32>) -> Result<Option<Option<u
             return Err(ArmError::bad("InvalidRetentionPolicy", message));
         }
     };
+    if let Some(days) = days.filter(|days| !is_on && now != Some(*days) && *days != UNTAGGED_DAYS) {
+        let message = format!(
+            "properties.policies.retentionPolicy.days cannot be {days} while the status is disabled: enable it with them."
+        );
+        return Err(ArmError::bad("InvalidRetentionPolicy", message));
+    }
     let wanted = is_on.then(|| days.or(now).unwrap_or(UNTAGGED_DAYS));
     Ok(Some(wanted).filter(|wanted| *wanted != now))
 }
@@ -574,7 +446,10 @@ fn soft_delete_of(properties: &Value, now: Option<SoftDelete>) -> Result<Option<
 fn sku_named(name: &str) -> Result<String, ArmError> {
     let known = ["Basic", "Standard", "Premium"].into_iter().find(|known| known.eq_ignore_ascii_case(name));
     known.map(str::to_owned).ok_or_else(|| {
-        ArmError::bad("InvalidSku", format!("The SKU '{name}' is none of Basic, Standard, Premium."))
+        ArmError::bad(
+            "InvalidSku",
+            format!("The SKU '{name}' (sku.name) is none of Basic, Standard, Premium."),
+        )
     })
 }
 
@@ -599,11 +474,6 @@ fn check_registry_name(name: &str) -> Result<(), ArmError> {
     if is_registry_name(name) { Ok(()) } else { Err(ArmError::bad("InvalidRegistryName", NAME_RULE)) }
 }
 
-/// Azure's rule: 1 to 90 letters, digits and `-_().`, and no full stop at the end.
-fn check_group_name(name: &str) -> Result<(), ArmError> {
-    if is_group_name(name) { Ok(()) } else { Err(ArmError::bad("InvalidResourceGroupName", GROUP_NAME_RULE)) }
-}
-
 const ADMIN_PASSWORDS: [&str; 2] = ["password", "password2"];
 
 /// Azure's, before anybody has said otherwise, and at most.
@@ -615,53 +485,14 @@ const UNTAGGED_DAYS_MAX: u32 = 365;
 
 const NAME_RULE: &str = "A registry's name has 5 to 50 letters and digits.";
 
-/// Where, the one value that is possible, and what to do instead.
-const FIXED: [(&str, &str, &str); 13] = [
-    ("/policies/trustPolicy/status", "disabled", "there is no Notary; sign with referrers"),
-    ("/policies/exportPolicy/status", "enabled", "whoever may pull may export"),
-    (
-        "/policies/azureADAuthenticationAsArmPolicy/status",
-        "enabled",
-        "the registry takes tokens of both audiences",
-    ),
-    ("/encryption/status", "disabled", "encrypt the disk"),
-    ("/policies/trustPolicy/type", "Notary", "there is no Notary; sign with referrers"),
-    ("/networkRuleBypassOptions", "AzureServices", "use a firewall"),
-    ("/autoGeneratedDomainNameLabelScope", "Unsecure", "a registry is at its own name"),
-    ("/endpointProtocol", "IPv4", "the server listens where --listen says"),
-    ("/networkRuleSet/defaultAction", "Allow", "use a firewall"),
-    ("/publicNetworkAccess", "Enabled", "use a firewall"),
-    ("/zoneRedundancy", "Disabled", "there are no zones"),
-    ("/dataEndpointEnabled", "false", "bytes come from the login server"),
-    ("/roleAssignmentMode", "LegacyRegistryPermissions", "roles hold at registries and repositories alike"),
-];
+const NAME_CHECK: Kind = Kind {
+    what: "check of a name",
+    kept: &["name"],
+    shown: &["resourceGroupName"],
+    fixed: &[
+        ("type", REGISTRIES, "other names are free wherever they are not listed"),
+        ("autoGeneratedDomainNameLabelScope", "Unsecure", "a registry is at its own name"),
+    ],
+};
 
-/// What is kept as it is sent.
-const KEPT: [&str; 7] = [
-    "properties.adminUserEnabled",
-    "properties.anonymousPullEnabled",
-    "properties.policies.quarantinePolicy.status",
-    "properties.policies.retentionPolicy.days",
-    "properties.policies.retentionPolicy.status",
-    "properties.policies.softDeletePolicy.retentionDays",
-    "properties.policies.softDeletePolicy.status",
-];
-
-/// What clients are shown, may send back, and do not decide.
-const SHOWN: [&str; 13] = [
-    "id",
-    "name",
-    "type",
-    "systemData",
-    "properties.loginServer",
-    "properties.creationDate",
-    "properties.provisioningState",
-    "properties.status",
-    "properties.dataEndpointHostNames",
-    "properties.regionalEndpointHostNames",
-    "properties.privateEndpointConnections",
-    "properties.policies.retentionPolicy.lastUpdatedTime",
-    "properties.policies.softDeletePolicy.lastUpdatedTime",
-];
-
-const BODY_BYTES_MAX: usize = 1 << 20;
+const PASSWORD_NAME: Kind = Kind { what: "password's renewal", kept: &["name"], shown: &[], fixed: &[] };

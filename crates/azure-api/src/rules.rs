@@ -8,32 +8,24 @@ use axum::response::{IntoResponse as _, Response};
 use azure_documents::finding_rule;
 use metastore::{PutRule, Rule, RuleScope, StoredRule};
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use crate::Api;
+use crate::body::{Kind, read};
 use crate::error::ArmError;
 use crate::reach::Reach;
-use crate::registries::read;
 
 #[derive(Deserialize)]
 struct Put {
     properties: Properties,
 }
 
-/// A misspelled expiry must not be none: what is not known is refused. What is shown may come back.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Properties {
     criteria: Criteria,
     reason: String,
     expires_on: Option<jiff::Timestamp>,
-    #[serde(rename = "state", default)]
-    _state: IgnoredAny,
-    #[serde(rename = "scope", default)]
-    _scope: IgnoredAny,
-    #[serde(rename = "disabledFindings", default)]
-    _disabled_findings: IgnoredAny,
 }
 
 impl Api {
@@ -68,7 +60,7 @@ impl Api {
         body: Body,
     ) -> Result<Response, ArmError> {
         let scope = self.rule_scope(caller, reach, Action::WriteRules).await?;
-        let Put { properties } = read(body).await?;
+        let Put { properties } = read(body, &RULE).await?;
         let bad = |message: String| ArmError::bad("InvalidFindingRule", message);
         let criteria = properties.criteria.checked().map_err(|error| bad(format!("{error}.")))?;
         let now_ms = (self.clock)();
@@ -144,3 +136,11 @@ impl Api {
         })
     }
 }
+
+/// A misspelled expiry must not be none.
+const RULE: Kind = Kind {
+    what: "rule",
+    kept: &["properties.criteria", "properties.reason", "properties.expiresOn"],
+    shown: &["properties.state", "properties.scope", "properties.disabledFindings"],
+    fixed: &[],
+};

@@ -10,8 +10,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::arm::Scope;
+use crate::body::{Kind, read};
 use crate::error::ArmError;
-use crate::registries::read;
 use crate::{Api, Call, paging};
 
 #[derive(Deserialize)]
@@ -83,7 +83,7 @@ impl Api {
         if !may_create {
             self.scope_map_of(&registry, name).await?;
         }
-        let Properties { description, actions } = read::<ScopeMapBody>(body).await?.properties;
+        let Properties { description, actions } = read::<ScopeMapBody>(body, &SCOPE_MAP).await?.properties;
         let too_many = actions.as_ref().is_some_and(|actions| actions.len() > ACTIONS_MAX);
         if too_many || (may_create && actions.as_ref().is_none_or(Vec::is_empty)) {
             let message = format!("A scope map has 1 to {ACTIONS_MAX} actions.");
@@ -146,3 +146,10 @@ pub(crate) fn no_such_scope_map(name: &str) -> ArmError {
 
 /// Azure's limit.
 const ACTIONS_MAX: usize = 500;
+
+const SCOPE_MAP: Kind = Kind {
+    what: "scope map",
+    kept: &["properties.description", "properties.actions"],
+    shown: &["properties.type", "properties.creationDate"],
+    fixed: &[],
+};

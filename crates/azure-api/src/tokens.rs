@@ -5,13 +5,13 @@ use axum::body::Body;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 use azure_documents::{new_passwords, registry_token};
-use metastore::{PutToken, TokenChange, TokenPassword};
+use metastore::{PutToken, RegistryToken, TokenChange, TokenPassword};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::arm::Scope;
+use crate::body::{Kind, read};
 use crate::error::ArmError;
-use crate::registries::read;
 use crate::scope_maps::{check_name, no_such_scope_map};
 use crate::{Api, Call, paging};
 
@@ -41,10 +41,13 @@ struct Credentials {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Password {
     name: String,
     #[serde(default)]
     expiry: Option<String>,
+    #[serde(default)]
+    creation_time: Option<jiff::Timestamp>,
 }
 
 #[derive(Deserialize)]
@@ -93,10 +96,12 @@ impl Api {
     ) -> Result<Response, ArmError> {
         let registry = self.registry_for(caller, scope, Action::WriteTokens).await?;
         check_name(name)?;
-        if !may_create && self.metastore.registry_token(registry.id, name).await?.is_none() {
+        let found = self.metastore.registry_token(registry.id, name).await?;
+        if !may_create && found.is_none() {
             return Err(no_such_token(name));
         }
-        let Properties { scope_map_id, status, credentials } = read::<TokenBody>(body).await?.properties;
+        let Properties { scope_map_id, status, credentials } =
+            read::<TokenBody>(body, &TOKEN).await?.properties;
         let scope_map = scope_map_id.map(|id| last_segment(&id));
         let is_unknown = |map: &&String| map.starts_with('_') && SystemScopeMap::find(map).is_none();
         if let Some(map) = scope_map.as_ref().filter(is_unknown) {
@@ -104,8 +109,12 @@ impl Api {
         }
         let Credentials { certificates, passwords } = credentials.unwrap_or_default();
         if certificates.is_some_and(|certificates| !certificates.is_empty()) {
-            let message = "A token logs in by passwords, not by certificates.";
+            let message =
+                "A token logs in by passwords, not by certificates (properties.credentials.certificates).";
             return Err(ArmError::bad("UnsupportedProperty", message));
+        }
+        for password in passwords.iter().flatten() {
+            password.check(found.as_ref())?;
         }
         let is_enabled = status.map(|status| enabled(&status)).transpose()?;
         let passwords: Option<Result<Vec<_>, ArmError>> = passwords.map(|passwords| {
@@ -152,7 +161,7 @@ impl Api {
         body: Body,
     ) -> Result<Value, ArmError> {
         let registry = self.registry_for(caller, scope, Action::GenerateCredentials).await?;
-        let GenerateBody { token_id, expiry, name } = read(body).await?;
+        let GenerateBody { token_id, expiry, name } = read(body, &NEW_PASSWORDS).await?;
         let token_name = last_segment(&token_id);
         let found = self.metastore.registry_token(registry.id, &token_name).await?;
         let token = found.ok_or_else(|| no_such_token(&token_name))?;
@@ -189,6 +198,27 @@ impl Api {
     }
 }
 
+impl Password {
+    /// Refuses one that the token does not have, or not since then: `generateCredentials` makes them.
+    fn check(&self, found: Option<&RegistryToken>) -> Result<(), ArmError> {
+        let unsupported = |message: String| Err(ArmError::bad("UnsupportedProperty", message));
+        let is_it = |known: &&TokenPassword| known.name == self.name;
+        let Some(known) = found.and_then(|found| found.passwords.iter().find(is_it)) else {
+            let name: String = self.name.chars().take(NAME_CHARS_MAX).collect();
+            return unsupported(format!(
+                "The token has no '{name}' (properties.credentials.passwords): generateCredentials makes it."
+            ));
+        };
+        if self.creation_time.is_some_and(|time| time.as_millisecond() != known.created_ms) {
+            return unsupported(format!(
+                "The creationTime of '{}' cannot be changed: leave it out of properties.credentials.passwords.",
+                known.name
+            ));
+        }
+        Ok(())
+    }
+}
+
 fn enabled(status: &str) -> Result<bool, ArmError> {
     match status.to_ascii_lowercase().as_str() {
         "enabled" => Ok(true),
@@ -208,4 +238,22 @@ fn no_such_token(name: &str) -> ArmError {
     ArmError::not_found("ResourceNotFound", format!("There is no token '{name}' in this registry."))
 }
 
+const NAME_CHARS_MAX: usize = 100;
 const PASSWORDS: [&str; 2] = ["password1", "password2"];
+
+const TOKEN: Kind = Kind {
+    what: "token",
+    kept: &[
+        "properties.scopeMapId",
+        "properties.status",
+        "properties.credentials.certificates",
+        "properties.credentials.passwords[].name",
+        "properties.credentials.passwords[].expiry",
+        "properties.credentials.passwords[].creationTime",
+    ],
+    shown: &["properties.creationDate", "properties.credentials.passwords[].value"],
+    fixed: &[],
+};
+
+const NEW_PASSWORDS: Kind =
+    Kind { what: "token's new password", kept: &["tokenId", "expiry", "name"], shown: &[], fixed: &[] };

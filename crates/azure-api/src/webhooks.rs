@@ -14,8 +14,9 @@ use serde_json::{Map, Value, json};
 
 use crate::Api;
 use crate::arm::{Scope, WebhookVerb};
+use crate::body::{Kind, read};
 use crate::error::ArmError;
-use crate::registries::{read, tags_of};
+use crate::registries::{check_location, tags_of};
 
 /// What clients send of a webhook; they may send back all that they were shown.
 #[derive(Deserialize)]
@@ -74,7 +75,8 @@ impl Api {
         may_create: bool,
     ) -> Result<Response, ArmError> {
         let registry = self.registry_for(caller, scope, Action::WriteWebhooks).await?;
-        let body: WebhookBody = read(body).await?;
+        let body: WebhookBody = read(body, &WEBHOOK).await?;
+        let location = body.location.clone();
         let mut change = change(body)?;
         if may_create {
             check::name(name).map_err(invalid)?;
@@ -89,13 +91,14 @@ impl Api {
                 return Err(bad("properties.serviceUri and properties.actions are required."));
             }
         }
+        let found = self.metastore.webhook(registry.id, name).await?;
+        if let Some(found) = &found {
+            check_location(location.as_deref(), &found.name, &found.location)?;
+        }
         let secret = events::random_secret();
         let wanted = WebhookChange {
             // Only a new one has none yet.
-            secret: match self.metastore.webhook(registry.id, name).await? {
-                None => Some(secret.clone()),
-                Some(_) => None,
-            },
+            secret: found.is_none().then(|| secret.clone()),
             ..change
         };
         match self.metastore.put_webhook(registry.id, name, wanted, may_create, (self.clock)()).await? {
@@ -244,3 +247,19 @@ fn bad(message: &str) -> ArmError {
 
 /// All that the log keeps of what is over.
 const EVENTS_MAX: usize = 500;
+
+const WEBHOOK: Kind = Kind {
+    what: "webhook",
+    kept: &[
+        "location",
+        "tags",
+        "properties.serviceUri",
+        "properties.customHeaders",
+        "properties.status",
+        "properties.scope",
+        "properties.actions",
+        "properties.payloadFormat",
+    ],
+    shown: &["properties.signingSecret", "properties.disabledReason"],
+    fixed: &[],
+};

@@ -21,12 +21,12 @@ pub use assessment::{assessment, image_assessment, metadata, metadata_document};
 pub use cache::{cache_rule, credential_set};
 pub use event::{affected_link, cloud_event, webhook_payload};
 pub use form::{Form, Names};
-pub use pricing::{pricing, pricing_of_version};
+pub use pricing::{SCANNING, pricing, pricing_of_version};
 pub use resource::{
     GROUP_NAME_RULE, REGISTRIES, UNTAGGED_DAYS, is_group_name, login_server, registry, registry_listed,
     resource_group, sku, tags,
 };
-pub use role::{assignment, definition};
+pub use role::{assignment, definition, principal_type};
 pub use rule::finding_rule;
 pub use software_update::{SoftwareUpdate, software_updates};
 pub use sub_assessment::Place;

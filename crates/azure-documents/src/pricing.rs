@@ -24,8 +24,7 @@ pub fn pricing(subscription: Uuid, setting: &PlanSetting) -> Value {
         }
         Plan::Containers => {
             let is_enabled = if setting.tier == Tier::Standard { "True" } else { "False" };
-            properties["extensions"] =
-                json!([{ "name": "ContainerRegistriesVulnerabilityAssessments", "isEnabled": is_enabled }]);
+            properties["extensions"] = json!([{ "name": SCANNING, "isEnabled": is_enabled }]);
         }
     }
     if let (Tier::Standard, Some(changed_ms)) = (setting.tier, setting.changed_ms) {
@@ -51,6 +50,9 @@ pub fn pricing_of_version(mut document: Value, version: &str) -> Value {
     }
     document
 }
+
+/// The extension of the plan for containers that scans registries: it is on as the plan is.
+pub const SCANNING: &str = "ContainerRegistriesVulnerabilityAssessments";
 
 /// From which version on Azure's model has which properties (azure-wire, section 2.1).
 const SINCE: [(&str, &[&str]); 3] = [

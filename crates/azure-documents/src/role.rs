@@ -45,10 +45,7 @@ pub fn assignment(held: &RoleAssignment) -> Value {
             "roleDefinitionId":
                 format!("{}/providers/Microsoft.Authorization/roleDefinitions/{}", subscription_of(scope), held.role),
             "principalId": held.principal,
-            "principalType": match held.principal_kind {
-                PrincipalKind::Person => "User",
-                PrincipalKind::Program => "ServicePrincipal",
-            },
+            "principalType": principal_type(held.principal_kind),
             "scope": held.scope,
             "condition": held.condition,
             "conditionVersion": held.condition.as_ref().map(|_| "2.0"),
@@ -60,6 +57,15 @@ pub fn assignment(held: &RoleAssignment) -> Value {
             "delegatedManagedIdentityResourceId": null,
         },
     })
+}
+
+/// What Azure calls this kind of principal.
+#[must_use]
+pub fn principal_type(kind: PrincipalKind) -> &'static str {
+    match kind {
+        PrincipalKind::Person => "User",
+        PrincipalKind::Program => "ServicePrincipal",
+    }
 }
 
 fn subscription_of(scope: &str) -> String {

@@ -92,7 +92,7 @@ says '"Unhealthy"' security sub-assessment list --assessed-resource-id "$registr
   --assessment-name dbd0cb49-b563-45e7-9724-889e799fa648
 
 says '"AcrPull"' role definition list --name AcrPull
-says '"principalId"' role assignment create --assignee-object-id "$client" --assignee-principal-type ServicePrincipal \
+says '"principalId"' role assignment create --assignee-object-id "$client" --assignee-principal-type User \
   --role AcrPull --scope "$registry"
 says '"AcrPull"' role assignment list --scope "$registry" --fill-principal-name false --fill-role-definition-name true
 says 'AcrPull' rest --method get --url "$registry/providers/Microsoft.Authorization/roleDefinitions?api-version=2022-04-01"

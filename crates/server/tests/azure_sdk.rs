@@ -66,3 +66,18 @@ async fn azures_registry_sdk_for_javascript_works_unmodified() {
     let output = server.run_azure(node.current_dir(packages).arg(script), &[]).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
+
+/// Of the models of each environment, which hold several versions.
+#[tokio::test]
+async fn every_setting_of_azures_models_is_kept_or_refused() {
+    for environment in ["azure", "acr-preview", "security-8"] {
+        let what = format!("the models of target/clients/{environment}");
+        let Some(python) = testkit::python(environment, &what) else { continue };
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+        server.hold_bad_and_good().await;
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/azure_settings.py");
+        let output = server.run_python(&python, script, &[]).await;
+        assert!(output.status.success(), "{environment}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+}

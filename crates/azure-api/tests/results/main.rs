@@ -509,7 +509,7 @@ async fn roles_are_given_listed_and_taken() {
     for (from, to, status, code) in [
         (puller.to_string(), Uuid::nil().to_string(), 400, "PrincipalNotFound"),
         (roles::SECURITY_READER.to_string(), Uuid::nil().to_string(), 400, "RoleDefinitionDoesNotExist"),
-        ("\"properties\"".to_owned(), "\"x\"".to_owned(), 400, "InvalidRequestContent"),
+        ("\"properties\"".to_owned(), "\"x\"".to_owned(), 400, "UnsupportedProperty"),
     ] {
         let body = body.to_string().replace(&from, &to);
         assert_eq!(send("admin", "PUT", other.clone(), body).await.is(status).code(), code);

@@ -93,7 +93,7 @@ async fn a_rule_that_cannot_be_is_refused_with_its_reason() {
         (with("reason", json!(" ")), "InvalidFindingRule"),
         (with("expiresOn", json!("2020-01-01T00:00:00Z")), "InvalidFindingRule"),
         (with("expiresOn", json!("soon")), "InvalidRequestContent"),
-        (with("expires", json!("2099-01-01T00:00:00Z")), "InvalidRequestContent"),
+        (with("expires", json!("2099-01-01T00:00:00Z")), "UnsupportedProperty"),
         (json!([]), "InvalidRequestContent"),
     ] {
         assert_eq!(house.ask("admin", "PUT", &path, body.clone()).await.is(400).code(), code, "{body}");
