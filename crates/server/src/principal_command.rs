@@ -229,7 +229,8 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
     let assignments = metastore.all_role_assignments().await?;
     let mut rows = table(&["NAME", "ID", "KIND", "ROLE", "SCOPE"]);
     let mut documents = Vec::new();
-    for principal in metastore.principals().await? {
+    let principals = metastore.principals().await?;
+    for principal in &principals {
         let held: Vec<_> = assignments.iter().filter(|held| held.principal == principal.id).collect();
         let name = |held: &RoleAssignment| {
             roles::find(&held.role.to_string())
@@ -247,7 +248,10 @@ async fn list(metastore: &Metastore, format: Format) -> Result<(), Failure> {
         }
         let held: Vec<_> =
             held.iter().map(|held| json!({ "role": name(held), "scope": held.scope })).collect();
-        documents.push(json!({ "name": principal.name, "id": principal.id, "kind": kind, "roles": held }));
+        let owner = principals.iter().find(|one| principal.owner == Some(one.id)).map(|owner| &owner.name);
+        documents.push(json!({
+            "name": principal.name, "id": principal.id, "kind": kind, "owner": owner, "roles": held,
+        }));
     }
     match format {
         Format::Json => say!("{}", serde_json::to_string_pretty(&documents)?),

@@ -164,6 +164,13 @@ async fn who_is_a_person_is_said_and_what_the_directory_changes_is_in_the_log() 
     };
     let made = post("/applications", serde_json::json!({ "displayName": "made" })).await;
     let id = made["id"].as_str().expect("an id");
+    let listed: Value =
+        serde_json::from_str(&ok(&server, &["principal", "list", "--format=json"])).expect("a list");
+    let owner = |name: &str| {
+        let found = listed.as_array().expect("a list").iter().find(|row| row["name"] == name);
+        found.expect("listed")["owner"].clone()
+    };
+    assert_eq!((owner("made"), owner("ci")), ("admin".into(), Value::Null));
     let added = post(&format!("/applications/{id}/addPassword"), serde_json::json!({})).await;
     let secret = added["secretText"].as_str().expect("a secret");
     // A certificate's key in the place of a secret: the list is sent as it is to be.

@@ -1,7 +1,7 @@
 //! The directory (Microsoft Graph): who sees whom, and who may make programs and give them secrets.
 
 use auth::roles;
-use metastore::{AssignRole, PrincipalKind, RoleAssignment};
+use metastore::{AssignRole, Principal, PrincipalKind, RoleAssignment};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -277,4 +277,27 @@ async fn nobody_becomes_a_principal_that_may_more_than_they_could_give() {
     // Reading is not giving.
     house.graph("security", "POST", &add(&mine), json!({})).await.is(403);
     house.graph("puller", "POST", &add(&mine), json!({})).await.is(404);
+}
+
+#[tokio::test]
+async fn who_gives_roles_somewhere_owns_so_many_programs_and_who_gives_them_everywhere_any() {
+    let house = house().await;
+    for (number, owner) in [(1_000, Uuid::from_u128(14)), (2_000, ADMIN)] {
+        for number in number..number + 250 {
+            let kind = PrincipalKind::Program;
+            let program = Principal::new(Uuid::from_u128(number), format!("p{number}"), kind);
+            let program = Principal { owner: Some(owner), ..program };
+            house.metastore.add_program(program, vec![], usize::MAX, 1).await.unwrap();
+        }
+    }
+    let make = async |caller, name: &str| {
+        house.graph(caller, "POST", "/applications", json!({ "displayName": name })).await
+    };
+    assert_eq!(make("elsewhere", "one-more").await.is(403).code(), "Directory_QuotaExceeded");
+    make("admin", "one-more").await.is(201);
+    let gone = format!("/applications/{}", Uuid::from_u128(1_000));
+    house.graph("elsewhere", "DELETE", &gone, Value::Null).await.is(204);
+    make("elsewhere", "again").await.is(201);
+    let owned = house.graph("elsewhere", "GET", "/me/ownedObjects?$top=999", Value::Null).await.is(200).body;
+    assert_eq!(owned["value"].as_array().unwrap().len(), 500, "each in both its faces");
 }
