@@ -12,12 +12,14 @@ use crate::error::ArmError;
 use crate::paging::Cursor;
 use crate::reach::Reach;
 use crate::resources::login_server;
+use crate::scopes::Readable;
 use crate::sub_assessments::{PAGE_ROWS, form_named, named_image};
 use crate::{Api, Call};
 
 impl Api {
-    /// One page of them, of all registries in the reach that the caller may read: a registry's own first,
-    /// then those of its images.
+    /// One page of them, of all registries in the reach that the caller may read: a registry's own first, then those of
+    /// its images. A registry's own tells of all its images: it is left out where the caller may read those of some
+    /// repositories alone.
     pub(crate) async fn assessments(
         &self,
         caller: &Caller,
@@ -27,9 +29,9 @@ impl Api {
         let registries = self.readable(caller, reach, Action::ReadAssessments).await?;
         if let Reach::Image(_, name) = reach {
             let mut rows = Vec::new();
-            for registry in &registries {
-                for (image, findings) in self.images_named(registry, name).await? {
-                    rows.extend(self.of_image(registry, &image, &findings, call));
+            for readable in &registries {
+                for (image, findings) in self.images_named(readable, name).await? {
+                    rows.extend(self.of_image(&readable.registry, &image, &findings, call));
                 }
             }
             return Ok(json!({ "value": rows }));
@@ -38,19 +40,20 @@ impl Api {
         let begin = from.as_ref().map_or(i64::MIN, |cursor| cursor.registry);
         let mut rows = Vec::new();
         let mut next = None;
-        for registry in registries.iter().filter(|registry| registry.id.0 >= begin) {
+        for readable in registries.iter().filter(|readable| readable.registry.id.0 >= begin) {
+            let registry = &readable.registry;
             let after =
                 from.take().filter(|cursor| cursor.registry == registry.id.0).and_then(|at| at.within);
             if rows.len() >= PAGE_ROWS {
                 next = Some(Cursor { registry: registry.id.0, within: None });
                 break;
             }
-            if after.is_none() {
+            if after.is_none() && readable.is_whole() {
                 for form in Form::ON_REGISTRIES {
                     rows.push(self.roll_up(registry, form, call).await?);
                 }
             }
-            let within = self.images_from(registry, after, &mut rows, call).await?;
+            let within = self.images_from(readable, after, &mut rows, call).await?;
             if within.is_some() {
                 next = Some(Cursor { registry: registry.id.0, within });
                 break;
@@ -74,9 +77,9 @@ impl Api {
         let form = Form::of_key(key);
         match reach {
             Reach::Image(_, name) => {
-                for registry in &registries {
-                    for (image, findings) in self.images_named(registry, name).await? {
-                        let mut rows = self.of_image(registry, &image, &findings, call).into_iter();
+                for readable in &registries {
+                    for (image, findings) in self.images_named(readable, name).await? {
+                        let mut rows = self.of_image(&readable.registry, &image, &findings, call).into_iter();
                         let is_it = |row: &Value| {
                             row["name"].as_str().is_some_and(|name| name.eq_ignore_ascii_case(key))
                         };
@@ -89,7 +92,11 @@ impl Api {
             }
             Reach::Within(scope) if scope.registry.is_some() => match (registries.first(), form) {
                 (_, Some(Form::Of2024)) => Err(no_such_assessment(key, "on registries: it is on images")),
-                (Some(registry), Some(form)) => self.roll_up(registry, form, call).await,
+                (Some(readable), Some(_)) if !readable.is_whole() => {
+                    let action = Action::ReadAssessments.name();
+                    Err(ArmError::forbidden(caller, action, &readable.registry.resource_id()))
+                }
+                (Some(readable), Some(form)) => self.roll_up(&readable.registry, form, call).await,
                 _ => Err(no_such_assessment(key, "on this registry")),
             },
             // It is on a registry or an image: of a subscription or group there is none.
@@ -137,17 +144,19 @@ impl Api {
     /// The assessments of a registry's images after one of them, until the page is full; returns where the next begins.
     async fn images_from(
         &self,
-        registry: &Registry,
+        readable: &Readable,
         after: Option<ResultCursor>,
         rows: &mut Vec<Value>,
         call: &Call,
     ) -> Result<Option<ResultCursor>, ArmError> {
         let key = |at: ResultCursor| at.digest.parse().ok().map(|digest| (at.repository_id, digest));
         let mut after: Option<ImageKey> = after.and_then(key);
+        let registry = &readable.registry;
         // One image at least, so that each page goes on.
         let mut has_moved = false;
         loop {
-            let keys = self.metastore.image_keys(registry.id, after.clone(), IMAGES_AT_ONCE).await?;
+            let keys =
+                self.metastore.image_keys(registry.id, readable.ids(), after.clone(), IMAGES_AT_ONCE).await?;
             if keys.is_empty() {
                 return Ok(None);
             }
@@ -204,12 +213,15 @@ impl Api {
     /// The images that a name means. Slashes of a repository are dashes in it: it may mean several.
     pub(crate) async fn images_named(
         &self,
-        registry: &Registry,
+        readable: &Readable,
         name: &str,
     ) -> Result<Vec<(ImageRow, Vec<RuledFinding>)>, ArmError> {
+        let registry = &readable.registry;
         let mut images = Vec::new();
         for reference in named_image(&self.metastore, registry, name).await? {
-            if let Some(image) = self.metastore.image(registry.id, &reference.0, &reference.1).await? {
+            if readable.shows(&reference.0)
+                && let Some(image) = self.metastore.image(registry.id, &reference.0, &reference.1).await?
+            {
                 let findings = self.metastore.findings(&image).await?;
                 images.push((image, findings));
             }

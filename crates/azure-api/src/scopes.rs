@@ -1,10 +1,14 @@
 //! Which registries' results a caller may read.
 //!
-//! Results take a right to read security results **and** one to read the registry. What a caller
-//! may not know of is not found; what they may know but not read is forbidden.
+//! Results take a right to read security results **and** one to read the registry, each there or at a repository of
+//! it. What a caller may not know of is not found; what they may know but not read is forbidden.
 
-use auth::{Action, Caller};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use auth::{Action, Caller, ResultAccess};
 use metastore::Registry;
+use oci::Repository;
 use uuid::Uuid;
 
 use crate::Api;
@@ -12,8 +16,32 @@ use crate::error::ArmError;
 use crate::reach::Reach;
 use crate::registries::{no_such_group, no_such_registry};
 
+/// A registry whose results a caller may read, or those of some of its repositories.
+pub(crate) struct Readable {
+    pub(crate) registry: Registry,
+    /// Their row numbers and names; `None`: the caller may read the whole registry's.
+    repositories: Option<(Arc<[i64]>, BTreeSet<Repository>)>,
+}
+
+impl Readable {
+    /// True if the caller may read what is said of the registry as a whole.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.repositories.is_none()
+    }
+
+    /// The row numbers of the repositories, if not all are meant.
+    pub(crate) fn ids(&self) -> Option<Arc<[i64]>> {
+        self.repositories.as_ref().map(|(ids, _)| Arc::clone(ids))
+    }
+
+    /// True if the caller may read the results of the repository.
+    pub(crate) fn shows(&self, repository: &Repository) -> bool {
+        self.repositories.as_ref().is_none_or(|(_, names)| names.contains(repository))
+    }
+}
+
 impl Api {
-    /// The registries in the scope whose results the caller may read, in the order of their ids.
+    /// The registries in the scope whose results the caller may read, all or some, in the order of their ids.
     ///
     /// # Errors
     /// 404 or 403; see above.
@@ -22,7 +50,7 @@ impl Api {
         caller: &Caller,
         reach: &Reach,
         action: Action,
-    ) -> Result<Vec<Registry>, ArmError> {
+    ) -> Result<Vec<Readable>, ArmError> {
         let id = reach.id();
         self.check_reach(caller, reach, action).await?;
         let mut registries = self.metastore.registries().await?;
@@ -39,18 +67,40 @@ impl Api {
                 no_such_group(scope)
             });
         }
+        let mut readable = Vec::new();
+        let mut lacking = action;
         let is_empty = registries.is_empty();
-        let may_security = registries.iter().any(|registry| caller.may(action, &registry.resource_id()));
-        registries.retain(|registry| {
+        for registry in registries {
             let id = registry.resource_id();
-            let may_registry = caller.may(Action::ReadRegistry, &id) || caller.may(Action::Pull, &id);
-            caller.may(action, &id) && may_registry
-        });
-        if registries.is_empty() && !is_empty {
-            let lacking = if may_security { Action::ReadRegistry } else { action };
+            let repositories = match caller.result_access(action, &id) {
+                ResultAccess::Registry => None,
+                ResultAccess::Repositories => Some(self.repositories_of(caller, &registry, action).await?),
+                ResultAccess::Nothing => {
+                    if caller.may_within(action, &id) {
+                        lacking = Action::ReadRegistry;
+                    }
+                    continue;
+                }
+            };
+            readable.push(Readable { registry, repositories });
+        }
+        if readable.is_empty() && !is_empty {
             return Err(ArmError::forbidden(caller, lacking.name(), &id));
         }
-        Ok(registries)
+        Ok(readable)
+    }
+
+    /// The repositories of a registry whose results the caller may read.
+    async fn repositories_of(
+        &self,
+        caller: &Caller,
+        registry: &Registry,
+        action: Action,
+    ) -> Result<(Arc<[i64]>, BTreeSet<Repository>), ArmError> {
+        let id = registry.resource_id();
+        let mut all = self.metastore.repository_ids(registry.id).await?;
+        all.retain(|(_, name)| caller.may_read_results_of(action, &id, name.as_str()));
+        Ok((all.iter().map(|(id, _)| *id).collect(), all.into_iter().map(|(_, name)| name).collect()))
     }
 
     /// That there is such a management group or subscription, and that the caller has some business where

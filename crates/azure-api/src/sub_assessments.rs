@@ -12,6 +12,7 @@ use crate::error::ArmError;
 use crate::paging::Cursor;
 use crate::reach::Reach;
 use crate::resources::login_server;
+use crate::scopes::Readable;
 use crate::{Api, Call};
 
 impl Api {
@@ -34,7 +35,8 @@ impl Api {
         let forms = form.as_ref().map_or(Form::ALL.as_slice(), std::slice::from_ref);
         let mut rows = Vec::new();
         let mut next = None;
-        for registry in registries.iter().filter(|registry| registry.id.0 >= begin) {
+        for readable in registries.iter().filter(|readable| readable.registry.id.0 >= begin) {
+            let registry = &readable.registry;
             let left = (PAGE_ROWS - rows.len()) / forms.len();
             if left == 0 {
                 next = Some(Cursor { registry: registry.id.0, within: None });
@@ -44,7 +46,7 @@ impl Api {
                 .take()
                 .filter(|cursor| cursor.registry == registry.id.0)
                 .and_then(|cursor| cursor.within);
-            let page = self.metastore.results(registry.id, within, left).await?;
+            let page = self.metastore.results(registry.id, readable.ids(), within, left).await?;
             let host = login_server(registry, call, &self.domain);
             for (image, findings) in &page.images {
                 let mut of_image = Vec::new();
@@ -88,10 +90,8 @@ impl Api {
             let name = wanted.to_string();
             return rows.into_iter().find(|row| row["name"] == name.as_str()).ok_or_else(unknown);
         }
-        for registry in &registries {
-            if let Some(row) =
-                self.find(registry, wanted, form, &login_server(registry, call, &self.domain)).await?
-            {
+        for readable in &registries {
+            if let Some(row) = self.find(readable, wanted, form, call).await? {
                 return Ok(row);
             }
         }
@@ -101,7 +101,7 @@ impl Api {
     /// The rows of the images that a name means; those of the form whose assessments are on images.
     async fn rows_of_image(
         &self,
-        registries: &[Registry],
+        registries: &[Readable],
         name: &str,
         form: Option<Form>,
         call: &Call,
@@ -111,9 +111,10 @@ impl Api {
             return Err(ArmError::not_found("ResourceNotFound", message));
         }
         let mut rows = Vec::new();
-        for registry in registries {
+        for readable in registries {
+            let registry = &readable.registry;
             let host = login_server(registry, call, &self.domain);
-            for (image, findings) in self.images_named(registry, name).await? {
+            for (image, findings) in self.images_named(readable, name).await? {
                 if image.state().0 == assessment::ImageState::Pending {
                     continue;
                 }
@@ -147,13 +148,15 @@ impl Api {
 
     async fn find(
         &self,
-        registry: &Registry,
+        readable: &Readable,
         wanted: Uuid,
         form: Form,
-        host: &str,
+        call: &Call,
     ) -> Result<Option<Value>, ArmError> {
+        let registry = &readable.registry;
+        let host = login_server(registry, call, &self.domain);
         for (repository, digest) in self.metastore.image_names(registry.id).await? {
-            if !is_row_of(wanted, repository.as_str(), &digest) {
+            if !readable.shows(&repository) || !is_row_of(wanted, repository.as_str(), &digest) {
                 continue;
             }
             let reference = Reference::Digest(digest.clone());
@@ -162,7 +165,7 @@ impl Api {
             };
             let findings = self.metastore.findings(&image).await?;
             let is_pending = image.state().0 == assessment::ImageState::Pending;
-            let mut rows = Place { registry, host, image: &image, form }.rows(&findings);
+            let mut rows = Place { registry, host: &host, image: &image, form }.rows(&findings);
             self.say_where_it_runs(&image, &mut rows).await?;
             let name = wanted.to_string();
             if let Some(row) =

@@ -1,6 +1,7 @@
 //! Images with their findings, in pages: what the results' readers go through.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[cfg(doc)]
 use assessment::Finding;
@@ -49,8 +50,8 @@ pub struct StateCounts {
 }
 
 impl Metastore {
-    /// The results of a registry from a place on: `limit` at most, a finding or an image without
-    /// findings each. The cost is that of the page, wherever it begins, and of one image's findings where a page
+    /// The results of a registry, or of repositories of it alone (their row numbers), from a place on: `limit` at
+    /// most, a finding or an image without findings each. The cost is that of the page, wherever it begins, and of one image's findings where a page
     /// ends within an image.
     ///
     /// # Errors
@@ -58,10 +59,31 @@ impl Metastore {
     pub async fn results(
         &self,
         registry: RegistryId,
+        of: Option<Arc<[i64]>>,
         from: Option<ResultCursor>,
         limit: usize,
     ) -> Result<ResultPage, Error> {
-        self.read(move |rows| page(rows, registry, from, limit)).await
+        self.read(move |rows| page(rows, registry, of.as_deref(), from, limit)).await
+    }
+
+    /// The repositories of a registry with their row numbers.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn repository_ids(&self, registry: RegistryId) -> Result<Vec<(i64, Repository)>, Error> {
+        self.read(move |rows| {
+            let mut statement =
+                rows.prepare_cached("SELECT id, name FROM repository WHERE registry_id = ?1 ORDER BY id")?;
+            let found = statement
+                .query_map([registry.0], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?)))?;
+            found
+                .map(|row| {
+                    let (id, name) = row?;
+                    Ok((id, name.parse().map_err(|_| Error::Damaged { what: "repository name" })?))
+                })
+                .collect()
+        })
+        .await
     }
 
     /// Every image of a registry, as (repository, digest); indexes are none.
@@ -179,6 +201,7 @@ pub(crate) fn note_leaving(
 fn page(
     rows: &Connection,
     registry: RegistryId,
+    of: Option<&[i64]>,
     from: Option<ResultCursor>,
     limit: usize,
 ) -> Result<ResultPage, Error> {
@@ -188,7 +211,7 @@ fn page(
     let mut comparison = ">=";
     loop {
         // One more than fits: if it is there, there is a next page.
-        let found = images(rows, registry, begin, comparison, left + 1)?;
+        let found = images(rows, registry, of, begin, comparison, left + 1)?;
         let Some(last) = found.last() else { return Ok(page) };
         begin = Some((last.repository_id, last.digest.to_string()));
         comparison = ">";

@@ -1,12 +1,13 @@
 //! What changed since when: how readers that keep their own view of the images keep it up.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use assessment::RuledFinding;
 use oci::Digest;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use crate::image::{IMAGE_ROWS, image_row, raw_image};
+use crate::image::{IMAGE_ROWS, among, image_row, listed, raw_image};
 use crate::repository::parse_digest;
 use crate::ruled::findings;
 use crate::{Error, ImageRow, Metastore, RegistryId};
@@ -81,30 +82,36 @@ impl Metastore {
         .await
     }
 
-    /// The keys of a registry's images in a fixed order, after `after`, at most `limit`.
+    /// The keys of a registry's images, or of those in repositories of it alone (their row numbers), in a fixed order,
+    /// after `after`, at most `limit`.
     ///
     /// # Errors
     /// [`Error`] if the store fails.
     pub async fn image_keys(
         &self,
         registry: RegistryId,
+        of: Option<Arc<[i64]>>,
         after: Option<ImageKey>,
         limit: usize,
     ) -> Result<Vec<ImageKey>, Error> {
         self.read(move |rows| {
-            let mut statement = rows.prepare_cached(
+            let of = of.as_deref();
+            let sql = format!(
                 "SELECT repository.id, manifest.digest FROM manifest
                  JOIN repository ON repository.id = manifest.repository_id
                  WHERE repository.registry_id = ?1 AND manifest.kind <> 'index'
-                   AND (repository.id, manifest.digest) > (?2, ?3)
+                   AND (repository.id, manifest.digest) > (?2, ?3) {}
                  ORDER BY repository.id, manifest.digest LIMIT ?4",
-            )?;
+                among(of, "?5")
+            );
+            let mut statement = rows.prepare_cached(&sql)?;
             let (repository, digest) =
                 after.map_or((0, String::new()), |(repository, digest)| (repository, digest.to_string()));
             let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-            let found = statement.query_map(params![registry.0, repository, digest, limit], |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-            })?;
+            let found = statement
+                .query_map(params![registry.0, repository, digest, limit, listed(of)], |row| {
+                    Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
+                })?;
             found
                 .map(|key| {
                     let (repository, digest) = key?;

@@ -379,7 +379,7 @@ impl Metastore {
         after: Option<(i64, String)>,
         limit: usize,
     ) -> Result<Vec<ImageRow>, Error> {
-        self.read(move |rows| images(rows, registry, after, ">", limit)).await
+        self.read(move |rows| images(rows, registry, None, after, ">", limit)).await
     }
 
     /// Which images of a registry the tags of indexes lead to: the repository's row number, the image and
@@ -449,24 +449,42 @@ impl Metastore {
     }
 }
 
-/// Images of a registry from the row named by `from` on: itself included with `>=`, not with `>`.
+/// Images of a registry, or of repositories of it alone (their row numbers), from the row named by `from` on: itself
+/// included with `>=`, not with `>`.
 pub(crate) fn images(
     rows: &Connection,
     registry: RegistryId,
+    of: Option<&[i64]>,
     from: Option<(i64, String)>,
     comparison: &'static str,
     limit: usize,
 ) -> Result<Vec<ImageRow>, Error> {
     let sql = format!(
         "{IMAGE_ROWS} WHERE manifest.kind <> 'index' AND registry.id = ?1
-         AND (repository.id, manifest.digest) {comparison} (?2, ?3)
-         ORDER BY repository.id, manifest.digest LIMIT ?4"
+         AND (repository.id, manifest.digest) {comparison} (?2, ?3) {}
+         ORDER BY repository.id, manifest.digest LIMIT ?4",
+        among(of, "?5")
     );
     let (repository_id, digest) = from.unwrap_or((0, String::new()));
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut statement = rows.prepare_cached(&sql)?;
-    let found = statement.query_map(params![registry.0, repository_id, digest, limit], raw_image)?;
+    let found =
+        statement.query_map(params![registry.0, repository_id, digest, limit, listed(of)], raw_image)?;
     found.map(|row| image_row(rows, row?)).collect()
+}
+
+/// That a repository is one of those that the parameter lists, see [`listed`]; nothing if all are meant.
+pub(crate) fn among(of: Option<&[i64]>, parameter: &str) -> String {
+    // The parameter is named in either case: a statement has as many as are bound.
+    match of {
+        Some(_) => format!("AND repository.id IN (SELECT value FROM json_each({parameter}))"),
+        None => format!("AND {parameter} IS NULL"),
+    }
+}
+
+/// Repositories' row numbers as a parameter.
+pub(crate) fn listed(of: Option<&[i64]>) -> Option<String> {
+    of.map(|ids| format!("[{}]", ids.iter().map(i64::to_string).collect::<Vec<_>>().join(",")))
 }
 
 fn put_findings(rows: &Connection, image: &str, findings: &[Finding]) -> Result<(), Error> {

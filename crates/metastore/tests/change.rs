@@ -136,7 +136,7 @@ async fn one_image_in_two_repositories_changes_in_both_and_pages_have_no_gaps() 
     assert_eq!(at, rows.store.newest_change().await.expect("works"));
     let mut keys = Vec::new();
     while let Some(last) = Some(keys.last().cloned()) {
-        let page = rows.store.image_keys(rows.registry, last, 4).await.expect("works");
+        let page = rows.store.image_keys(rows.registry, None, last, 4).await.expect("works");
         if page.is_empty() {
             break;
         }

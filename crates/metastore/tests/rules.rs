@@ -182,7 +182,7 @@ async fn a_rule_takes_effect_at_once_and_is_undone_at_once() {
     let counts = rows.store.state_counts(rows.registry).await.expect("works");
     assert_eq!((counts.judged.get("Healthy"), counts.judged.get("Unhealthy")), (Some(&1), None));
     assert_eq!((counts.first_judged_ms, counts.changed_ms), (Some(20), Some(40)));
-    let page = rows.store.results(rows.registry, None, 10).await.expect("works");
+    let page = rows.store.results(rows.registry, None, None, 10).await.expect("works");
     assert_eq!(page.images.iter().map(|(_, findings)| findings.len()).sum::<usize>(), 3, "they stay visible");
 
     assert_eq!(

@@ -86,7 +86,7 @@ async fn seen(
 ) -> (ImageState, Vec<String>, [usize; 4]) {
     let row = row(store, registry, image).await;
     let (state, causes) = row.state();
-    let listed = store.results(registry, None, 100).await.expect("works").images;
+    let listed = store.results(registry, None, None, 100).await.expect("works").images;
     let now = store.images_now(vec![(row.repository_id, image.clone())]).await.expect("works");
     let pulled = store
         .pulled(registry, &row.repository, &Reference::Digest(image.clone()))

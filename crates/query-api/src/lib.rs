@@ -25,7 +25,7 @@ use auth::{Action, Auth, Caller};
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::Request;
-use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, WARNING};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use kql::{Answer, Code, QueryError, Settings};
@@ -147,9 +147,11 @@ impl Graph {
                 let mut response = if wants_csv {
                     self.export(caller, asked).await?
                 } else {
-                    let document = self.page(caller, asked).await?;
+                    let (document, hidden) = self.page(caller, asked).await?;
                     let typed = [(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))];
-                    (StatusCode::OK, typed, document.to_string()).into_response()
+                    let mut response = (StatusCode::OK, typed, document.to_string()).into_response();
+                    warn(&mut response, hidden.as_deref());
+                    response
                 };
                 left.write(response.headers_mut());
                 Ok(response)
@@ -222,8 +224,10 @@ impl Graph {
         Ok(view)
     }
 
-    async fn page(&self, caller: Caller, asked: Asked) -> Result<Json, GraphError> {
+    /// A page, and a sentence on results that are not shown, if there are any.
+    async fn page(&self, caller: Caller, asked: Asked) -> Result<(Json, Option<String>), GraphError> {
         let page = Page::of(&asked)?;
+        let mut hidden = None;
         let answer = match &page.token {
             // To run the query again and count its rows off would lose rows, or show them twice, without a word.
             Some(token) => self.inner.answers.find(token, &caller, &asked, self.now()).ok_or_else(|| {
@@ -233,6 +237,7 @@ impl Graph {
             })?,
             None => {
                 let view = Arc::new(self.view(&caller, &asked).await?);
+                hidden = hidden_from(&view, &asked);
                 Arc::new(self.run(caller.id, asked.query.clone(), view).await??)
             }
         };
@@ -261,15 +266,18 @@ impl Graph {
                 document["resultTruncated"] = "true".into();
             }
         }
-        Ok(document)
+        Ok((document, hidden))
     }
 
     /// The whole result as CSV.
     async fn export(&self, caller: Caller, asked: Asked) -> Result<Response, GraphError> {
         let view = Arc::new(self.view(&caller, &asked).await?);
+        let hidden = hidden_from(&view, &asked);
         let answer = self.run(caller.id, asked.query.clone(), view).await??;
         let typed = [(CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8; header=present"))];
-        Ok((StatusCode::OK, typed, csv::body(answer)).into_response())
+        let mut response = (StatusCode::OK, typed, csv::body(answer)).into_response();
+        warn(&mut response, hidden.as_deref());
+        Ok(response)
     }
 
     /// Answers the administrator at the machine, who sees everything, under the limits of every query.
@@ -351,6 +359,20 @@ impl Drop for Gone {
 }
 
 /// The host and port by which the client reached the server; they go into challenges and rows.
+/// What to say of results that the viewer may not read, if the query asks for results.
+fn hidden_from(view: &View, asked: &Asked) -> Option<String> {
+    if asked.query.to_ascii_lowercase().contains("securityresources") { view.hidden() } else { None }
+}
+
+/// A `Warning` (RFC 7234, section 5.5): an answer of Resource Graph has no place for a sentence.
+fn warn(response: &mut Response, sentence: Option<&str>) {
+    if let Some(sentence) = sentence
+        && let Ok(value) = HeaderValue::from_str(&format!("299 - \"{sentence}\""))
+    {
+        response.headers_mut().insert(WARNING, value);
+    }
+}
+
 fn host(request: &Request) -> String {
     let host = request.uri().authority().map(axum::http::uri::Authority::as_str);
     let host = host.or_else(|| request.headers().get(HOST)?.to_str().ok());

@@ -3,7 +3,7 @@
 //! A run's columns are made when a query first asks for them, and serve every query until an image in the run
 //! changes. What changes costs one run, whatever the number of rows.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
 use kql::Codes;
@@ -65,6 +65,12 @@ impl Segment {
     fn new(images: Vec<(ImageKey, Arc<[Row]>)>) -> Self {
         let rows = images.iter().map(|(_, rows)| rows.len()).sum();
         Self { images, rows, columns: OnceLock::new() }
+    }
+
+    /// The rows of images in these repositories alone, in columns that are made for one query.
+    pub(crate) fn columns_of(&self, repositories: &HashSet<i64>) -> Columns {
+        let images = self.images.iter().filter(|((repository, _), _)| repositories.contains(repository));
+        Columns::of(images.flat_map(|(_, rows)| rows.iter()))
     }
 
     /// Its rows in columns.

@@ -4,7 +4,7 @@
 //! its findings: each text is held once, and a row is four codes and a name. A version never changes; a
 //! query that began with one goes on with it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use kql::{Batch, Codes, Column, Dictionary, Document, Layer, Stem, Stemmed, Stems, Texts, Value};
@@ -39,15 +39,24 @@ struct Chunk {
     rows: Box<[Row]>,
 }
 
-/// Whose rows they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whose rows they are, if not an image's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Of {
-    /// An image in this registry (its row number).
-    Image(i64),
-    /// This registry's assessments.
+    /// This registry's assessments (its row number).
     Registry(i64),
     /// This subscription's plans.
     Subscription(Uuid),
+}
+
+/// The images of a registry that may be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Images {
+    /// All.
+    All,
+    /// Those in these repositories, by their row numbers.
+    In(HashSet<i64>),
+    /// None of them.
+    Nothing,
 }
 
 /// A row: codes of what it shares with others, and what it has alone.
@@ -339,16 +348,24 @@ impl Version {
             + self.shared.words.lock().bytes
     }
 
-    /// The rows of the things that may be seen, in batches.
+    /// The rows of the things that may be seen, in batches: `images` tells it of a registry's images (by its row
+    /// number), `sees` of everything else.
     pub(crate) fn batches<'a>(
         &'a self,
+        images: impl Fn(i64) -> &'a Images + 'a,
         sees: impl Fn(&Of) -> bool + 'a,
         needed: &'a [bool],
     ) -> Box<dyn Iterator<Item = Batch> + 'a> {
         let seen = self.others.iter().filter(|chunk| sees(&chunk.of)).flat_map(|chunk| chunk.rows.iter());
         let others = Columns::of(seen);
-        let images = self.images.iter().filter(move |(registry, _)| sees(&Of::Image(*registry)));
-        let images = images.map(|(_, segment)| self.batch(segment.columns(), needed));
+        let images = self.images.iter().filter_map(move |(registry, segment)| match images(registry) {
+            Images::All => Some(self.batch(segment.columns(), needed)),
+            Images::In(repositories) => {
+                let columns = segment.columns_of(repositories);
+                (columns.rows > 0).then(|| self.batch(&columns, needed))
+            }
+            Images::Nothing => None,
+        });
         Box::new(images.chain((others.rows > 0).then(|| self.batch(&others, needed))))
     }
 
@@ -491,7 +508,7 @@ mod tests {
     }
 
     fn all(version: &Version) -> Vec<String> {
-        let batches = version.batches(|_| true, &[true; 17]);
+        let batches = version.batches(|_| &Images::All, |_| true, &[true; 17]);
         let mut rows = Vec::new();
         for batch in batches {
             for at in 0..batch.rows {
@@ -524,7 +541,12 @@ mod tests {
         version.remove_image(&key(1));
         version.settle();
         assert_eq!((all(&version).len(), all(&earlier).len()), (20, 40), "a version does not change");
-        assert!(version.batches(|of| *of == Of::Image(6), &[true; 17]).next().is_none());
+        assert!(version.batches(|_| &Images::Nothing, |_| true, &[true; 17]).next().is_none());
+        let count = |repositories: &[i64]| -> usize {
+            let images = Images::In(repositories.iter().copied().collect());
+            earlier.batches(|_| &images, |_| true, &[true; 17]).map(|batch| batch.rows).sum()
+        };
+        assert_eq!((count(&[key(1).0]), count(&[])), (40, 0), "two images of one repository");
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
 
+use auth::{Action, ResultAccess};
 use azure_documents::{Form, Names, Place as At, graph};
 use metastore::{Error, Metastore, Registry, RegistryId, Tier};
 use parking_lot::RwLock;
@@ -113,7 +114,7 @@ impl Tables {
     ) -> Result<Version, Error> {
         let mut after = None;
         loop {
-            let keys = self.inner.metastore.image_keys(of, after.take(), PAGE).await?;
+            let keys = self.inner.metastore.image_keys(of, None, after.take(), PAGE).await?;
             let Some(last) = keys.last() else { return Ok(version) };
             after = Some(last.clone());
             let images = self.inner.metastore.images_now(keys.clone()).await?;
@@ -252,13 +253,21 @@ impl Tables {
         for subscription in &known {
             groups.extend(self.inner.metastore.resource_groups(subscription.id).await?);
         }
+        let registries = self.inner.metastore.registries().await?;
+        let mut repositories = HashMap::new();
+        for registry in &registries {
+            if viewer.result_access(registry, Action::ReadSubAssessments) == ResultAccess::Repositories {
+                repositories.insert(registry.id, self.inner.metastore.repository_ids(registry.id).await?);
+            }
+        }
         let house = House {
             tenant: self.inner.tenant,
             hosts: match host.filter(|_| !self.inner.hosts.is_told) {
                 Some(host) => Hosts { login_server: host.to_owned(), ..self.inner.hosts.clone() },
                 None => self.inner.hosts.clone(),
             },
-            registries: self.inner.metastore.registries().await?,
+            registries,
+            repositories,
             webhooks: self.inner.metastore.all_webhooks().await?,
             subscriptions: known,
             groups,

@@ -1,15 +1,16 @@
 //! The tables as whoever asks may see them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock};
 
-use auth::{Action, Caller, roles};
+use auth::{Action, Caller, ResultAccess, roles};
 use kql::{Batch, Column, Source, Table, TableColumn, Type, Value};
-use metastore::{Registry, ResourceGroup, RoleAssignment, SavedQuery, Subscription, Webhook};
+use metastore::{Registry, RegistryId, ResourceGroup, RoleAssignment, SavedQuery, Subscription, Webhook};
+use oci::Repository;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
-use crate::store::{Of, Version};
+use crate::store::{Images, Of, Version};
 use crate::tables::Hosts;
 
 /// Who asks.
@@ -19,6 +20,16 @@ pub enum Viewer {
     Administrator,
     /// Whoever this is, by the roles held.
     Caller(Caller),
+}
+
+impl Viewer {
+    /// How much of a registry's results the viewer may read.
+    pub(crate) fn result_access(&self, registry: &Registry, action: Action) -> ResultAccess {
+        match self {
+            Self::Administrator => ResultAccess::Registry,
+            Self::Caller(caller) => caller.result_access(action, &registry.resource_id()),
+        }
+    }
 }
 
 /// What there is at the time of a query, besides the rows.
@@ -31,6 +42,8 @@ pub(crate) struct House {
     pub(crate) assignments: Vec<RoleAssignment>,
     pub(crate) saved: Vec<SavedQuery>,
     pub(crate) webhooks: Vec<Webhook>,
+    /// The repositories (row numbers and names) of registries of which the viewer may read some repositories' results.
+    pub(crate) repositories: HashMap<RegistryId, Vec<(i64, Repository)>>,
 }
 
 /// The tables as one viewer sees them, within some subscriptions.
@@ -67,12 +80,52 @@ impl View {
         self.subscriptions.as_ref().is_none_or(|wanted| wanted.contains(&subscription))
     }
 
-    /// True of results that the REST API would show: it takes a right to read them and one to read the
-    /// registry.
-    fn sees_results(&self, registry: &Registry, action: Action) -> bool {
-        let id = registry.resource_id();
-        let may_registry = self.may(Action::ReadRegistry, &id) || self.may(Action::Pull, &id);
-        self.is_in(registry.subscription) && self.may(action, &id) && may_registry
+    /// Of a registry's results what the REST API would show: it takes a right to read them and one to read the registry
+    /// or the repository.
+    fn result_access(&self, registry: &Registry, action: Action) -> ResultAccess {
+        if !self.is_in(registry.subscription) {
+            return ResultAccess::Nothing;
+        }
+        self.viewer.result_access(registry, action)
+    }
+
+    fn images(&self, registry: &Registry) -> Images {
+        let action = Action::ReadSubAssessments;
+        match (self.result_access(registry, action), &self.viewer) {
+            (ResultAccess::Registry, _) => Images::All,
+            (ResultAccess::Repositories, Viewer::Caller(caller)) => {
+                let id = registry.resource_id();
+                let all = self.house.repositories.get(&registry.id).map(Vec::as_slice).unwrap_or_default();
+                let seen =
+                    all.iter().filter(|(_, name)| caller.may_read_results_of(action, &id, name.as_str()));
+                Images::In(seen.map(|(number, _)| *number).collect())
+            }
+            _ => Images::Nothing,
+        }
+    }
+
+    /// A sentence on results that are not shown for want of rights, if the viewer knows of their registries.
+    #[must_use]
+    pub fn hidden(&self) -> Option<String> {
+        let known = |registry: &&Registry| {
+            let id = registry.resource_id();
+            self.is_in(registry.subscription)
+                && [Action::ReadRegistry, Action::Pull, Action::ReadSubAssessments]
+                    .iter()
+                    .any(|action| self.may_within(*action, &id))
+        };
+        let known: Vec<&Registry> = self.house.registries.iter().filter(known).collect();
+        let is_whole = |registry: &&&Registry| {
+            self.result_access(registry, Action::ReadSubAssessments) == ResultAccess::Registry
+        };
+        let whole = known.iter().filter(is_whole).count();
+        (whole < known.len()).then(|| {
+            format!(
+                "results of all repositories are shown of {whole} of {} registries: reading them takes Security Reader and \
+                 AcrPull, at the registry or at a repository",
+                known.len()
+            )
+        })
     }
 
     /// Whether the subscription exists and the viewer has some business in it.
@@ -85,18 +138,21 @@ impl View {
     }
 
     fn security(&self) -> Security {
-        let mut seen = HashMap::new();
+        let mut seen = HashSet::new();
+        let mut images = HashMap::new();
         for registry in &self.house.registries {
-            let id = registry.id.0;
-            seen.insert(Seen::Image(id), self.sees_results(registry, Action::ReadSubAssessments));
-            seen.insert(Seen::Registry(id), self.sees_results(registry, Action::ReadAssessments));
+            images.insert(registry.id.0, self.images(registry));
+            if self.result_access(registry, Action::ReadAssessments) == ResultAccess::Registry {
+                seen.insert(Of::Registry(registry.id.0));
+            }
         }
         for subscription in &self.house.subscriptions {
             let scope = format!("/subscriptions/{}", subscription.id);
-            let is_seen = self.is_in(subscription.id) && self.may(Action::ReadPricings, &scope);
-            seen.insert(Seen::Subscription(subscription.id), is_seen);
+            if self.is_in(subscription.id) && self.may(Action::ReadPricings, &scope) {
+                seen.insert(Of::Subscription(subscription.id));
+            }
         }
-        Security { version: Arc::clone(&self.version), seen }
+        Security { version: Arc::clone(&self.version), seen, images }
     }
 
     /// Registries, their webhooks, and saved queries.
@@ -242,16 +298,10 @@ impl Source for View {
     }
 }
 
-#[derive(PartialEq, Eq, Hash)]
-enum Seen {
-    Image(i64),
-    Registry(i64),
-    Subscription(Uuid),
-}
-
 struct Security {
     version: Arc<Version>,
-    seen: HashMap<Seen, bool>,
+    seen: HashSet<Of>,
+    images: HashMap<i64, Images>,
 }
 
 impl Table for Security {
@@ -260,15 +310,8 @@ impl Table for Security {
     }
 
     fn batches<'a>(&'a self, needed: &'a [bool]) -> Box<dyn Iterator<Item = Batch> + 'a> {
-        let sees = |of: &Of| {
-            let of = match of {
-                Of::Image(registry) => Seen::Image(*registry),
-                Of::Registry(registry) => Seen::Registry(*registry),
-                Of::Subscription(id) => Seen::Subscription(*id),
-            };
-            self.seen.get(&of).copied().unwrap_or(false)
-        };
-        self.version.batches(sees, needed)
+        let images = |registry: i64| self.images.get(&registry).unwrap_or(&Images::Nothing);
+        self.version.batches(images, |of| self.seen.contains(of), needed)
     }
 }
 

@@ -12,7 +12,7 @@ use testkit::{Client, Image, Server, ServerOptions, debian, dpkg, image};
 const LAZARET: &str = env!("CARGO_BIN_EXE_lazaret");
 
 /// Who asks: a column's name, and the role held, if any.
-const ROLES: [(&str, &str); 15] = [
+const ROLES: [(&str, &str); 16] = [
     ("anonymous", ""),
     ("stranger", "AcrPull"),
     ("cluster", ""),
@@ -24,6 +24,7 @@ const ROLES: [(&str, &str); 15] = [
     ("SecReader", "Security Reader"),
     ("SecAdmin", "Security Admin"),
     ("SecR+Pull", "Security Reader"),
+    ("SecR@repo", "Security Reader"),
     ("Reader", "Reader"),
     ("UserAdmin", "User Access Administrator"),
     ("Contrib", "Contributor"),
@@ -282,12 +283,16 @@ impl Asker {
         let scope = match column {
             "stranger" => vec!["--scope=/subscriptions/00000000-0000-0000-0000-00000000000f"],
             column if column.starts_with("Acr") => vec![],
+            "SecR@repo" => vec!["--repository=app"],
             _ => vec!["--scope=/"],
         };
         let create = ["principal", "create", "asker", "--kind=person", &role_option];
         let made = ok(&house.server, &[&create, scope.as_slice()].concat());
         if column == "SecR+Pull" {
             ok(&house.server, &["role", "assign", "asker", "AcrPull"]);
+        }
+        if column == "SecR@repo" {
+            ok(&house.server, &["role", "assign", "asker", "AcrPull", "--repository=app"]);
         }
         let client = Client::new(&house.server.address, "asker", &shown(&made, "secret"));
         let token = Some(client.arm_token().await);
@@ -503,6 +508,7 @@ async fn what_is_taken_away_is_gone_from_tokens_that_are_out() {
         ("Owner", &[("Owner", "--scope=/")][..]),
         ("AcrPush", &[("AcrPush", "")]),
         ("SecR+Pull", &[("Security Reader", "--scope=/"), ("AcrPull", "")]),
+        ("SecR@repo", &[("Security Reader", "--repository=app"), ("AcrPull", "--repository=app")]),
         ("UserAdmin", &[("User Access Administrator", "--scope=/")]),
     ] {
         let house = House::new().await;
@@ -512,7 +518,8 @@ async fn what_is_taken_away_is_gone_from_tokens_that_are_out() {
         let issued = client.json(&format!("/token?service=lazaret&scope={scopes}")).await;
         let token = issued["token"].as_str().expect("a token").to_owned();
         let before = asker.ask(&house, &Method::GET, "/subscriptions/{subscriptionId}").await;
-        assert!(before == 200 || column == "AcrPush", "{column}: {before}");
+        let reads_subscription = !["AcrPush", "SecR@repo"].contains(&column);
+        assert!(before == 200 || !reads_subscription, "{column}: {before}");
         for (role, scope) in held {
             let scope = Some(*scope).filter(|scope| !scope.is_empty());
             ok(
@@ -545,7 +552,7 @@ async fn what_is_taken_away_is_gone_from_tokens_that_are_out() {
 
 const HEADER: &str = "\
 # Every route and with what status it answers whom. Written by matrix.rs (LAZARET_BLESS=1), read by people.
-# Acr* roles are held at the registry, the others at everything; a stranger holds one elsewhere; a cluster has its token.
+# Acr* roles are held at the registry, SecR@repo (Security Reader and AcrPull) at the repository, the others at everything; a stranger holds one elsewhere; a cluster has its token.
 # token: a token of the registry that pushes and writes metadata. public: nobody in particular, where everybody may pull.
 # Anonymous callers are answered 401, but for
 ";
