@@ -32,7 +32,11 @@ const ROLES: [(&str, &str); 16] = [
 ];
 
 /// Routes that nobody needs to be known for, and why.
-const PUBLIC: [(&str, &str); 14] = [
+const PUBLIC: [(&str, &str); 18] = [
+    ("/", "people who open the address are told what it is"),
+    ("/livez", "machines ask it that know nobody here"),
+    ("/startupz", "machines ask it that know nobody here"),
+    ("/readyz", "machines ask it that know nobody here"),
     ("/metadata/endpoints", "clients ask it before they can sign in"),
     ("/{tenantId}/v2.0/.well-known/openid-configuration", "clients ask it before they can sign in"),
     ("/{tenantId}/.well-known/openid-configuration", "clients ask it before they can sign in"),
@@ -420,10 +424,19 @@ fn all_routes() -> Vec<(Method, &'static str)> {
         .chain(azure_api::routes())
         .chain(query_api::ROUTES)
         .chain(cluster)
+        .chain(health_paths().into_iter().flat_map(|path| [(Method::GET, path), (Method::HEAD, path)]))
         .collect();
     // What is deleted is asked for first.
     routes.sort_by_key(|(method, path)| (*method == Method::DELETE, *path, method.to_string()));
     routes
+}
+
+/// The paths of the server's own routes, which no door has.
+fn health_paths() -> Vec<&'static str> {
+    let routes = include_str!("../src/health.rs").split(".route(\"").skip(1);
+    let paths: Vec<_> = routes.filter_map(|rest| rest.split_once('"').map(|(path, _)| path)).collect();
+    assert!(paths.len() >= 4, "{paths:?}");
+    paths
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,6 +44,7 @@ fn the_document_and_the_routes_are_the_same() {
         .chain(query_api::ROUTES)
         .map(|(method, path)| format!("{method} {path}"))
         .chain(cluster_api::ROUTES.map(|(method, path)| format!("{method} {path}")))
+        .chain(health_paths().into_iter().flat_map(|path| [format!("GET {path}"), format!("HEAD {path}")]))
         .collect();
     let only = |one: &BTreeSet<String>, other| one.difference(other).cloned().collect::<Vec<_>>();
     assert_eq!(only(&served, &described), Vec::<String>::new(), "served, and not described");
@@ -63,4 +64,12 @@ fn the_document_and_the_routes_are_the_same() {
     for reference in text.split("\"$ref\": \"#").skip(1).filter_map(|rest| rest.split('"').next()) {
         assert!(document.pointer(reference).is_some(), "{reference} leads nowhere");
     }
+}
+
+/// The paths of the server's own routes, which no door has.
+fn health_paths() -> Vec<&'static str> {
+    let routes = include_str!("../src/health.rs").split(".route(\"").skip(1);
+    let paths: Vec<_> = routes.filter_map(|rest| rest.split_once('"').map(|(path, _)| path)).collect();
+    assert!(paths.len() >= 4, "{paths:?}");
+    paths
 }
