@@ -70,7 +70,7 @@ impl House {
             Value::Object(members) => {
                 for (key, value) in members {
                     match value {
-                        Value::String(text) if ["value", "secret"].contains(&key.as_str()) => {
+                        Value::String(text) if ["value", "secret", "secretText"].contains(&key.as_str()) => {
                             self.secrets.push(text.clone());
                         }
                         other => self.keep_secrets(other),
@@ -107,8 +107,9 @@ impl House {
         name: &str,
         body: Value,
         wanted: &[&str],
-    ) {
-        let is_azure = template.starts_with("/subscriptions") || template.starts_with("/providers");
+    ) -> Value {
+        let is_azure =
+            ["/subscriptions", "/providers", "/v1.0/"].iter().any(|start| template.starts_with(start));
         let path = template.replace("{subscriptionId}", &self.subscription);
         let path = path.replace(
             "{resourceGroupName}",
@@ -130,12 +131,12 @@ impl House {
         let answer = request.send().await.expect("answers");
         let (status, text) = (answer.status(), answer.text().await.expect("text"));
         assert!(status.is_success(), "{template}: {status} {text}");
-        if let Ok(answer) = serde_json::from_str(&text)
-            && (path.ends_with("redentials") || path.ends_with("regenerateCredential"))
-        {
+        let answer = serde_json::from_str(&text).unwrap_or_default();
+        if ["redentials", "regenerateCredential", "/addPassword"].iter().any(|end| path.ends_with(end)) {
             self.keep_secrets(&answer);
         }
         self.saying(template, wanted);
+        answer
     }
 
     pub(crate) async fn tenant(&self) -> String {
