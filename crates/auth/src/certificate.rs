@@ -22,7 +22,7 @@ pub struct Certificate {
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableCertificate {
     /// It does not parse (RFC 5280).
-    #[error("it is no X.509 certificate: {0}")]
+    #[error("it is not an X.509 certificate: {0}")]
     NoCertificate(String),
     /// Less than clients and NIST SP 800-57 ask for.
     #[error("its key is shorter than {} bits", RSA_BYTES_MIN * 8)]

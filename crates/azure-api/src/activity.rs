@@ -108,7 +108,7 @@ impl Asked {
         for clause in filter.split(" and ").flat_map(|part| part.split(" AND ")) {
             let mut words = clause.trim().splitn(3, char::is_whitespace);
             let (Some(name), Some(operator), Some(text)) = (words.next(), words.next(), words.next()) else {
-                return Err(bad(&format!("'{clause}' is no comparison")));
+                return Err(bad(&format!("'{clause}' is not a comparison")));
             };
             let text = text.trim().trim_matches('\'');
             let place = match (name.to_ascii_lowercase().as_str(), operator.to_ascii_lowercase().as_str()) {
@@ -130,7 +130,7 @@ impl Asked {
             };
             *place = Some(text.to_owned());
         }
-        if has_start { Ok(asked) } else { Err(bad("it has no start")) }
+        if has_start { Ok(asked) } else { Err(bad("it does not say from when")) }
     }
 
     fn is_for(&self, entry: &AuditEntry) -> bool {
@@ -182,7 +182,10 @@ fn before(token: &str) -> Result<(i64, i64), ArmError> {
     let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let parts = text.as_deref().and_then(|text| text.split_once(' '));
     parts.and_then(|(time, id)| Some((time.parse().ok()?, id.parse().ok()?))).ok_or_else(|| {
-        ArmError::bad("InvalidSkipToken", "The $skipToken is none of ours: begin at the first page.")
+        ArmError::bad(
+            "InvalidSkipToken",
+            "This server did not issue this $skipToken: request the first page again.",
+        )
     })
 }
 
@@ -207,8 +210,8 @@ mod tests {
         };
         assert_eq!(asked.expect("parses"), wanted);
         for (filter, why) in [
-            ("", "'' is no comparison"),
-            ("caller eq 'x'", "it has no start"),
+            ("", "'' is not a comparison"),
+            ("caller eq 'x'", "it does not say from when"),
             ("eventTimestamp ge 'soon'", "no time"),
             ("eventTimestamp ge '2026-01-01' or caller eq 'x'", "no time"),
             ("eventTimestamp ge '2026-01-01' and colour eq 'x'", "'colour eq' is not understood"),

@@ -406,7 +406,7 @@ pub(crate) struct Query(Vec<(String, String)>);
 impl Query {
     pub(crate) fn of(uri: &Uri) -> Result<Self, ArmError> {
         let parsed = axum::extract::Query::<Vec<(String, String)>>::try_from_uri(uri);
-        let bad = |_| ArmError::bad("InvalidQueryParameter", "The query does not parse.");
+        let bad = |_| ArmError::bad("InvalidQueryParameter", "The query string cannot be read.");
         parsed.map(|axum::extract::Query(pairs)| Self(pairs)).map_err(bad)
     }
 

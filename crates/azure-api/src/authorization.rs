@@ -106,8 +106,8 @@ impl Api {
         check(caller, Action::WriteRoles, scope)?;
         self.check_scope(scope).await?;
         let invalid = |message: String| ArmError::bad("InvalidRequestContent", message);
-        let id =
-            Uuid::parse_str(id).map_err(|_| invalid(format!("The assignment's name '{id}' is no GUID.")))?;
+        let id = Uuid::parse_str(id)
+            .map_err(|_| invalid(format!("The assignment's name '{id}' is not a GUID.")))?;
         let put: Put = read(body, &ASSIGNMENT).await?;
         self.check_principal_type(&put.properties).await?;
         let name = put.properties.role_definition_id.rsplit('/').next().unwrap_or_default();

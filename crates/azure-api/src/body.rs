@@ -25,7 +25,7 @@ pub(crate) async fn read<T: DeserializeOwned>(body: Body, kind: &Kind) -> Result
     let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await;
     let bytes = bytes.map_err(|error| ArmError::bad("RequestContentTooLarge", error.to_string()))?;
     let invalid =
-        |error| ArmError::bad("InvalidRequestContent", format!("The body does not parse: {error}."));
+        |error| ArmError::bad("InvalidRequestContent", format!("The request body cannot be read: {error}."));
     // By way of an object: serde would take a list for one, too.
     let object: Map<String, Value> = serde_json::from_slice(&bytes).map_err(invalid)?;
     for (name, value) in &object {

@@ -86,7 +86,7 @@ impl Api {
         let Properties { source_repository, target_repository, credential_set_resource_id } =
             read::<CacheRuleBody>(body, &CACHE_RULE).await?.properties;
         let kept = |text: Option<String>, known: Option<&String>, what: &str| {
-            text.or_else(|| known.cloned()).ok_or_else(|| invalid(format!("A cache rule has a {what}.")))
+            text.or_else(|| known.cloned()).ok_or_else(|| invalid(format!("A cache rule needs a {what}.")))
         };
         let source = kept(source_repository, known.as_ref().map(|rule| &rule.source), "sourceRepository")?;
         let target = kept(target_repository, known.as_ref().map(|rule| &rule.target), "targetRepository")?;
@@ -213,8 +213,8 @@ impl Api {
     ) -> Result<Response, ArmError> {
         self.registry_for(caller, scope, Action::WriteCredentialSets).await?;
         let message = format!(
-            "Here is no vault that holds the secret of '{name}': an operator gives it with `lazaret cache credential \
-             set {name}`, and cache rules name it then."
+            "Lazaret has no key vault to read the secret of '{name}' from: an operator sets it with `lazaret cache credential \
+             set {name}`; cache rules can name it then."
         );
         Err(ArmError::bad("UnsupportedResourceType", message))
     }

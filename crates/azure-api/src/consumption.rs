@@ -34,9 +34,10 @@ impl Api {
             None => month((self.clock)()),
         };
         let wanted = call.query.get("$top").map(|text| text.parse::<usize>()).transpose();
-        let wanted = wanted.ok().filter(|wanted| *wanted != Some(0)).ok_or_else(|| {
-            ArmError::bad("InvalidQueryParameter", "$top is the number of rows wanted, from 1 on.")
-        })?;
+        let wanted = wanted
+            .ok()
+            .filter(|wanted| *wanted != Some(0))
+            .ok_or_else(|| ArmError::bad("InvalidQueryParameter", "$top must be a number, 1 or more."))?;
         let after = call.query.get("$skiptoken").map(cursor).transpose()?;
         let size = wanted.map_or(PAGE_ROWS, |wanted| wanted.min(PAGE_ROWS));
         // One more than fits: if it is there, there is a next page.
@@ -186,7 +187,10 @@ fn cursor(token: &str) -> Result<MeteredImage, ArmError> {
         Some(MeteredImage { at_ms: at_ms.parse().ok()?, image: image.parse().ok()? })
     };
     parse().ok_or_else(|| {
-        ArmError::bad("InvalidSkipToken", "The $skiptoken is none of ours: begin at the first page.")
+        ArmError::bad(
+            "InvalidSkipToken",
+            "This server did not issue this $skiptoken: request the first page again.",
+        )
     })
 }
 

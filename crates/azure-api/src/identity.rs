@@ -305,7 +305,7 @@ impl Api {
                     }
                     Polled::Pending => Err(Refusal::bad(
                         "authorization_pending",
-                        "AADSTS70016: Nobody has entered the code yet: ask again.",
+                        "AADSTS70016: The user has not entered the code yet: ask again.",
                     )),
                     Polled::TooSoon => Err(Refusal::bad(
                         "slow_down",

@@ -119,7 +119,7 @@ impl Api {
             Some(mode) => {
                 return Err(ArmError::bad(
                     "InvalidImportMode",
-                    format!("'{mode}' is no mode: it is NoForce or Force."),
+                    format!("mode must be NoForce or Force, not '{mode}'."),
                 ));
             }
         };
@@ -212,7 +212,7 @@ impl Api {
             None => Err(ArmError::not_found(
                 "OperationNotFound",
                 format!(
-                    "There is no operation '{id}' of yours, or the server was restarted meanwhile: import again."
+                    "There is no operation '{id}' that this caller began, or the server was restarted since: import again."
                 ),
             )),
         }
@@ -290,7 +290,7 @@ impl Api {
             None => None,
         };
         found.ok_or_else(|| {
-            ArmError::bad("InvalidImportSource", format!("'{id}' is no registry that there is here."))
+            ArmError::bad("InvalidImportSource", format!("There is no registry '{id}' on this server."))
         })
     }
 
@@ -313,7 +313,7 @@ impl Api {
             None => found.id == self.domain.default,
         });
         let missing =
-            || ArmError::bad("InvalidImportSource", format!("'{uri}' is no registry that there is here."));
+            || ArmError::bad("InvalidImportSource", format!("There is no registry '{uri}' on this server."));
         found.map(Some).ok_or_else(missing)
     }
 
@@ -429,7 +429,7 @@ fn pending(location: Option<HeaderValue>) -> Response {
 /// The repositories that it shall be in, each with its tags.
 fn targets_of(body: &ImportBody) -> Result<BTreeMap<Repository, Vec<Tag>>, ArmError> {
     let invalid = |text: &str, why: &dyn std::fmt::Display| {
-        ArmError::bad("InvalidTarget", format!("'{text}' is no target: {why}."))
+        ArmError::bad("InvalidTarget", format!("'{text}' is not a valid target: {why}."))
     };
     let mut targets: BTreeMap<Repository, Vec<Tag>> = BTreeMap::new();
     for text in body.target_tags.iter().flatten() {
@@ -456,7 +456,7 @@ fn targets_of(body: &ImportBody) -> Result<BTreeMap<Repository, Vec<Tag>>, ArmEr
 /// `app`, `app:1` or `app@sha256:…`.
 fn image(text: &str) -> Result<(Repository, Reference), ArmError> {
     let invalid = |why: &dyn std::fmt::Display| {
-        ArmError::bad("InvalidImportSource", format!("'{text}' is no image: {why}."))
+        ArmError::bad("InvalidImportSource", format!("'{text}' is not a valid image: {why}."))
     };
     let (name, reference) = match (text.split_once('@'), text.rsplit_once(':')) {
         (Some((name, digest)), _) => {

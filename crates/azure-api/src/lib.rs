@@ -395,7 +395,7 @@ impl Call {
         // It goes into links and challenges.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
         if !host.bytes().all(is_plain) {
-            return Err(ArmError::bad("InvalidHostName", "The Host header is none."));
+            return Err(ArmError::bad("InvalidHostName", "The Host header is not a valid host name."));
         }
         Ok(Self {
             base: request.extensions().get::<Entrance>().cloned().unwrap_or_default().base(host),

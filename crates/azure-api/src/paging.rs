@@ -25,8 +25,12 @@ impl Cursor {
     /// 400 for what we have not made.
     pub(crate) fn of(call: &Call) -> Result<Option<Self>, ArmError> {
         let Some(token) = call.query.get("$skipToken") else { return Ok(None) };
-        let invalid =
-            || ArmError::bad("InvalidSkipToken", "The $skipToken is none of ours: begin at the first page.");
+        let invalid = || {
+            ArmError::bad(
+                "InvalidSkipToken",
+                "This server did not issue this $skipToken: request the first page again.",
+            )
+        };
         Self::parse(token).map(Some).ok_or_else(invalid)
     }
 
@@ -81,14 +85,17 @@ pub(crate) fn page<T>(
     let limit = match call.query.get("$top").map(str::parse) {
         None => PAGE_ROWS,
         Some(Ok(0)) | Some(Err(_)) => {
-            return Err(ArmError::bad("InvalidTopInQueryString", "$top is a number from 1 on."));
+            return Err(ArmError::bad("InvalidTopInQueryString", "$top must be a number, 1 or more."));
         }
         Some(Ok(top)) => PAGE_ROWS.min(top),
     };
     if let Some(token) = call.query.get("$skipToken") {
         let after = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
         let after = after.ok_or_else(|| {
-            ArmError::bad("InvalidSkipToken", "The $skipToken is none of ours: begin at the first page.")
+            ArmError::bad(
+                "InvalidSkipToken",
+                "This server did not issue this $skipToken: request the first page again.",
+            )
         })?;
         rows.retain(|row| key(row) > after);
     }

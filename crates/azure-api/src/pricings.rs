@@ -179,7 +179,7 @@ fn names_in(filter: &str) -> Result<Vec<String>, ArmError> {
         Some(names.split(',').map(name).collect())
     };
     parse().ok_or_else(|| {
-        let message = "The $filter is none of: name in (PLAN, PLAN), name eq 'PLAN'.";
+        let message = "The $filter must be one of: name in (PLAN, PLAN), name eq 'PLAN'.";
         ArmError::bad("InvalidFilter", message)
     })
 }

@@ -446,10 +446,7 @@ fn soft_delete_of(properties: &Value, now: Option<SoftDelete>) -> Result<Option<
 fn sku_named(name: &str) -> Result<String, ArmError> {
     let known = ["Basic", "Standard", "Premium"].into_iter().find(|known| known.eq_ignore_ascii_case(name));
     known.map(str::to_owned).ok_or_else(|| {
-        ArmError::bad(
-            "InvalidSku",
-            format!("The SKU '{name}' (sku.name) is none of Basic, Standard, Premium."),
-        )
+        ArmError::bad("InvalidSku", format!("sku.name must be Basic, Standard or Premium, not '{name}'."))
     })
 }
 

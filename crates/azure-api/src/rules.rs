@@ -76,7 +76,7 @@ impl Api {
             PutRule::Created => StatusCode::CREATED,
             PutRule::Updated => StatusCode::OK,
             PutRule::NoScope => {
-                let message = format!("There is no '{}' for the rule to hold in.", scope.id());
+                let message = format!("There is no '{}' to which the rule could apply.", scope.id());
                 return Err(ArmError::not_found("ResourceNotFound", message));
             }
             PutRule::TooMany => {

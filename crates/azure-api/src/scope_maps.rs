@@ -136,7 +136,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), ArmError> {
     }
     Err(ArmError::bad(
         "InvalidResourceName",
-        format!("'{name}' is no name: write 5 to 50 letters, digits, - and _."),
+        format!("'{name}' is not a valid name: write 5 to 50 letters, digits, - and _."),
     ))
 }
 

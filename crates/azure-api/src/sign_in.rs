@@ -153,7 +153,7 @@ impl Asked {
         let redirect = fields.get("redirect_uri");
         if !is_loopback(redirect) {
             return Err(
-                "The program that sent you here is none on this machine: its redirect_uri must begin with \
+                "The program that sent you here is not on this machine: its redirect_uri must begin with \
                         http://localhost or http://127.0.0.1."
                     .to_owned(),
             );
@@ -217,7 +217,7 @@ impl Asked {
         let joint = if self.redirect.contains('?') { '&' } else { '?' };
         match HeaderValue::from_str(&format!("{}{joint}{query}", self.redirect)) {
             Ok(location) => (StatusCode::SEE_OTHER, [(LOCATION, location), no_store()]).into_response(),
-            Err(_) => refused("The program's redirect_uri is none."),
+            Err(_) => refused("The program's redirect_uri is not a valid address."),
         }
     }
 }
@@ -329,7 +329,7 @@ const CARRIED: [&str; 9] = [
     "code_challenge_method",
 ];
 const COOKIE_NAME: &str = "lazaret_sign_in";
-const NO_FORM: &str = "What was sent is no form.";
+const NO_FORM: &str = "The request does not carry a form.";
 const NO_COOKIE: &str =
     "The page was open for too long, or your browser keeps no cookies: go back, load it anew and try again.";
 const REDIRECT_BYTES_MAX: usize = 512;

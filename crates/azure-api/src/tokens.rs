@@ -191,8 +191,12 @@ impl Api {
     fn expiry(&self, text: Option<&str>) -> Result<Option<i64>, ArmError> {
         let Some(text) = text.filter(|text| !text.is_empty()) else { return Ok(None) };
         let parsed: Result<jiff::Timestamp, _> = text.parse();
-        let invalid =
-            || ArmError::bad("InvalidExpiry", format!("The expiry '{text}' is no time to come (RFC 3339)."));
+        let invalid = || {
+            ArmError::bad(
+                "InvalidExpiry",
+                format!("The expiry must be a time in the future (RFC 3339), not '{text}'."),
+            )
+        };
         let expires_ms = parsed.map_err(|_| invalid())?.as_millisecond();
         if expires_ms > (self.clock)() { Ok(Some(expires_ms)) } else { Err(invalid()) }
     }

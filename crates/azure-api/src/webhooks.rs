@@ -219,7 +219,7 @@ fn actions_named(names: &[String]) -> Result<Vec<EventAction>, ArmError> {
     let known = || EventAction::WANTED.map(EventAction::name).join(", ");
     let named = |name: &String| {
         EventAction::from_name(name)
-            .ok_or_else(|| bad(&format!("The action '{name}' is none of {}.", known())))
+            .ok_or_else(|| bad(&format!("The action '{name}' is not one of {}.", known())))
     };
     if names.is_empty() {
         return Err(bad(&format!("A webhook is for one action at least, of {}.", known())));

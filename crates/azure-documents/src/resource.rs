@@ -27,7 +27,7 @@ pub fn is_group_name(name: &str) -> bool {
 
 /// What to say of another.
 pub const GROUP_NAME_RULE: &str =
-    "A resource group's name has up to 90 letters, digits and -_(). and ends with none of the dots.";
+    "A resource group's name has up to 90 letters, digits and -_(). and does not end with a dot.";
 
 /// The SKU that its owner gave it; it changes nothing here.
 #[must_use]

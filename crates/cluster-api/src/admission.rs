@@ -46,10 +46,11 @@ impl Api {
         cluster: &Cluster,
         body: impl AsRef<[u8]>,
     ) -> Result<Value, ClusterError> {
-        let review: Review = serde_json::from_slice(body.as_ref())
-            .map_err(|error| ClusterError::Content(format!("The body is no AdmissionReview: {error}.")))?;
+        let review: Review = serde_json::from_slice(body.as_ref()).map_err(|error| {
+            ClusterError::Content(format!("The request body is not an AdmissionReview: {error}."))
+        })?;
         if review.api_version != API_VERSION || review.kind != "AdmissionReview" {
-            let message = format!("The body is no AdmissionReview of {API_VERSION}.");
+            let message = format!("The request body is not an AdmissionReview of {API_VERSION}.");
             return Err(ClusterError::Content(message));
         }
         let policy: ClusterPolicy = serde_json::from_str(&cluster.policy)
@@ -76,7 +77,7 @@ impl Api {
         }
         let Some(mut images) = workload::images(&request.object) else {
             answer.warn(format!(
-                "{} is no workload that Lazaret reads: the images are judged with its pods",
+                "Lazaret does not read the images of {}: they are judged when its pods are admitted",
                 request.object["kind"]
             ));
             return answer;
@@ -120,7 +121,7 @@ impl Api {
         image: &str,
     ) -> Result<Ruling, metastore::Error> {
         let Some(name) = ImageName::parse(image) else {
-            return Ok(Ruling::Block("it is no name of an image".to_owned()));
+            return Ok(Ruling::Block("it is not the name of an image".to_owned()));
         };
         let Some(host) = name.host.filter(|host| policy.is_ours(host)) else {
             return Ok(match policy.others {

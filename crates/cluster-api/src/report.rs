@@ -70,10 +70,13 @@ struct State {
 
 /// Reads a list of pods (`kubectl get pods -A -o json`, or the API's own answer); only what runs counts.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Report, ClusterError> {
-    let list: PodList = serde_json::from_slice(bytes)
-        .map_err(|error| ClusterError::Content(format!("The body is no pod list: {error}.")))?;
+    let list: PodList = serde_json::from_slice(bytes).map_err(|error| {
+        ClusterError::Content(format!("The request body is not a list of pods: {error}."))
+    })?;
     if list.kind != "PodList" && list.kind != "List" {
-        return Err(ClusterError::Content("The body is no pod list: its kind is another.".to_owned()));
+        return Err(ClusterError::Content(
+            "The request body is not a list of pods: it has another kind.".to_owned(),
+        ));
     }
     let mut running = BTreeMap::new();
     let mut unresolved = 0;
@@ -119,20 +122,21 @@ fn digest(image_id: &str) -> Option<Digest> {
 impl Metadata {
     /// The names are shown to people: they must be names by the grammar that Kubernetes itself holds them to.
     fn check(&self) -> Result<(), ClusterError> {
-        let refuse =
-            |what: &str| Err(ClusterError::Content(format!("A pod's {what}, which Kubernetes has not.")));
+        let refuse = |what: &str| {
+            Err(ClusterError::Content(format!("A pod's {what}, which Kubernetes does not allow.")))
+        };
         if !is_label(&self.namespace) {
-            return refuse("namespace is no lower-case DNS label");
+            return refuse("namespace is not a lower-case DNS label");
         }
         if !is_subdomain(&self.name) {
-            return refuse("name is no lower-case DNS name");
+            return refuse("name is not a lower-case DNS name");
         }
         if let Some(owner) = self.owner_references.as_ref().and_then(|owners| owners.first()) {
             if !is_kind(&owner.kind) {
-                return refuse("owner has a kind that is none");
+                return refuse("owner has a kind that is not valid");
             }
             if !is_subdomain(&owner.name) {
-                return refuse("owner has a name that is no lower-case DNS name");
+                return refuse("owner has a name that is not a lower-case DNS name");
             }
         }
         Ok(())

@@ -41,7 +41,7 @@ pub fn service_uri(uri: &str) -> Result<(), InvalidWebhook> {
         }
         Ok(url) if url.host_str().is_none_or(str::is_empty) => bad("names no host"),
         Ok(_) => Ok(()),
-        Err(error) => bad(&format!("is none: {error}")),
+        Err(error) => bad(&format!("is not valid: {error}")),
     }
 }
 
@@ -56,7 +56,7 @@ pub fn headers(headers: &BTreeMap<String, String>) -> Result<(), InvalidWebhook>
     }
     for (name, value) in headers {
         if name.len() > 100 || HeaderName::from_bytes(name.as_bytes()).is_err() {
-            return bad(format!("{name:?} is no name of a header"));
+            return bad(format!("{name:?} is not the name of a header"));
         }
         if HeaderValue::from_str(value).is_err() {
             return bad(format!("the value of the header {name} has characters that no header may have"));

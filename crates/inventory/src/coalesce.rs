@@ -205,7 +205,7 @@ impl LayerStack {
             }
             let Some(path) = path else { continue };
             if !self.view.put(&path, content) {
-                doubts.insert((named.clone(), "it stands beneath something that is no directory"));
+                doubts.insert((named.clone(), "it stands beneath something that is not a directory"));
             }
             self.keep_within(&path);
             if !matches!(**content, FileContent::Directory) && !landed.insert(path) {

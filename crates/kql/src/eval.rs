@@ -59,10 +59,7 @@ impl<'a> Context<'a> {
             return Err(error);
         }
         if (self.stop)() {
-            return Err(QueryError::of(
-                Code::Cancelled,
-                "The query took too long, or nobody waits for it any more.",
-            ));
+            return Err(QueryError::of(Code::Cancelled, "The query took too long, or its client has gone."));
         }
         self.is_over.set(false);
         Ok(())

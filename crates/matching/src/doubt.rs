@@ -114,7 +114,7 @@ pub(crate) fn no_advisory_data<D: AsRef<[u8]>>(
     stale: &[StaleFeed],
 ) -> Vec<Cause> {
     let Some(namespace) = namespace else {
-        let description = format!("there is no source of advisories here for {}", title(distro));
+        let description = format!("Lazaret has no advisories for {}", title(distro));
         return vec![cause("NoAdvisoryData", description)];
     };
     let Some(snapshot) = snapshot else {

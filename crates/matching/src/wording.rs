@@ -55,7 +55,7 @@ pub(crate) fn remediation(
              need it."
         ),
         (FixState::EndOfLife, None) => format!(
-            "{named} is no longer looked after in {release}: move to a supported release, or remove {name}."
+            "{named} is no longer supported in {release}: move to a supported release, or remove {name}."
         ),
     }
 }

@@ -96,7 +96,7 @@ pub enum AssignRole {
 #[derive(Debug, thiserror::Error)]
 pub enum KeepRole {
     /// Without them nobody could ever give roles again.
-    #[error("nobody else holds this role at the root: give it to another principal first")]
+    #[error("no other principal holds this role at the root: give it to another one first")]
     LastHolder,
     /// The store.
     #[error(transparent)]

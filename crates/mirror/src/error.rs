@@ -39,7 +39,7 @@ pub enum ImportError {
         actual: u64,
     },
     /// What should be a manifest is none that we take.
-    #[error("{digest} is no manifest that can be stored")]
+    #[error("{digest} is not a manifest that can be stored")]
     Invalid {
         /// Which one.
         digest: Digest,

@@ -95,5 +95,5 @@ pub struct Platform {
 
 /// The configuration blob is not what its media type says.
 #[derive(Debug, thiserror::Error)]
-#[error("the image configuration does not parse")]
+#[error("the image configuration cannot be read")]
 pub struct InvalidConfig(#[source] serde_json::Error);

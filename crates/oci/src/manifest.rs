@@ -193,7 +193,7 @@ where
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidManifest {
     /// Not JSON, or a field has the wrong kind of value.
-    #[error("the manifest does not parse: {0}")]
+    #[error("the manifest cannot be read: {0}")]
     Json(serde_json::Error),
     /// Schema 1 is obsolete; others do not exist.
     #[error("the manifest's schemaVersion must be 2")]
@@ -210,7 +210,7 @@ pub enum InvalidManifest {
     #[error("a manifest has either config and layers, or manifests, as its media type says")]
     Shape,
     /// Pushed as something else.
-    #[error("{media_type:?} is no manifest's media type: a manifest is pushed as one of OCI's or Docker's")]
+    #[error("{media_type:?} is not the media type of a manifest: push it as one of OCI's or Docker's")]
     NoManifestType {
         /// The `Content-Type` of the push, or what the document calls itself.
         media_type: String,

@@ -62,7 +62,7 @@ fn text(query: &str, facet: &Facet) -> Result<String, String> {
     let order = match options.sort_order.as_deref().map(str::to_ascii_lowercase).as_deref() {
         None | Some("desc") => "desc",
         Some("asc") => "asc",
-        Some(other) => return Err(format!("There is no order '{other}': it is asc or desc.")),
+        Some(other) => return Err(format!("sortOrder must be asc or desc, not '{other}'.")),
     };
     let by = options.sort_by.as_deref().unwrap_or("count");
     let by = if by.eq_ignore_ascii_case("count") { "['count']" } else { by };

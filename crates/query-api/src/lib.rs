@@ -341,7 +341,7 @@ pub fn run(text: &str, view: &View, now_ms: i64) -> Result<Answer, QueryError> {
         joined.ok().and_then(Result::ok).unwrap_or_else(|| {
             let detail = kql::Detail {
                 code: Code::Cancelled,
-                message: "There is no thread for it.".to_owned(),
+                message: "The server has no thread left for this facet: ask again.".to_owned(),
                 position: None,
             };
             Err(QueryError { details: vec![detail] })

@@ -85,7 +85,7 @@ pub(crate) struct FacetOptions {
 impl Asked {
     pub(crate) fn parse(bytes: &[u8], version: &str) -> Result<Self, GraphError> {
         let mut asked: Self = serde_json::from_slice(bytes).map_err(|error| {
-            GraphError::bad("InvalidRequestContent", format!("The body does not parse: {error}."))
+            GraphError::bad("InvalidRequestContent", format!("The request body cannot be read: {error}."))
         })?;
         if version <= LAST_WITH_TABLES {
             asked.default_format = Format::Table;
@@ -110,7 +110,7 @@ impl Asked {
         }
         let id = |text: &String| {
             Uuid::parse_str(text).map_err(|_| {
-                GraphError::bad("InvalidSubscriptions", format!("'{text}' is no subscription's id."))
+                GraphError::bad("InvalidSubscriptions", format!("'{text}' is not the id of a subscription."))
             })
         };
         wanted.iter().map(id).collect::<Result<_, _>>().map(Some)
@@ -167,7 +167,12 @@ impl SkipToken {
     }
 
     fn parse(text: &str) -> Result<Self, GraphError> {
-        let wrong = || GraphError::bad("InvalidSkipToken", "The $skipToken is none that was given out here.");
+        let wrong = || {
+            GraphError::bad(
+                "InvalidSkipToken",
+                "This server did not issue this $skipToken: request the first page again.",
+            )
+        };
         let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|_| wrong())?;
         serde_json::from_slice(&bytes).map_err(|_| wrong())
     }

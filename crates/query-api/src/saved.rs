@@ -93,7 +93,7 @@ pub(crate) async fn serve(
                 GraphError::bad("InvalidRequestContent", "The body is too large or broke off.")
             })?;
             let put: Put = serde_json::from_slice(&bytes).map_err(|error| {
-                GraphError::bad("InvalidRequestContent", format!("The body does not parse: {error}."))
+                GraphError::bad("InvalidRequestContent", format!("The request body cannot be read: {error}."))
             })?;
             let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_. ()".contains(&byte);
             if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_plain) {

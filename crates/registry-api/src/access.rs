@@ -211,7 +211,7 @@ impl Challenger {
         // It is quoted below, and sent back to whoever asked.
         let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-_[]".contains(&byte);
         if !host.bytes().all(is_plain) {
-            return Err(ApiError::bad("UNSUPPORTED", "the Host header is none"));
+            return Err(ApiError::bad("UNSUPPORTED", "the Host header is not a valid host name"));
         }
         let base = parts.extensions.get::<Entrance>().cloned().unwrap_or_default().base(host);
         Ok(Self { realm: format!("{base}/token"), host: host.to_owned() })
@@ -308,7 +308,7 @@ impl Api {
             Identity::Caller(caller) => (true, caller.clone()),
             Identity::Token(claims) => {
                 let gone = || {
-                    let message = "whoever the token was issued to is gone, or has another secret now";
+                    let message = "the token's owner was deleted, or has another secret now";
                     challenger.refused(None, "invalid_token", message)
                 };
                 let holder = self.auth.holder(&self.home, claims).await?.ok_or_else(gone)?;

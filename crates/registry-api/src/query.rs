@@ -13,7 +13,7 @@ impl Parameters {
         let parsed = Query::<Vec<(String, String)>>::try_from_uri(uri);
         parsed
             .map(|Query(pairs)| Self(pairs))
-            .map_err(|_| ApiError::bad("UNSUPPORTED", "the query does not parse"))
+            .map_err(|_| ApiError::bad("UNSUPPORTED", "the query string cannot be read"))
     }
 
     /// The first of that name; one without a value counts as absent.

@@ -184,7 +184,7 @@ pub(crate) fn outcome(finished: Result<Output, JailError>) -> Result<Told, ScanE
                 ),
                 Err(error) => unread(
                     ProblemKind::ExtractorFailed,
-                    format!("the extractor's inventory does not parse: {error}"),
+                    format!("the extractor's inventory cannot be read: {error}"),
                 ),
             })
         }

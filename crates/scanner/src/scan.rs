@@ -42,7 +42,7 @@ pub enum ScanError {
     #[error(transparent)]
     Advisories(#[from] AdvisoriesError),
     /// The stored manifest is none.
-    #[error("the stored manifest does not parse")]
+    #[error("the stored manifest cannot be read")]
     Manifest(#[from] oci::InvalidManifest),
     /// No process could be started.
     #[error("the extractor cannot be started")]
@@ -317,7 +317,7 @@ impl Work for Scanner {
         let JobKind::Scan = job.kind else {
             return Err(format!("images still wait to be judged again: {error}"));
         };
-        let image = job.key.parse().map_err(|_| format!("{:?} is no digest", job.key))?;
+        let image = job.key.parse().map_err(|_| format!("{:?} is not a digest", job.key))?;
         let description = format!("the scan failed {} times; the last time: {error}", job.attempts);
         let unread = Problem { kind: ProblemKind::ExtractorFailed, path: None, detail: description.clone() };
         let causes = vec![Cause { code: "ScanFailed".to_owned(), description }];

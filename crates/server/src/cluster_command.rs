@@ -260,13 +260,15 @@ fn check(name: &str) -> Result<(), Failure> {
     if (1..=63).contains(&name.len()) && name.bytes().all(is_plain) {
         return Ok(());
     }
-    Err(format!("{name:?} is no name of a cluster: write up to 63 lower-case letters, digits and dashes")
-        .into())
+    Err(format!(
+        "{name:?} is not a valid name of a cluster: write up to 63 lower-case letters, digits and dashes"
+    )
+    .into())
 }
 
 /// The host of the URL, with its port and without. Kubernetes wants HTTPS, and neither credentials nor a query.
 fn hosts_of(url: &str) -> Result<Vec<String>, Failure> {
-    let wrong = || format!("{url:?} is no URL of this server: write https://HOST or https://HOST:PORT");
+    let wrong = || format!("{url:?} is not a URL of this server: write https://HOST or https://HOST:PORT");
     let host = url.strip_prefix("https://").ok_or_else(wrong)?.trim_end_matches('/');
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:-[]".contains(&byte);
     if host.is_empty() || !host.bytes().all(is_plain) {

@@ -146,7 +146,7 @@ async fn readyz(
     let mut required: Vec<&str> =
         required.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     if let Some(unknown) = required.iter().find(|name| checks.named(name).is_none()) {
-        let said = format!("{unknown:?} is no check: require database, blobs, advisories or writable");
+        let said = format!("{unknown:?} is not a check: require database, blobs, advisories or writable");
         return (StatusCode::BAD_REQUEST, axum::Json(json!({ "error": said }))).into_response();
     }
     required.extend(["database", "blobs"]);

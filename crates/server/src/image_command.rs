@@ -75,7 +75,7 @@ fn image_state(text: &str) -> Result<ImageState, String> {
     ];
     all.into_iter()
         .find(|state| state.name().eq_ignore_ascii_case(text))
-        .ok_or_else(|| format!("it is none of {}", all.map(ImageState::name).join(", ")))
+        .ok_or_else(|| format!("it is not one of {}", all.map(ImageState::name).join(", ")))
 }
 
 pub(crate) async fn run(command: ImageCommand) -> Result<(), Failure> {

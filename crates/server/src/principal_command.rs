@@ -210,7 +210,7 @@ async fn create(
 ) -> Result<(), Failure> {
     let Principal { id, name, kind, .. } = principal.clone();
     if !is_login_name(&name) {
-        let message = "a principal's name has up to 100 letters, digits and -_.@+, and is no GUID";
+        let message = "a principal's name has up to 100 letters, digits and -_.@+, and is not a GUID";
         return Err(message.into());
     }
     let (role, scope) = (role_named(role)?, scope_id(metastore, scope).await?);
@@ -306,7 +306,7 @@ async fn scope_id(metastore: &Metastore, scope: &ScopeArgs) -> Result<String, Fa
         return if is_id {
             Ok(id.clone())
         } else {
-            Err(format!("{id:?} is no scope: write / or /subscriptions/...").into())
+            Err(format!("{id:?} is not a scope: write / or /subscriptions/...").into())
         };
     }
     let registry = registry_of(metastore, scope.registry.as_deref()).await?.resource_id();

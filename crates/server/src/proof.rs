@@ -45,7 +45,7 @@ impl ProofArgs {
         let keys = String::from_utf8(read(path)?).unwrap_or_default();
         if !are_keys(&keys) {
             return Err(format!(
-                "{} is no set of 1 to {ASSERTION_KEYS_MAX} keys (RFC 7517) that are RSA or P-256",
+                "{} is not a set of 1 to {ASSERTION_KEYS_MAX} RSA or P-256 keys (RFC 7517)",
                 path.display()
             )
             .into());
@@ -75,7 +75,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 fn certificate(pem: &[u8]) -> Result<(String, i64), String> {
     let blocks = Pem::iter_from_buffer(pem).filter_map(Result::ok);
     let block = blocks.into_iter().find(|block| block.label == "CERTIFICATE");
-    let block = block.ok_or("there is none in PEM")?;
+    let block = block.ok_or("it holds none in PEM")?;
     let found = Certificate::from_der(&block.contents).map_err(|error| error.to_string())?;
     Ok((found.keys, found.end_ms))
 }

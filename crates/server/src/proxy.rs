@@ -42,10 +42,10 @@ pub(crate) enum Unclear {
     #[error("the proxy says that the scheme is {0:?}: it is http or https")]
     Scheme(String),
     /// No host and port.
-    #[error("the proxy says that the host is {0:?}, which is none")]
+    #[error("the proxy says that the host is {0:?}, which is not valid")]
     Host(String),
     /// No path of plain segments.
-    #[error("the proxy says that the prefix is {0:?}, which is no path")]
+    #[error("the proxy says that the prefix is {0:?}, which is not a path")]
     Prefix(String),
 }
 

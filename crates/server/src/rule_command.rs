@@ -222,6 +222,6 @@ fn parse_time(text: &str) -> Result<i64, Failure> {
         return Ok(time.as_millisecond());
     }
     let day: jiff::civil::Date =
-        text.parse().map_err(|_| format!("{text:?} is no date, and no time with its zone"))?;
+        text.parse().map_err(|_| format!("{text:?} is not a date, and not a time with its zone"))?;
     Ok(day.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp().as_millisecond())
 }

@@ -571,7 +571,7 @@ mod tests {
             ("domain = \"-a.example\"", "two or more labels"),
             ("currency = \"dollars\"", "three capital letters"),
             ("trusted-proxies = [\"10.0.0.0/33\"]", "such as 10.0.0.0/8"),
-            ("import-from = [\"a/b\"]", "is no registry"),
+            ("import-from = [\"a/b\"]", "is not a registry"),
             ("debian-url = \"notaurl\"", "such as https://mirror.example/debian.json"),
             ("alpine-url = \"ftp://mirror.example/\"", "an http or https URL"),
             ("min-free-bytes = \"1 acre\"", "such as 500MB or 1.5GiB"),

@@ -11,7 +11,7 @@ pub(crate) struct Size(pub(crate) u64);
 
 /// What is no size.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no size: give a number of bytes, or a number with a unit, such as 500MB or 1.5GiB")]
+#[error("{0:?} is not a size: give a number of bytes, or a number with a unit, such as 500MB or 1.5GiB")]
 pub(crate) struct InvalidSize(String);
 
 impl FromStr for Size {

@@ -208,7 +208,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
     if is_name {
         return Ok(());
     }
-    Err(format!("a subscription's name has 1 to {NAME_CHARS_MAX} characters and is no GUID, not {name:?}")
+    Err(format!("a subscription's name has 1 to {NAME_CHARS_MAX} characters and is not a GUID, so it cannot be {name:?}")
         .into())
 }
 

@@ -27,7 +27,7 @@ impl FromStr for Target {
         let wrong = || {
             let hint =
                 if text.starts_with(['/', '.', '~']) { "there is no such file, and it " } else { "it " };
-            format!("{text:?}: {hint}is no reference: write REPOSITORY:TAG or REPOSITORY@DIGEST")
+            format!("{text:?}: {hint}is not a reference: write REPOSITORY:TAG or REPOSITORY@DIGEST")
         };
         if text.starts_with(['/', '.', '~']) {
             return Err(wrong());

@@ -24,7 +24,7 @@ use crate::data::{DataError, DataFolder};
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TlsError {
     /// A name that no certificate can carry.
-    #[error("{name:?} is no name for a certificate: give host names or addresses to --tls-name")]
+    #[error("{name:?} cannot be the name of a certificate: give host names or addresses to --tls-name")]
     Name { name: String },
     /// The stored key or certificate is damaged.
     #[error(
@@ -32,7 +32,7 @@ pub(crate) enum TlsError {
     )]
     Authority { file: &'static str },
     /// A file of the operator's cannot be used.
-    #[error("the file {} is no use for TLS: {why}; see --tls-cert and --tls-key", path.display())]
+    #[error("the file {} cannot be used for TLS: {why}; see --tls-cert and --tls-key", path.display())]
     File { path: PathBuf, why: String },
     /// The folder cannot be used.
     #[error(transparent)]

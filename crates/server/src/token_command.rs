@@ -307,7 +307,7 @@ fn check_name(name: &str) -> Result<(), Failure> {
     if (5..=50).contains(&name.len()) && name.bytes().all(is_allowed) {
         return Ok(());
     }
-    Err(format!("{name:?} is no name: write 5 to 50 letters, digits, - and _").into())
+    Err(format!("{name:?} is not a valid name: write 5 to 50 letters, digits, - and _").into())
 }
 
 fn no_token(name: &str) -> Failure {

@@ -69,7 +69,7 @@ pub(crate) async fn run(arguments: UsageArgs) -> Result<(), Failure> {
 
 /// `YYYY-MM`.
 fn parse(month: &str) -> Result<Date, Failure> {
-    format!("{month}-01").parse().map_err(|_| format!("{month:?} is no month: write YYYY-MM").into())
+    format!("{month}-01").parse().map_err(|_| format!("{month:?} is not a month: write YYYY-MM").into())
 }
 
 fn start(day: Date) -> Result<i64, Failure> {

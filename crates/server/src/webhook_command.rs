@@ -98,12 +98,12 @@ pub(crate) struct ChangeArgs {
 
 fn action(name: &str) -> Result<EventAction, String> {
     let known = EventAction::WANTED.map(EventAction::name).join(", ");
-    EventAction::from_name(name).ok_or_else(|| format!("it is none of {known}"))
+    EventAction::from_name(name).ok_or_else(|| format!("it is not one of {known}"))
 }
 
 fn form(name: &str) -> Result<EventForm, String> {
     EventForm::from_name(name)
-        .ok_or_else(|| format!("it is none of {}", EventForm::ALL.map(EventForm::name).join(", ")))
+        .ok_or_else(|| format!("it is not one of {}", EventForm::ALL.map(EventForm::name).join(", ")))
 }
 
 pub(crate) async fn run(command: WebhookCommand) -> Result<(), Failure> {

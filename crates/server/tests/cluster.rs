@@ -100,7 +100,9 @@ async fn images_are_admitted_by_verdict_and_policy() {
     // Not judged, or not even an image of ours.
     let missing = house.refused("create_pod", "reg.example:5443/app/none:1").await;
     assert!(missing.ends_with("it is not judged (Unverified): the registry has no such image"), "{missing}");
-    assert!(house.refused("create_pod", "reg.example:5443/App").await.ends_with("it is no name of an image"));
+    assert!(
+        house.refused("create_pod", "reg.example:5443/App").await.ends_with("it is not the name of an image")
+    );
     house.admitted("create_pod", "docker.io/library/nginx:1").await;
 
     house.set(&["--severity=critical", "--unverified=allow", "--others=deny"]);

@@ -229,7 +229,7 @@ fn what_is_not_there_is_named_as_what_it_would_be() {
         (vec!["scan", "./missing.tar"], "there is no file or folder ./missing.tar"),
         (vec!["scan", "missing.tar"], "there is no file or folder missing.tar"),
         (vec!["scan", "app/web"], "there is no image app/web:latest: `lazaret image list` shows"),
-        (vec!["scan", "App/Web"], "is no reference: write REPOSITORY:TAG"),
+        (vec!["scan", "App/Web"], "is not a reference: write REPOSITORY:TAG"),
         (vec!["feeds", "update", "--debian-url=notaurl"], "debian-url is an http or https URL"),
         (vec!["plan", "on", "--subscription", "Team red"], "there is no subscription Team red"),
     ] {

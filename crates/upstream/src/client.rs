@@ -164,7 +164,7 @@ impl Upstream {
     }
 
     pub(crate) fn url(&self, path: &str) -> Result<Url, UpstreamError> {
-        self.inner.host.base().join(path).map_err(|_| self.wrong("the path is none"))
+        self.inner.host.base().join(path).map_err(|_| self.wrong("the path is not valid"))
     }
 
     pub(crate) fn wrong(&self, why: impl Into<String>) -> UpstreamError {

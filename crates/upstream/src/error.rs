@@ -54,7 +54,9 @@ pub enum UpstreamError {
         why: &'static str,
     },
     /// It wants our credentials to be shown to somebody else.
-    #[error("{host} wants its credentials shown to {realm}: allow that host by name if it is right")]
+    #[error(
+        "{host} asks for its credentials to be sent to {realm}: allow that host by name if that is right"
+    )]
     RealmElsewhere {
         /// Which registry.
         host: String,
@@ -78,7 +80,7 @@ pub enum UpstreamError {
         what: String,
     },
     /// It wants fewer requests.
-    #[error("{host} wants no more requests for {retry_after_s} s")]
+    #[error("{host} takes no more requests for {retry_after_s} s")]
     TooMany {
         /// Which registry.
         host: String,

@@ -24,7 +24,7 @@ pub struct Host {
 /// Why a text names no registry.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no registry: write HOST or HOST:PORT, with http:// before it if the registry has no TLS"
+    "{text:?} is not a registry: write HOST or HOST:PORT, with http:// before it if the registry has no TLS"
 )]
 pub struct InvalidHost {
     /// What was written.

@@ -35,10 +35,10 @@ impl Upstream {
             let answer = self.ask_url(Method::GET, repository, page.clone(), asked).await?;
             let next = next(&page, answer.headers());
             let bytes = self.document(answer, PAGE_BYTES_MAX).await?;
-            let listed: Tags =
-                serde_json::from_slice(&bytes).map_err(|_| self.wrong("a list of tags that is none"))?;
+            let listed: Tags = serde_json::from_slice(&bytes)
+                .map_err(|_| self.wrong("a list of tags that cannot be read"))?;
             for tag in listed.tags.unwrap_or_default() {
-                tags.push(tag.parse().map_err(|_| self.wrong("a tag that is none"))?);
+                tags.push(tag.parse().map_err(|_| self.wrong("a tag that is not valid"))?);
             }
             pages += 1;
             if tags.len() > TAGS_MAX || pages > PAGES_MAX {
@@ -104,8 +104,8 @@ impl Upstream {
     }
 
     fn index(&self, bytes: &[u8]) -> Result<Vec<Descriptor>, UpstreamError> {
-        let index: Index =
-            serde_json::from_slice(bytes).map_err(|_| self.wrong("a list of referrers that is none"))?;
+        let index: Index = serde_json::from_slice(bytes)
+            .map_err(|_| self.wrong("a list of referrers that cannot be read"))?;
         Ok(index.manifests)
     }
 }

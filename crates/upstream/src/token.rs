@@ -41,7 +41,7 @@ impl Inner {
         service: Option<&str>,
         scope: Option<&str>,
     ) -> Result<String, UpstreamError> {
-        let realm = Url::parse(realm).map_err(|_| self.wrong("its token service is no URL"))?;
+        let realm = Url::parse(realm).map_err(|_| self.wrong("its token service is not a URL"))?;
         let is_downgrade = !self.host.is_plain() && realm.scheme() != "https";
         if is_downgrade || !matches!(realm.scheme(), "http" | "https") {
             return Err(self.wrong("its token service is not behind https"));

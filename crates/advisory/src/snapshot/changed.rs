@@ -65,5 +65,5 @@ fn parse(key: &[u8]) -> Result<Changed, InvalidSnapshot> {
             Some(Changed { namespace: namespace.parse().ok()?, package: package.to_owned() })
         },
     );
-    parsed.ok_or(InvalidSnapshot::damaged("a key does not parse"))
+    parsed.ok_or(InvalidSnapshot::damaged("a key cannot be read"))
 }

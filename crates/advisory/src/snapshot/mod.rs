@@ -53,7 +53,7 @@ pub struct FeedInfo {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidSnapshot {
     /// They never were one.
-    #[error("this is no advisory snapshot")]
+    #[error("this is not an advisory snapshot")]
     NotASnapshot,
     /// Another release of the program wrote it: build it anew from the feeds.
     #[error("the advisory snapshot has version {found}, this program reads {VERSION}")]

@@ -69,7 +69,7 @@ impl<D: AsRef<[u8]>> Snapshot<D> {
             return Err(InvalidSnapshot::damaged("the header is too long"));
         }
         let feeds = serde_json::from_slice(&bytes[header])
-            .map_err(|_| InvalidSnapshot::damaged("the header does not parse"))?;
+            .map_err(|_| InvalidSnapshot::damaged("the header cannot be read"))?;
         Ok(Self { data, id, feeds, keys, key_table, blocks, details, details_table })
     }
 

@@ -49,7 +49,7 @@ impl Certificates {
     ) -> Result<Option<Self>, GraphError> {
         let Some(list) = body.get("keyCredentials").filter(|list| !list.is_null()) else { return Ok(None) };
         let list: Vec<KeyCredential> = serde_json::from_value(list.clone())
-            .map_err(|error| GraphError::bad(&format!("The keyCredentials do not parse: {error}.")))?;
+            .map_err(|error| GraphError::bad(&format!("The keyCredentials cannot be read: {error}.")))?;
         let mut certificates = Self::default();
         for one in list {
             let id = one.key_id.as_deref().and_then(|id| Uuid::parse_str(id).ok());

@@ -40,7 +40,9 @@ impl Options {
         };
         let after = query.get("$skiptoken").map(|token| {
             let text = URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-            text.ok_or_else(|| GraphError::bad("The $skiptoken is none of ours: begin at the first page."))
+            text.ok_or_else(|| {
+                GraphError::bad("This server did not issue this $skiptoken: request the first page again.")
+            })
         });
         let select = query.get("$select").unwrap_or_default();
         let select = select.split(',').map(str::trim).filter(|name| !name.is_empty());

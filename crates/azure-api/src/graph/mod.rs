@@ -178,7 +178,7 @@ impl Api {
         options: &Options,
     ) -> Result<Value, GraphError> {
         let wanted: ByIds = serde_json::from_value(Value::Object(wanted))
-            .map_err(|error| GraphError::bad(&format!("The body does not parse: {error}.")))?;
+            .map_err(|error| GraphError::bad(&format!("The request body cannot be read: {error}.")))?;
         if wanted.ids.len() > IDS_MAX {
             return Err(GraphError::bad(&format!("Up to {IDS_MAX} ids can be asked for at once.")));
         }
@@ -268,7 +268,7 @@ async fn read(body: Body) -> Result<Map<String, Value>, GraphError> {
         GraphError::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", message)
     })?;
     serde_json::from_slice(&bytes)
-        .map_err(|error| GraphError::bad(&format!("The body does not parse as an object: {error}.")))
+        .map_err(|error| GraphError::bad(&format!("The request body is not a JSON object: {error}.")))
 }
 
 fn context(call: &Call, of: &str) -> Value {

@@ -229,7 +229,7 @@ impl Api {
         let wanted = body.remove("passwordCredential").filter(|wanted| !wanted.is_null());
         let wanted = wanted.unwrap_or_else(|| Value::Object(Map::new()));
         let wanted: NewPassword = serde_json::from_value(wanted)
-            .map_err(|error| GraphError::bad(&format!("The passwordCredential does not parse: {error}.")))?;
+            .map_err(|error| GraphError::bad(&format!("The passwordCredential cannot be read: {error}.")))?;
         let name = checked_name(wanted.display_name)?;
         let now_ms = (self.clock)();
         if wanted.start_date_time.is_some_and(|start| start.as_millisecond() > now_ms + CLOCKS_APART_MS) {

@@ -99,7 +99,7 @@ impl<R: BufRead> Archive<R> {
                 let is_dangling = has_extended || long_name.is_some() || long_link.is_some();
                 return if is_dangling { Err(Stop::Truncated) } else { Ok(None) };
             }
-            let size = number(&self.block[SIZE]).ok_or(Stop::BadArchive("a size is no number"))?;
+            let size = number(&self.block[SIZE]).ok_or(Stop::BadArchive("a size is not a number"))?;
             match self.block[TYPE] {
                 b'x' => {
                     if has_extended {
@@ -373,4 +373,4 @@ const SPARSE_EXTENDED_AGAIN: usize = 504;
 const OCTAL_MAX: u64 = 0o77_777_777_777;
 /// Set aside before a body proves to be as long as its header says.
 const FIRST_BYTES: u64 = 1 << 20;
-const BAD_RECORDS: Stop = Stop::BadArchive("an extension header's records do not parse");
+const BAD_RECORDS: Stop = Stop::BadArchive("an extension header's records cannot be read");

@@ -14,24 +14,24 @@ use super::{Form, Parsed, is_name};
 pub(super) fn parse(document: impl Read, payload: &Digest) -> Result<Parsed, serde_json::Error> {
     let secdb: Secdb = serde_json::from_reader(document)?;
     let refuse =
-        |what: &str, text: &str| Err(serde_json::Error::custom(format_args!("{text:?} is no {what}")));
+        |what: &str, text: &str| Err(serde_json::Error::custom(format_args!("{text:?} is not {what}")));
     let Ok(namespace) = Namespace::new(Vendor::Alpine, &secdb.distroversion) else {
-        return refuse("branch", &secdb.distroversion);
+        return refuse("a branch", &secdb.distroversion);
     };
     let repository = secdb.reponame;
     if repository.len() > REPOSITORY_LEN_MAX || !repository.bytes().all(|byte| byte.is_ascii_lowercase()) {
-        return refuse("repository's name", &repository);
+        return refuse("a repository's name", &repository);
     }
     let name = format!("alpine/{}/{repository}", namespace.release());
     let mut statements = SnapshotBuilder::new();
     for Entry { pkg } in &secdb.packages {
         if !is_name(&pkg.name) {
-            return refuse("package's name", &pkg.name);
+            return refuse("a package's name", &pkg.name);
         }
         for (version, texts) in pkg.secfixes.iter().flat_map(|fixes| &fixes.0) {
             for id in texts.iter().flatten().flatten().flat_map(|text| ids(text)) {
                 if !is_name(&id) {
-                    return refuse("advisory's id", &id);
+                    return refuse("an advisory's id", &id);
                 }
                 let links = [
                     ("Alpine security tracker", format!("https://security.alpinelinux.org/vuln/{id}")),

@@ -57,7 +57,7 @@ impl<'de> Visitor<'de> for Packages<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut packages: A) -> Result<(), A::Error> {
         while let Some(package) = packages.next_key::<String>()? {
             if !is_name(&package) {
-                return Err(A::Error::custom(format_args!("{package:?} is no package's name")));
+                return Err(A::Error::custom(format_args!("{package:?} is not the name of a package")));
             }
             packages.next_value_seed(Flaws {
                 package: &package,
@@ -94,7 +94,7 @@ impl<'de> Visitor<'de> for Flaws<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut flaws: A) -> Result<(), A::Error> {
         while let Some(id) = flaws.next_key::<String>()? {
             if !is_name(&id) {
-                return Err(A::Error::custom(format_args!("{id:?} is no advisory's id")));
+                return Err(A::Error::custom(format_args!("{id:?} is not the id of an advisory")));
             }
             let flaw: Flaw = flaws.next_value()?;
             let tracker = format!("https://security-tracker.debian.org/tracker/{id}");

@@ -221,8 +221,7 @@ impl Binder<'_, '_> {
             Type::Bool => Ok(bound),
             Type::Dynamic | Type::Int | Type::Long => Ok(self.as_type(bound, Type::Bool)),
             kind => {
-                let message =
-                    format!("'{word}' wants what is true or false; this is of type {}.", kind.name());
+                let message = format!("'{word}' needs a boolean; this is of type {}.", kind.name());
                 Err(QueryError::invalid(message))
             }
         }
@@ -247,7 +246,7 @@ impl Binder<'_, '_> {
     fn arithmetic(&self, operator: Operator, left: Bound, right: Bound) -> Result<Bound, QueryError> {
         let Some(kind) = arithmetic_type(operator, left.kind, right.kind) else {
             let message = format!(
-                "There is no such arithmetic between {} and {}. Convert one of them explicitly.",
+                "This operator cannot combine {} and {}. Convert one of them explicitly.",
                 left.kind.name(),
                 right.kind.name()
             );

@@ -392,7 +392,7 @@ impl Binder<'_, '_> {
         self.nodes.set(self.nodes.get() + 1);
         if self.nodes.get() > NODES_MAX {
             return Err(QueryError::invalid(
-                "The query is too large once its names are put in. Simplify it.",
+                "The query is too large once its let statements are expanded. Simplify it.",
             ));
         }
         Ok(())
@@ -440,11 +440,14 @@ fn arranged<T>(
 }
 
 fn arguments_of(name: &str, lambda: &Lambda) -> QueryError {
-    QueryError::invalid(format!("'{name}' takes {} arguments of its own kinds.", lambda.parameters.len()))
+    QueryError::invalid(format!(
+        "'{name}' takes {} arguments of the types that it declares.",
+        lambda.parameters.len()
+    ))
 }
 
 fn rows_wanted(name: &str, parameter: &str) -> QueryError {
-    QueryError::invalid(format!("'{name}' wants rows for '{parameter}'."))
+    QueryError::invalid(format!("'{name}' needs rows for '{parameter}'."))
 }
 
 const DEFAULT_TABLE: &str = "resources";

@@ -257,7 +257,7 @@ impl Binder<'_, '_> {
             let bound = self.expr(&named.expr, &row)?;
             if !matches!(bound.kind, Type::Dynamic | Type::String) {
                 let message =
-                    format!("mv-expand wants a dynamic value; this is of type {}.", bound.kind.name());
+                    format!("mv-expand needs a dynamic value; this is of type {}.", bound.kind.name());
                 return Err(QueryError::invalid(message));
             }
             let name: Arc<str> = match named.names.first() {

@@ -229,7 +229,7 @@ impl Binder<'_, '_> {
             let fits = kind.is_number() || matches!(kind, Type::Dynamic | Type::Bool | Type::TimeSpan);
             if is_numeric && !fits {
                 let message = format!(
-                    "{name}() wants numbers; this is of type {}. Convert it explicitly.",
+                    "{name}() needs numbers; this is of type {}. Convert it explicitly.",
                     kind.name()
                 );
                 return Err(QueryError::invalid(message));

@@ -7,7 +7,7 @@ use regex::{Regex, RegexBuilder};
 pub(crate) enum PatternError {
     #[error("a regular expression may have {PATTERN_BYTES_MAX} bytes; this one has {0}")]
     TooLong(usize),
-    #[error("'{pattern}' is no regular expression that can be matched in linear time: {reason}")]
+    #[error("'{pattern}' is not a regular expression that can be matched in linear time: {reason}")]
     Invalid { pattern: String, reason: String },
 }
 
