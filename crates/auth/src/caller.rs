@@ -96,6 +96,8 @@ pub enum Action {
     ReadRegistry,
     /// Read a subscription.
     ReadSubscription,
+    /// Delete a subscription.
+    CancelSubscription,
     /// Read assessments.
     ReadAssessments,
     /// Read sub-assessments.
@@ -204,6 +206,7 @@ impl Action {
             Self::RestoreDeleted => "Microsoft.ContainerRegistry/registries/deleted/restore/action",
             Self::ReadRegistry => "Microsoft.ContainerRegistry/registries/read",
             Self::ReadSubscription => "Microsoft.Resources/subscriptions/read",
+            Self::CancelSubscription => "Microsoft.Subscription/cancel/action",
             Self::ReadAssessments => "Microsoft.Security/assessments/read",
             Self::ReadMetadata => "Microsoft.Security/assessmentMetadata/read",
             Self::ReadRules => "Microsoft.Security/findingRules/read",

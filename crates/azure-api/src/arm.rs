@@ -25,6 +25,7 @@ pub(crate) enum Target {
     Tenants,
     Subscriptions,
     Subscription(Uuid),
+    CancelSubscription(Uuid),
     ResourceGroups(Uuid),
     ResourceGroup(Scope),
     /// In a subscription, or in a group.
@@ -114,6 +115,7 @@ impl Target {
         match self {
             Self::Token(..)
             | Self::DeviceCode(_)
+            | Self::CancelSubscription(_)
             | Self::RegisterProvider(..)
             | Self::RegistryName(_)
             | Self::RegistryCredentials(_)
@@ -280,6 +282,9 @@ fn target(path: &str) -> Option<Target> {
         }
         (["providers", "microsoft.consumption", "usagedetails"], None, None) => {
             return Some(Target::UsageDetails(scope.subscription));
+        }
+        (["providers", "microsoft.subscription", "cancel"], None, None) => {
+            return Some(Target::CancelSubscription(scope.subscription));
         }
         (["locations"], None, None) => return Some(Target::Locations(scope.subscription)),
         (["providers"], None, None) => return Some(Target::Providers(Some(scope.subscription))),

@@ -2,7 +2,7 @@
 
 use auth::{Action, Caller};
 use axum::http::StatusCode;
-use metastore::Subscription;
+use metastore::{DeleteSubscription, Held, Subscription};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -69,6 +69,33 @@ impl Api {
         let all = self.metastore.subscriptions().await?;
         let found = all.iter().find(|subscription| subscription.id == id).filter(|_| is_known(caller, id));
         found.map(|subscription| self.row(subscription)).ok_or_else(|| ArmError::no_such_subscription(id))
+    }
+
+    /// Deletes a subscription that holds nothing, as `az account subscription cancel` asks. The roles that are held at
+    /// it go with it, and so whoever deletes it may take roles away.
+    pub(crate) async fn cancel_subscription(&self, caller: &Caller, id: Uuid) -> Result<Value, ArmError> {
+        for action in [Action::CancelSubscription, Action::DeleteRoles] {
+            self.check_subscription(caller, id, action).await?;
+        }
+        let held = match self.metastore.delete_subscription(id, (self.clock)()).await? {
+            DeleteSubscription::Deleted => {
+                tracing::info!(subscription = %id, principal = %caller.id, "a subscription was deleted");
+                return Ok(json!({ "subscriptionId": id }));
+            }
+            DeleteSubscription::Missing => return Err(ArmError::no_such_subscription(id)),
+            DeleteSubscription::Holds(held) => match held {
+                Held::Registry(name) => format!("the registry '{name}': delete it"),
+                Held::DeletedRegistry(name) => {
+                    format!("the deleted registry '{name}': delete its resource group")
+                }
+                Held::Group(name) => format!("the resource group '{name}': delete it"),
+                Held::Cluster(name) => {
+                    format!("the cluster '{name}': an operator runs `lazaret cluster delete {name}`")
+                }
+            },
+        };
+        let message = format!("The subscription '{id}' cannot be cancelled, for it holds {held} first.");
+        Err(ArmError::new(StatusCode::CONFLICT, "SubscriptionNotEmpty", message))
     }
 
     /// Lets a change through unless the subscription that the path begins with is disabled. Who does not know of

@@ -201,6 +201,7 @@ impl Api {
             Target::Tenants => Ok(json(self.tenants())),
             Target::Subscriptions => self.subscriptions(&caller).await.map(json),
             Target::Subscription(id) => self.subscription(&caller, id).await.map(json),
+            Target::CancelSubscription(id) => self.cancel_subscription(&caller, id).await.map(json),
             Target::ResourceGroups(subscription) => {
                 self.resource_groups(&caller, subscription, &call).await.map(json)
             }

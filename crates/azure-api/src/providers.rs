@@ -123,7 +123,7 @@ impl Api {
 pub(crate) const LOCAL: &str = "local";
 
 /// The last is the manager itself.
-const PROVIDERS: [Provider; 7] = [
+const PROVIDERS: [Provider; 8] = [
     Provider {
         namespace: "Microsoft.ContainerRegistry",
         types: &[
@@ -214,6 +214,11 @@ const PROVIDERS: [Provider; 7] = [
         namespace: "Microsoft.Insights",
         types: &["eventtypes"],
         versions: &["2015-04-01", "2014-04-01"],
+    },
+    Provider {
+        namespace: "Microsoft.Subscription",
+        types: &["cancel"],
+        versions: &["2021-10-01", "2020-09-01", "2019-10-01-preview"],
     },
     Provider {
         namespace: "Microsoft.Resources",

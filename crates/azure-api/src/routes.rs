@@ -57,7 +57,7 @@ macro_rules! image {
     };
 }
 
-pub(crate) const PATHS: [&str; 112] = [
+pub(crate) const PATHS: [&str; 113] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -72,6 +72,7 @@ pub(crate) const PATHS: [&str; 112] = [
     "/tenants",
     "/subscriptions",
     subscription!(""),
+    subscription!("/providers/Microsoft.Subscription/cancel"),
     subscription!("/resourceGroups"),
     group!(""),
     subscription!("/resources"),
@@ -213,6 +214,7 @@ mod tests {
         Target::Tenants => "tenants",
         Target::Subscriptions => "subscriptions",
         Target::Subscription(..) => "subscription",
+        Target::CancelSubscription(..) => "cancel subscription",
         Target::ResourceGroups(..) => "groups",
         Target::ResourceGroup(..) => "group",
         Target::Resources(..) => "resources",

@@ -80,6 +80,7 @@ pub use ruled::Ruled;
 pub use saved_query::SavedQuery;
 pub use scope_map::{DeleteScopeMap, PutToken, RegistryToken, ScopeMap, TokenChange, TokenPassword};
 pub use sqlite::{Durability, Metastore, Reserve};
+pub use subscription::{DeleteSubscription, Held};
 pub use tenancy::{Registry, RegistryId, ResourceGroup, Subscription};
 pub use upload::{OpenUpload, Upload};
 pub use usage::MeteredImage;

@@ -4,7 +4,10 @@ mod rows;
 
 use assessment::{ImageState, Verdict};
 use inventory::ImageInventory;
-use metastore::{Metastore, MeteredImage, Tier, VerdictWrite};
+use metastore::{
+    DeleteGroup, DeleteRegistry, DeleteSubscription, Held, Metastore, MeteredImage, NewRegistry, PutRegistry,
+    ResourceGroup, Subscription, Tier, VerdictWrite,
+};
 use oci::Digest;
 use rows::SUBSCRIPTION;
 
@@ -89,4 +92,39 @@ async fn pages_hold_everything_once() {
     assert_eq!(images.into_iter().collect::<std::collections::BTreeSet<_>>(), wanted);
     let before = store.metered(SUBSCRIPTION, 0, LATE_OCTOBER, None, usize::MAX).await.expect("lists");
     assert_eq!(before.len(), 6, "the end of a span is not in it");
+}
+
+#[tokio::test]
+async fn what_a_deleted_subscription_had_used_stays() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = store(&folder).await;
+    let id = uuid::Uuid::from_u128(8);
+    let wanted = Subscription { id, display_name: "passing".to_owned(), is_disabled: false };
+    assert!(store.create_subscription(wanted.clone(), Tier::Standard, 1).await.expect("makes"));
+    let group = ResourceGroup::new(id, "web".to_owned(), "here".to_owned());
+    store.put_resource_group(group).await.expect("makes");
+    let wanted_registry = NewRegistry::new(id, "web".to_owned(), "passing".to_owned());
+    let PutRegistry::Created(registry) = store.put_registry(wanted_registry, 1).await.expect("makes") else {
+        panic!("it is made");
+    };
+    let put = rows::manifest(registry.id, "app", "image", &[]);
+    let digest = put.digest.clone();
+    store.put_manifest(put).await.expect("pushes");
+    judge(&store, &digest, ImageState::Healthy, DAY_MS).await;
+    let used = || async { store.metered(id, 0, i64::MAX, None, usize::MAX).await.expect("lists").len() };
+    assert_eq!(used().await, 1);
+    let holds = |held| DeleteSubscription::Holds(held);
+    let delete = || async { store.delete_subscription(id, 2).await.expect("deletes") };
+    assert_eq!(delete().await, holds(Held::Registry("passing".to_owned())));
+    assert!(matches!(store.delete_registry(registry.id, 2).await.expect("deletes"), DeleteRegistry::Deleted));
+    assert_eq!(delete().await, holds(Held::DeletedRegistry("passing".to_owned())));
+    store.delete_repository(registry.id, &"app".parse().expect("a name"), 2).await.expect("deletes");
+    assert!(store.forget_registry(registry.id).await.expect("forgets"));
+    assert_eq!(delete().await, holds(Held::Group("web".to_owned())));
+    assert_eq!(store.delete_resource_group(id, "web").await.expect("deletes"), DeleteGroup::Deleted);
+    assert_eq!(delete().await, DeleteSubscription::Deleted);
+    assert_eq!(delete().await, DeleteSubscription::Missing);
+    assert_eq!(used().await, 1);
+    assert_eq!(store.ended_subscriptions().await.expect("lists")[0].display_name, "passing");
+    assert!(!store.create_subscription(wanted, Tier::Standard, 3).await.expect("asks"), "its id is spent");
 }

@@ -1,7 +1,7 @@
 //! `lazaret subscription` and `lazaret group`: what holds registries.
 
 use clap::Subcommand;
-use metastore::{DeleteGroup, Metastore, ResourceGroup, Subscription, Tier};
+use metastore::{DeleteGroup, DeleteSubscription, Held, Metastore, ResourceGroup, Subscription, Tier};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -50,7 +50,14 @@ pub(crate) enum SubscriptionCommand {
         #[command(flatten)]
         data: DataArgs,
     },
-    /// Undo that.
+    /// Delete one that holds nothing, with the roles and rules that are held at it. Its usage is kept.
+    Delete {
+        /// The subscription: its id or name.
+        target: String,
+        #[command(flatten)]
+        data: DataArgs,
+    },
+    /// Undo `disable`.
     Enable {
         /// The subscription: its id or name.
         target: String,
@@ -115,6 +122,9 @@ pub(crate) async fn subscription(command: SubscriptionCommand) -> Result<(), Fai
         }
         SubscriptionCommand::Disable { target, data } => {
             switch(&DataFolder::existing(&data.path)?.metastore()?, &target, true).await
+        }
+        SubscriptionCommand::Delete { target, data } => {
+            delete(&DataFolder::existing(&data.path)?.metastore()?, &target).await
         }
         SubscriptionCommand::Enable { target, data } => {
             switch(&DataFolder::existing(&data.path)?.metastore()?, &target, false).await
@@ -198,6 +208,29 @@ async fn create(metastore: &Metastore, name: String, id: Uuid, is_unscanned: boo
     }
     say!("{name} is there\nid      {id}");
     Ok(())
+}
+
+async fn delete(metastore: &Metastore, target: &str) -> Result<(), Failure> {
+    let found = named(metastore, Some(target)).await?;
+    let name = &found.display_name;
+    let (what, command) = match metastore.delete_subscription(found.id, now_ms()).await? {
+        DeleteSubscription::Deleted => {
+            say!("{name} is deleted; what it had used stays in `lazaret usage`");
+            return Ok(());
+        }
+        DeleteSubscription::Missing => return Err(format!("{target} went a moment ago").into()),
+        DeleteSubscription::Holds(held) => match held {
+            Held::Registry(it) => (format!("the registry {it}"), format!("registry delete {it}")),
+            Held::DeletedRegistry(it) => {
+                (format!("the deleted registry {it}"), format!("registry purge {it}"))
+            }
+            Held::Group(it) => {
+                (format!("the resource group {it}"), format!("group delete {it} --subscription {}", found.id))
+            }
+            Held::Cluster(it) => (format!("the cluster {it}"), format!("cluster delete {it}")),
+        },
+    };
+    Err(format!("{name} holds {what}: `lazaret {command}` first").into())
 }
 
 fn check_name(name: &str) -> Result<(), Failure> {

@@ -27,8 +27,13 @@ pub(crate) async fn run(arguments: UsageArgs) -> Result<(), Failure> {
     if arguments.format == UsageFormat::Csv {
         say!("subscription,month,image,firstJudged,amount,currency");
     }
-    for subscription in metastore.subscriptions().await? {
+    let ended = metastore.ended_subscriptions().await?;
+    let live = metastore.subscriptions().await?.into_iter().map(|found| (found, false));
+    for (subscription, is_ended) in live.chain(ended.into_iter().map(|found| (found, true))) {
         let images = metastore.metered(subscription.id, from_ms, until_ms, None, usize::MAX).await?;
+        if is_ended && images.is_empty() {
+            continue;
+        }
         let amount = price.times(images.len());
         match arguments.format {
             UsageFormat::Csv => {
@@ -39,7 +44,7 @@ pub(crate) async fn run(arguments: UsageArgs) -> Result<(), Failure> {
             }
             UsageFormat::Table => {
                 rows.add_row([
-                    subscription.display_name.clone(),
+                    format!("{}{}", subscription.display_name, if is_ended { " (deleted)" } else { "" }),
                     subscription.id.to_string(),
                     month.clone(),
                     images.len().to_string(),
@@ -52,7 +57,7 @@ pub(crate) async fn run(arguments: UsageArgs) -> Result<(), Failure> {
                     .map(|metered| json!({ "image": metered.image, "firstJudged": time(metered.at_ms) }))
                     .collect();
                 documents.push(json!({
-                    "subscription": subscription.id, "month": month, "count": images.len(),
+                    "subscription": subscription.id, "name": subscription.display_name, "month": month, "count": images.len(),
                     "pricePerImage": price.to_string(), "amount": amount.to_string(), "currency": currency,
                     "images": images,
                 }));

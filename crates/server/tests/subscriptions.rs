@@ -137,3 +137,56 @@ async fn in_a_disabled_subscription_reads_go_on_and_nothing_changes() {
     let (status, _) = station.azure(Method::PUT, &group, Some(json!({ "location": "local" }))).await;
     assert_eq!(status, StatusCode::CREATED);
 }
+
+#[tokio::test]
+async fn a_subscription_goes_when_it_holds_nothing_and_its_usage_stays() {
+    let station = Station::start().await;
+    let path = format!("/subscriptions/{ID}");
+    let cancel = format!("{path}/providers/Microsoft.Subscription/cancel");
+    station.ok(&["subscription", "create", "Passing", "--id", ID]);
+    station.ok(&["group", "create", "web", "--subscription", ID]);
+    station.ok(&["registry", "create", "passing", "--subscription", ID, "--resource-group", "web"]);
+    station.ok(&["cluster", "create", "prod", "--subscription", ID, "--url=https://reg.example"]);
+    let principal =
+        station.ok(&["principal", "create", "helper", "--role=Contributor", &format!("--scope={path}")]);
+    let secret = principal.split_whitespace().find(|word| word.len() == 32).expect("a secret");
+    let helper = Client::new(&station.server.address, "helper", secret).arm_token().await;
+    let rule = format!("{path}/providers/Microsoft.Security/findingRules/accepted");
+    let body = json!({ "properties": { "criteria": { "notPatchable": true }, "reason": "because" } });
+    assert_eq!(station.azure(Method::PUT, &rule, Some(body)).await.0, StatusCode::CREATED);
+    station.server.client().push("app", "1", &image()).await.expect("pushes");
+    // What is in it is named one after the other, with what takes it away.
+    let refused = |wanted: &str| {
+        let error = station.command(&["subscription", "delete", "passing"]).expect_err("it holds something");
+        assert!(error.contains(wanted), "{error}");
+    };
+    refused("holds the registry passing: `lazaret registry delete passing` first");
+    let (status, error) = station.azure(Method::POST, &cancel, None).await;
+    assert_eq!((status, &error["error"]["code"]), (StatusCode::CONFLICT, &json!("SubscriptionNotEmpty")));
+    assert!(error["error"]["message"].as_str().expect("text").contains("the registry 'passing'"), "{error}");
+    station.ok(&["registry", "delete", "passing"]);
+    refused("the deleted registry passing: `lazaret registry purge passing`");
+    station.ok(&["registry", "purge", "passing"]);
+    refused(&format!("the resource group web: `lazaret group delete web --subscription {ID}`"));
+    station.ok(&["group", "delete", "web", "--subscription", ID]);
+    refused("the cluster prod: `lazaret cluster delete prod`");
+    station.ok(&["cluster", "delete", "prod"]);
+    // Who may not take roles away may not take a scope away at which roles are held.
+    let url = format!("http://{}{cancel}?api-version=2021-10-01", station.server.address);
+    let answer = reqwest::Client::new().post(url).bearer_auth(&helper).send().await.expect("answers");
+    assert_eq!(answer.status(), StatusCode::FORBIDDEN);
+    let (status, answer) = station.azure(Method::POST, &cancel, None).await;
+    assert_eq!((status, &answer), (StatusCode::OK, &json!({ "subscriptionId": ID })));
+    assert_eq!(station.azure(Method::GET, &path, None).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(station.azure(Method::POST, &cancel, None).await.0, StatusCode::NOT_FOUND);
+    let roles = station.ok(&["principal", "list", "--format=json"]);
+    assert!(!roles.contains(ID), "{roles}");
+    assert!(!station.ok(&["rule", "list"]).contains(ID));
+    station.ok(&["fsck"]);
+    let log = station.ok(&["audit", "--format=json"]);
+    assert!(log.contains("Passing"), "{log}");
+    // Its id is not given again, and its name is.
+    assert!(station.command(&["subscription", "create", "Again", "--id", ID]).is_err());
+    station.ok(&["subscription", "create", "Passing"]);
+    station.ok(&["subscription", "delete", "Passing"]);
+}

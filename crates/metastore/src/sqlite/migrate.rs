@@ -53,6 +53,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0024_judged_in.sql"),
     include_str!("../../migrations/0025_directory.sql"),
     include_str!("../../migrations/0026_audit_alterations.sql"),
+    include_str!("../../migrations/0027_ended_subscription.sql"),
 ];
 
 #[cfg(test)]
