@@ -258,7 +258,7 @@ fn without_advisory_data_nothing_is_healthy() {
     ");
     assert_snapshot!(case("ubuntu 22.04", Some(&bookworm)), @r"
     Unverified
-    NoAdvisoryData: there is no source of advisories here for ubuntu 22.04
+    NoAdvisoryData: Lazaret has no advisories for ubuntu 22.04
     ");
 }
 

@@ -109,7 +109,7 @@ impl Api {
         if !is_login_name(name) {
             return Err(GraphError::bad(
                 "Invalid value specified for property 'displayName': it is the name that the program logs in by, with up \
-                 to 100 letters, digits and -_.@+, and is no GUID.",
+                 to 100 letters, digits and -_.@+, and is not a GUID.",
             ));
         }
         check_kept(&body)?;
