@@ -100,7 +100,11 @@ impl Gated {
         let other = metastore::Metastore::open(&path, metastore::Durability::Unflushed).unwrap();
         let name = "nothing";
         assert!(!other.delete_gate(self.registry, name).await.unwrap());
-        let exemption = exemption("of another repository", |it| it.repositories = "-".to_owned());
+        let exemption = exemption("of another repository", |it| {
+            it.repositories = "-".to_owned();
+            // Another one each time: SQLite writes nothing where a row stays as it is.
+            it.reason = Uuid::new_v4().to_string();
+        });
         other.put_exemption(self.registry, exemption).await.unwrap();
         self.house.registry.notice_changes().await.unwrap();
     }
