@@ -13,7 +13,7 @@ use crate::news::{advisories_of, note_news};
 use crate::repository::parse_digest;
 use crate::ruled::{Prior, Ruled, parse_distro, rule_changes};
 use crate::tenancy::setting;
-use crate::usage::{Judged, meter};
+use crate::usage::{Judged, end_kept, meter};
 use crate::watched::Watched;
 use crate::{Error, Metastore, RegistryId};
 
@@ -254,6 +254,7 @@ impl Metastore {
             let since = newest_change(rows)?;
             let before = stored_verdict(rows, &image)?;
             let watched = Watched::begin(rows, &image)?;
+            end_kept(rows, &image, write.now_ms)?;
             let known = advisories_of(rows, &image)?;
             let inventory = write.inventory.to_json();
             let distro = write.inventory.distro.as_ref().map(|distro| serde_json::json!(distro).to_string());

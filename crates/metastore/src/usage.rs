@@ -4,6 +4,7 @@ use oci::Digest;
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
+use crate::assessed::note_leaving;
 use crate::repository::parse_digest;
 use crate::{Error, Metastore};
 
@@ -110,6 +111,38 @@ pub(crate) fn show_verdicts(rows: &Connection, subscription: &str, now_ms: i64) 
         "{GIVE_VERDICTS} WHERE registry.subscription_id = ?2 AND plan.tier = 'Standard' ON CONFLICT DO NOTHING"
     );
     rows.prepare_cached(&sql)?.execute(params![now_ms, subscription])?;
+    Ok(())
+}
+
+/// To be called before an image is judged anew. The verdict will be that of those whose plan is on: where it is off,
+/// the one that was kept is shown no longer, and none takes its place. If the plan is on nowhere, the new one was
+/// begun for those who keep it.
+pub(crate) fn end_kept(rows: &Connection, image: &str, now_ms: i64) -> Result<(), Error> {
+    let mut kept = rows.prepare_cached(
+        "SELECT DISTINCT repository.id FROM judged_in
+         JOIN registry ON registry.id = judged_in.registry_id
+         JOIN repository ON repository.registry_id = registry.id
+         JOIN manifest ON manifest.repository_id = repository.id AND manifest.digest = judged_in.image
+         WHERE judged_in.image = ?1
+           AND NOT EXISTS (SELECT 1 FROM plan
+                           WHERE plan.subscription_id = registry.subscription_id AND plan.tier = 'Standard')
+           AND EXISTS (SELECT 1 FROM manifest AS paid
+                       JOIN repository AS home ON home.id = paid.repository_id
+                       JOIN registry AS payer ON payer.id = home.registry_id AND payer.deleted_ms IS NULL
+                       JOIN plan ON plan.subscription_id = payer.subscription_id AND plan.tier = 'Standard'
+                       WHERE paid.digest = ?1)",
+    )?;
+    let kept: Vec<i64> = kept.query_map([image], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for repository in &kept {
+        note_leaving(rows, (*repository, image), now_ms)?;
+    }
+    let mut end = rows.prepare_cached(
+        "DELETE FROM judged_in
+         WHERE image = ?2 AND registry_id = (SELECT registry_id FROM repository WHERE id = ?1)",
+    )?;
+    for repository in kept {
+        end.execute(params![repository, image])?;
+    }
     Ok(())
 }
 

@@ -137,6 +137,25 @@ async fn a_verdict_is_shown_where_a_plan_paid_for_it_alone() {
 
     assert!(store.set_plan(OTHER, Plan::Containers, Tier::Free, 4_000).await.expect("works"));
     assert_eq!(seen(&store, theirs, &image).await, unhealthy(&["PlanOff"]), "kept, and says so");
+
+    // Judged for us alone: what they were given stays what it was, and then is shown no longer.
+    judge(&store, &image, vec![finding("CVE-4")], 5_000).await;
+    assert_eq!(seen(&store, theirs, &image).await, off, "a verdict that nobody gave them");
+    assert_eq!(seen(&store, ours, &image).await.2, [1; 4]);
+    let counts = store.state_counts(theirs).await.expect("works");
+    assert_eq!(counts.changed_ms, Some(5_000), "none is Unhealthy since then");
+    assert_eq!(metered(&store).await, 1);
+    // With the plan on nowhere, results are kept to the last.
+    assert!(store.set_plan(OTHER, Plan::Containers, Tier::Standard, 6_000).await.expect("works"));
+    let home = store.registries().await.expect("works");
+    let home = home.iter().find(|it| it.id == ours).expect("is there").subscription;
+    for (subscription, plan) in
+        [(OTHER, Plan::Containers), (home, Plan::ContainerRegistry), (home, Plan::Containers)]
+    {
+        assert!(store.set_plan(subscription, plan, Tier::Free, 7_000).await.expect("works"));
+    }
+    judge(&store, &image, vec![finding("CVE-4"), finding("CVE-5")], 8_000).await;
+    assert_eq!(seen(&store, theirs, &image).await, unhealthy(&["PlanOff"]), "begun for them");
 }
 
 #[tokio::test]
