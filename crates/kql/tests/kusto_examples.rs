@@ -204,7 +204,10 @@ fn arguments_may_be_named() {
     assert_eq!(rows(&format!("{f} print f(c = 7, a = 12)")), "12-b.default-7");
     assert_eq!(rows(&format!("{f} print f(12, 'x')")), "12-x-0");
     for wrong in ["f(c = 7)", "f(1, a = 2)", "f(1, d = 2)", "f(c = 7, 1)", "f(1, 'x', 2, 3)"] {
-        assert!(refusal(&format!("{f} print {wrong}")).contains("arguments of the types that it declares"), "{wrong}");
+        assert!(
+            refusal(&format!("{f} print {wrong}")).contains("arguments of the types that it declares"),
+            "{wrong}"
+        );
     }
     let many = "let many = (a:long, b:long = 3) { range x from a to b step 1 };";
     assert_eq!(rows(&format!("{many} many(b = 2, a = 1)")), "1\n2");

@@ -69,6 +69,8 @@ async fn every_changing_command_is_told_with_its_target_and_its_values() {
         ("subscription rename second other", &["changed subscription", "displayName: second -> other"]),
         ("subscription disable other", &["changed subscription other (", "isDisabled: false -> true"]),
         ("subscription enable other", &["changed subscription other (", "isDisabled: true -> false"]),
+        ("subscription create third", &["made subscription third ("]),
+        ("subscription delete third", &["removed subscription third (", "removed plan "]),
         ("group create red --subscription other", &["made resource group red", "location: nothing -> local"]),
         ("group delete red --subscription other", &["removed resource group red"]),
         ("plan off --subscription other", &["changed plan ", "tier: Standard -> Free"]),

@@ -424,6 +424,14 @@ async fn every_changing_request_is_told_with_its_target_and_its_values() {
         };
         house.asks(method, &filled, name, body, &wanted).await;
     }
+    let third = "5f2f4f8e-4d5c-4f0e-9a43-0a8d6a6b7c11";
+    house
+        .does(&["subscription", "create", "third", &format!("--id={third}")], &["made subscription third ("]);
+    let own = std::mem::replace(&mut house.subscription, third.to_owned());
+    let cancel = format!("{sub}/providers/Microsoft.Subscription/cancel");
+    house.asks("POST", &cancel, "", Value::Null, &["removed subscription third ({subscription})"]).await;
+    house.subscription = own;
+    told.insert(format!("POST {cancel}"));
     let blob = house.admin.push_blob("app", b"a blob that nothing names").await.expect("pushes").to_string();
     let path = format!("/v2/app/blobs/{blob}");
     house.asks("DELETE", &path, "", Value::Null, &[&format!("removed blob app@{blob} lazaret")]).await;
