@@ -182,6 +182,18 @@ pub enum Action {
     ListWebhookEvents,
     /// Read where a webhook sends to, and with what headers.
     ReadCallbackConfig,
+    /// Read locks.
+    ReadLocks,
+    /// Lock subscriptions, groups and registries.
+    WriteLocks,
+    /// Unlock them.
+    DeleteLocks,
+    /// Read tags by themselves.
+    ReadTags,
+    /// Set them.
+    WriteTags,
+    /// Delete them.
+    DeleteTags,
     /// Read who holds which role.
     ReadRoles,
     /// Give roles.
@@ -221,6 +233,12 @@ impl Action {
             Self::ReadQueries => "Microsoft.ResourceGraph/queries/read",
             Self::WriteQueries => "Microsoft.ResourceGraph/queries/write",
             Self::DeleteQueries => "Microsoft.ResourceGraph/queries/delete",
+            Self::ReadLocks => "Microsoft.Authorization/locks/read",
+            Self::WriteLocks => "Microsoft.Authorization/locks/write",
+            Self::DeleteLocks => "Microsoft.Authorization/locks/delete",
+            Self::ReadTags => "Microsoft.Resources/tags/read",
+            Self::WriteTags => "Microsoft.Resources/tags/write",
+            Self::DeleteTags => "Microsoft.Resources/tags/delete",
             Self::ReadRoles => "Microsoft.Authorization/roleAssignments/read",
             Self::WriteRoles => "Microsoft.Authorization/roleAssignments/write",
             Self::DeleteRoles => "Microsoft.Authorization/roleAssignments/delete",

@@ -70,6 +70,13 @@ pub(crate) enum Target {
     Pricing(Scope, String),
     UsageDetails(Uuid),
     ActivityLog(Uuid),
+    /// Of a subscription, a group or a registry.
+    Locks(Scope),
+    Lock(Scope, String),
+    /// All that a subscription, a group or a registry has.
+    Tags(Scope),
+    /// Those that are in use in a subscription.
+    TagNames(Uuid),
     RoleDefinitions(String),
     RoleDefinition(String, String),
     RoleAssignments(String),
@@ -133,10 +140,11 @@ impl Target {
             | Self::RegistryToken(..)
             | Self::CacheRule(..)
             | Self::CredentialSet(..)
+            | Self::Tags(_)
             | Self::RegistryChild(..) => {
                 &[Method::GET, Method::HEAD, Method::PUT, Method::PATCH, Method::DELETE]
             }
-            Self::Pricing(..) | Self::FindingRule(..) | Self::RoleAssignment(..) => {
+            Self::Pricing(..) | Self::FindingRule(..) | Self::RoleAssignment(..) | Self::Lock(..) => {
                 &[Method::GET, Method::HEAD, Method::PUT, Method::DELETE]
             }
             _ => &[Method::GET, Method::HEAD],
@@ -213,14 +221,18 @@ fn missing(path: &str) -> ArmError {
 
 /// What Azure's clients ask for and Lazaret does not have: provider, type (any if empty), and what to call it.
 const ABSENT: [(&str, &str, &str); 9] = [
-    ("microsoft.authorization", "locks", "management locks (`az lock`)"),
+    (
+        "microsoft.authorization",
+        "locks",
+        "management locks of anything but subscriptions, resource groups and registries",
+    ),
     ("microsoft.authorization", "policyassignments", "policy assignments (`az policy assignment`)"),
     ("microsoft.authorization", "policydefinitions", "policy definitions (`az policy definition`)"),
     ("microsoft.authorization", "denyassignments", "deny assignments"),
     (
         "microsoft.resources",
         "tags",
-        "the tags API (`az tag`): set the tags of a registry or a resource group themselves",
+        "the tags API for anything but subscriptions, resource groups and registries, nor tags without a resource",
     ),
     ("microsoft.resources", "deployments", "deployments (`az deployment`)"),
     ("microsoft.managedidentity", "", "managed identities (`az identity`): make a service principal"),
@@ -286,6 +298,8 @@ fn target(path: &str) -> Option<Target> {
         (["providers", "microsoft.subscription", "cancel"], None, None) => {
             return Some(Target::CancelSubscription(scope.subscription));
         }
+        (["providers", "microsoft.resources", "tags", "default"], _, _) => return Some(Target::Tags(scope)),
+        (["tagnames"], None, None) => return Some(Target::TagNames(scope.subscription)),
         (["locations"], None, None) => return Some(Target::Locations(scope.subscription)),
         (["providers"], None, None) => return Some(Target::Providers(Some(scope.subscription))),
         (["providers", _], None, None) => {
@@ -359,7 +373,11 @@ fn authorization(segments: &[&str], folded: &[&str]) -> Option<Target> {
     let at = folded.windows(2).rposition(|pair| pair == ["providers", "microsoft.authorization"])?;
     let scope = format!("/{}", segments[..at].join("/"));
     let named = |index: usize| segments.get(at + index).map(|name| (*name).to_owned());
+    // Whatever else there is to lock has no lock of its own.
+    let lockable = || crate::arm::scope(&segments[..at], &folded[..at]).filter(|(_, length)| *length == at);
     Some(match &folded[at + 2..] {
+        ["locks"] => Target::Locks(lockable()?.0),
+        ["locks", _] => Target::Lock(lockable()?.0, named(3)?),
         ["roledefinitions"] => Target::RoleDefinitions(scope),
         ["roledefinitions", _] => Target::RoleDefinition(scope, named(3)?),
         ["roleassignments"] => Target::RoleAssignments(scope),

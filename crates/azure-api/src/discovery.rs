@@ -61,14 +61,19 @@ impl Api {
     pub(crate) async fn subscriptions(&self, caller: &Caller) -> Result<Value, ArmError> {
         let all = self.metastore.subscriptions().await?;
         let known = all.iter().filter(|subscription| is_known(caller, subscription.id));
-        let rows: Vec<Value> = known.map(|subscription| self.row(subscription)).collect();
+        let tags = self.metastore.subscription_tags().await?;
+        let rows: Vec<Value> =
+            known.map(|subscription| self.row(subscription, tags.get(&subscription.id))).collect();
         Ok(json!({ "value": rows, "count": { "type": "Total", "value": rows.len() } }))
     }
 
     pub(crate) async fn subscription(&self, caller: &Caller, id: Uuid) -> Result<Value, ArmError> {
         let all = self.metastore.subscriptions().await?;
         let found = all.iter().find(|subscription| subscription.id == id).filter(|_| is_known(caller, id));
-        found.map(|subscription| self.row(subscription)).ok_or_else(|| ArmError::no_such_subscription(id))
+        let tags = self.metastore.subscription_tags().await?;
+        found
+            .map(|subscription| self.row(subscription, tags.get(&id)))
+            .ok_or_else(|| ArmError::no_such_subscription(id))
     }
 
     /// Deletes a subscription that holds nothing, as `az account subscription cancel` asks. The roles that are held at
@@ -114,7 +119,8 @@ impl Api {
         Err(ArmError::new(StatusCode::CONFLICT, "ReadOnlyDisabledSubscription", message))
     }
 
-    fn row(&self, subscription: &Subscription) -> Value {
+    fn row(&self, subscription: &Subscription, tags: Option<&String>) -> Value {
+        let tags: Value = tags.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| json!({}));
         json!({
             "id": format!("/subscriptions/{}", subscription.id),
             "subscriptionId": subscription.id,
@@ -124,6 +130,7 @@ impl Api {
             "subscriptionPolicies": { "locationPlacementId": "Public_2014-09-01", "quotaId": "Lazaret", "spendingLimit": "Off" },
             "authorizationSource": "RoleBased",
             "managedByTenants": [],
+            "tags": tags,
         })
     }
 }

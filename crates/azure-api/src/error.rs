@@ -73,6 +73,13 @@ impl ArmError {
 
 impl From<metastore::Error> for ArmError {
     fn from(error: metastore::Error) -> Self {
+        if let metastore::Error::Locked { scope, operation, lock } = &error {
+            let message = format!(
+                "The scope '{scope}' cannot perform {operation} operation because following scope(s) are locked: \
+                 '{lock}'. Please remove the lock and try again."
+            );
+            return Self::new(StatusCode::CONFLICT, "ScopeLocked", message);
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "an Azure API request failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

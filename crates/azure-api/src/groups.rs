@@ -85,7 +85,7 @@ impl Api {
         found.map(|found| group(&found)).ok_or_else(|| no_such_group(scope))
     }
 
-    async fn group_of(&self, scope: &Scope) -> Result<Option<ResourceGroup>, ArmError> {
+    pub(crate) async fn group_of(&self, scope: &Scope) -> Result<Option<ResourceGroup>, ArmError> {
         let all = self.metastore.resource_groups(scope.subscription).await?;
         let is_it = |found: &ResourceGroup| {
             scope.group.as_ref().is_some_and(|name| name.eq_ignore_ascii_case(&found.name))

@@ -17,6 +17,7 @@ mod graph;
 mod groups;
 mod identity;
 mod imports;
+mod locks;
 mod operation;
 mod paging;
 mod pricings;
@@ -31,6 +32,7 @@ mod scopes;
 mod sign_in;
 mod sign_ins;
 mod sub_assessments;
+mod tags;
 mod tokens;
 mod webhooks;
 
@@ -196,6 +198,7 @@ impl Api {
         call.query.check_api_version(&call.path)?;
         if target.is_write(&method) {
             self.check_enabled(&caller, &call.path).await?;
+            self.check_unlocked(&target, &method, &call.path).await?;
         }
         match target {
             Target::Tenants => Ok(json(self.tenants())),
@@ -315,6 +318,21 @@ impl Api {
             Target::ActivityLog(subscription) => {
                 self.activity_log(&caller, subscription, &call).await.map(json)
             }
+            Target::Locks(scope) => self.locks(&caller, &scope, &call).await.map(json),
+            Target::Lock(scope, name) => match method {
+                Method::PUT => self.put_lock(&caller, &scope, &name, request.into_body()).await,
+                Method::DELETE => self.delete_lock(&caller, &scope, &name).await,
+                _ => self.lock(&caller, &scope, &name).await.map(json),
+            },
+            Target::TagNames(subscription) => self.tag_names(&caller, subscription).await.map(json),
+            Target::Tags(scope) => match method {
+                Method::PUT => self.put_tags(&caller, &scope, request.into_body()).await.map(json),
+                Method::PATCH => self.patch_tags(&caller, &scope, request.into_body()).await.map(json),
+                Method::DELETE => {
+                    self.delete_tags(&caller, &scope).await.map(|()| StatusCode::OK.into_response())
+                }
+                _ => self.tags(&caller, &scope).await.map(json),
+            },
             Target::RoleDefinitions(scope) => self.role_definitions(&caller, &scope, &call).map(json),
             Target::RoleDefinition(scope, id) => self.role_definition(&caller, &scope, &id).map(json),
             Target::RoleAssignments(scope) => self.role_assignments(&caller, &scope, &call).await.map(json),

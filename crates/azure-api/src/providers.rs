@@ -176,7 +176,7 @@ const PROVIDERS: [Provider; 8] = [
     },
     Provider {
         namespace: "Microsoft.Authorization",
-        types: &["roleAssignments", "roleDefinitions"],
+        types: &["roleAssignments", "roleDefinitions", "locks"],
         versions: &[
             "2022-05-01-preview",
             "2022-04-01",
@@ -228,6 +228,7 @@ const PROVIDERS: [Provider; 8] = [
             "subscriptions/locations",
             "subscriptions/providers",
             "resources",
+            "tags",
             "tenants",
         ],
         versions: &[

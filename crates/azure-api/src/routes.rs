@@ -57,7 +57,7 @@ macro_rules! image {
     };
 }
 
-pub(crate) const PATHS: [&str; 113] = [
+pub(crate) const PATHS: [&str; 123] = [
     "/metadata/endpoints",
     "/{tenantId}/v2.0/.well-known/openid-configuration",
     "/{tenantId}/.well-known/openid-configuration",
@@ -73,6 +73,16 @@ pub(crate) const PATHS: [&str; 113] = [
     "/subscriptions",
     subscription!(""),
     subscription!("/providers/Microsoft.Subscription/cancel"),
+    subscription!("/tagNames"),
+    subscription!("/providers/Microsoft.Resources/tags/default"),
+    group!("/providers/Microsoft.Resources/tags/default"),
+    registry!("/providers/Microsoft.Resources/tags/default"),
+    subscription!("/providers/Microsoft.Authorization/locks"),
+    group!("/providers/Microsoft.Authorization/locks"),
+    registry!("/providers/Microsoft.Authorization/locks"),
+    subscription!("/providers/Microsoft.Authorization/locks/{lockName}"),
+    group!("/providers/Microsoft.Authorization/locks/{lockName}"),
+    registry!("/providers/Microsoft.Authorization/locks/{lockName}"),
     subscription!("/resourceGroups"),
     group!(""),
     subscription!("/resources"),
@@ -249,6 +259,10 @@ mod tests {
         Target::Pricing(..) => "pricing",
         Target::UsageDetails(..) => "usage details",
         Target::ActivityLog(..) => "activity log",
+        Target::Locks(..) => "locks",
+        Target::Lock(..) => "lock",
+        Target::Tags(..) => "tags",
+        Target::TagNames(..) => "tag names",
         Target::RoleDefinitions(..) => "role definitions",
         Target::RoleDefinition(..) => "role definition",
         Target::RoleAssignments(..) => "role assignments",

@@ -232,9 +232,12 @@ async fn groups_are_found_by_their_tags() {
 async fn what_is_not_had_is_named() {
     let house = house().await;
     for (path, wanted) in [
-        ("/providers/Microsoft.Authorization/locks", "`az lock`"),
-        ("/resourceGroups/default/providers/Microsoft.Authorization/locks/one", "`az lock`"),
-        ("/providers/Microsoft.Resources/tags/default", "`az tag`"),
+        (
+            "/resourceGroups/default/providers/Microsoft.KeyVault/vaults/one/providers/Microsoft.Authorization/locks",
+            "management locks of anything but subscriptions",
+        ),
+        ("/providers/Microsoft.Authorization/policyAssignments", "`az policy assignment`"),
+        ("/providers/Microsoft.Resources/tags/other", "the tags API for anything but subscriptions"),
         ("/resourceGroups/default/providers/Microsoft.KeyVault/vaults/one", "`az keyvault`"),
         ("/providers/Microsoft.Unknown/things/one", "no resource type at this path"),
     ] {

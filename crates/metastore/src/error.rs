@@ -25,6 +25,18 @@ pub enum Error {
         /// The numbers, where they were looked at before; else nothing.
         detail: String,
     },
+    /// A management lock forbids it: nothing was changed.
+    #[error(
+        "the scope {scope} cannot perform {operation} operation because {lock} is locked: remove that lock first"
+    )]
+    Locked {
+        /// What was to be changed: an ARM id.
+        scope: String,
+        /// `delete` or `write`.
+        operation: &'static str,
+        /// The lock's own ARM id.
+        lock: String,
+    },
     /// A stored value does not parse: another program wrote it, or the disk lies.
     #[error("the database holds a damaged {what}")]
     Damaged {

@@ -4,6 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use crate::deleted::SoftDelete;
+use crate::management_lock::{Intent, check_unlocked};
 use crate::plan::is_on;
 use crate::tenancy::{parse_uuid, set_setting, setting};
 use crate::{Error, Metastore, Registry, RegistryId, ResourceGroup};
@@ -133,6 +134,9 @@ impl Metastore {
             let Some(group) = group(rows, wanted.subscription, &wanted.resource_group)? else {
                 return Ok(PutRegistry::NoGroup);
             };
+            let scope = group_scope(wanted.subscription, &group.name);
+            let scope = format!("{scope}/providers/Microsoft.ContainerRegistry/registries/{}", wanted.name);
+            check_unlocked(rows, &scope, Intent::Write)?;
             if let Some(found) = named(rows, &wanted.name)? {
                 let is_it = found.subscription == wanted.subscription
                     && found.resource_group.eq_ignore_ascii_case(&wanted.resource_group);
@@ -230,6 +234,9 @@ impl Metastore {
             if rows.query_row(sql, [], |row| row.get::<_, Option<i64>>(0))? == Some(id.0) {
                 return Ok(DeleteRegistry::Default);
             }
+            let found = list(rows, "WHERE deleted_ms IS NULL")?.into_iter().find(|found| found.id == id);
+            let Some(found) = found else { return Ok(DeleteRegistry::Missing) };
+            check_unlocked(rows, &found.resource_id(), Intent::Delete)?;
             let sql = "UPDATE registry SET deleted_ms = ?2 WHERE id = ?1 AND deleted_ms IS NULL";
             let deleted = rows.execute(sql, params![id.0, now_ms])?;
             Ok(if deleted > 0 { DeleteRegistry::Deleted } else { DeleteRegistry::Missing })
@@ -462,6 +469,7 @@ impl Metastore {
             if !rows.prepare_cached("SELECT 1 FROM subscription WHERE id = ?1")?.exists([&id])? {
                 return Ok(None);
             }
+            check_unlocked(rows, &group_scope(wanted.subscription, &wanted.name), Intent::Write)?;
             if let Some(found) = group(rows, wanted.subscription, &wanted.name)? {
                 return Ok(Some((found, false)));
             }
@@ -486,6 +494,7 @@ impl Metastore {
     ) -> Result<Option<ResourceGroup>, Error> {
         let name = name.to_owned();
         self.write(move |rows| {
+            check_unlocked(rows, &group_scope(subscription, &name), Intent::Write)?;
             let sql = "UPDATE resource_group SET tags = ?3 WHERE subscription_id = ?1 AND name = ?2";
             rows.execute(sql, params![subscription.to_string(), name, tags])?;
             group(rows, subscription, &name)
@@ -506,7 +515,8 @@ impl Metastore {
             if rows.prepare_cached(sql)?.exists(key)? {
                 return Ok(DeleteGroup::NotEmpty);
             }
-            let scope = format!("/subscriptions/{subscription}/resourceGroups/{}", found.name);
+            let scope = group_scope(subscription, &found.name);
+            check_unlocked(rows, &scope, Intent::Delete)?;
             rows.execute(
                 "DELETE FROM role_assignment
                  WHERE scope = ?1 OR substr(lower(scope), 1, length(?1) + 1) = lower(?1) || '/'",
@@ -519,6 +529,10 @@ impl Metastore {
         })
         .await
     }
+}
+
+fn group_scope(subscription: Uuid, name: &str) -> String {
+    format!("/subscriptions/{subscription}/resourceGroups/{name}")
 }
 
 fn group(rows: &Connection, subscription: Uuid, name: &str) -> Result<Option<ResourceGroup>, Error> {

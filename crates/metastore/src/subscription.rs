@@ -1,8 +1,11 @@
 //! Subscriptions: made, renamed, disabled and enabled by whoever runs the server.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
+use crate::management_lock::{Intent, check_unlocked};
 use crate::plan::put_plan;
 use crate::tenancy::parse_uuid;
 use crate::{Error, Metastore, Plan, Subscription, Tier};
@@ -90,6 +93,7 @@ impl Metastore {
     /// [`Error`] if the store fails.
     pub async fn rename_subscription(&self, id: Uuid, display_name: String) -> Result<bool, Error> {
         self.write(move |rows| {
+            check_unlocked(rows, &format!("/subscriptions/{id}"), Intent::Write)?;
             let id = id.to_string();
             if is_named(rows, &display_name, &id)? {
                 return Ok(false);
@@ -134,6 +138,7 @@ impl Metastore {
                 params![id, now_ms],
             )?;
             let scope = format!("/subscriptions/{id}");
+            check_unlocked(rows, &scope, Intent::Delete)?;
             rows.execute(
                 "DELETE FROM role_assignment
                  WHERE lower(scope) = ?1 OR substr(lower(scope), 1, length(?1) + 1) = ?1 || '/'",
@@ -142,6 +147,37 @@ impl Metastore {
             rows.execute("DELETE FROM plan WHERE subscription_id = ?1", [&id])?;
             rows.execute("DELETE FROM subscription WHERE id = ?1", [&id])?;
             Ok(DeleteSubscription::Deleted)
+        })
+        .await
+    }
+
+    /// The tags of every subscription: a JSON object of text for each id.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails.
+    pub async fn subscription_tags(&self) -> Result<HashMap<Uuid, String>, Error> {
+        self.read(|rows| {
+            let mut statement = rows.prepare_cached("SELECT id, tags FROM subscription")?;
+            let found = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+            found
+                .map(|row| {
+                    let (id, tags) = row?;
+                    Ok((parse_uuid(&id)?, tags))
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// Gives a subscription these tags in the place of those it has. `false`: there is none of that id.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if it may not be changed; others if the store fails.
+    pub async fn tag_subscription(&self, id: Uuid, tags: String) -> Result<bool, Error> {
+        self.write(move |rows| {
+            check_unlocked(rows, &format!("/subscriptions/{id}"), Intent::Write)?;
+            let sql = "UPDATE subscription SET tags = ?2 WHERE id = ?1";
+            Ok(rows.execute(sql, params![id.to_string(), tags])? == 1)
         })
         .await
     }

@@ -6,7 +6,7 @@ use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use metastore::SavedQuery;
+use metastore::{Intent, SavedQuery};
 use serde::Deserialize;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
@@ -59,6 +59,15 @@ pub(crate) async fn serve(
                  write actions on this subscription until it is re-enabled."
             );
             return Err(GraphError::new(StatusCode::CONFLICT, "ReadOnlyDisabledSubscription", message));
+        }
+    }
+    if ![Method::GET, Method::HEAD].contains(&method) {
+        let intent = if method == Method::DELETE { Intent::Delete } else { Intent::Write };
+        match metastore.check_unlocked(&scope, intent).await {
+            Err(error @ metastore::Error::Locked { .. }) => {
+                return Err(GraphError::new(StatusCode::CONFLICT, "ScopeLocked", format!("{error}.")));
+            }
+            checked => checked?,
         }
     }
     let all = metastore.saved_queries(Some(subscription)).await?;

@@ -42,6 +42,28 @@ says 'false' group exists -n made
 says '"Succeeded"' group create -n made -l local
 says '"team": "web"' group update -n made --set tags.team=web
 says 'true' group exists -n made
+says '"made"' group list --tag team=web
+says '[]' group list --tag team=none
+made=/subscriptions/$subscription/resourceGroups/made
+says '"env": "test"' tag create --resource-id "$made" --tags env=test
+says '"team": "web"' tag update --resource-id "$made" --operation Merge --tags team=web
+says '"env": "test"' tag list --resource-id "$made"
+says '"tagName": "env"' tag list
+says '' tag update --resource-id "$made" --operation Delete --tags env=test
+says '' tag delete --resource-id "$made" --yes
+says '"CanNotDelete"' lock create -n keep -g made --lock-type CanNotDelete --notes because
+says '"keep"' lock list -g made
+says '"because"' lock show -n keep -g made
+if "$az" group delete -n made --yes --only-show-errors 2>"$AZURE_CONFIG_DIR/refused"; then
+  echo 'a locked group was deleted' >&2
+  exit 1
+fi
+grep -q ScopeLocked "$AZURE_CONFIG_DIR/refused"
+says '' lock delete -n keep -g made
+says '"ReadOnly"' lock create -n fixed --lock-type ReadOnly --resource-group default \
+  --resource-type Microsoft.ContainerRegistry/registries --resource lazaret
+says '"fixed"' lock list
+says '' lock delete -n fixed --resource-group default --resource-type Microsoft.ContainerRegistry/registries --resource lazaret
 says '' group delete -n made --yes
 says '"nameAvailable": true' acr check-name -n second
 says '"provisioningState": "Succeeded"' acr create -g default -n second --sku Basic

@@ -230,6 +230,7 @@ impl House {
             ("{replicationName}", "west"),
             ("{privateEndpointConnectionName}", "west"),
             ("{groupName}", "registry"),
+            ("{lockName}", "keep"),
             ("{connectedRegistryName}", "west"),
             ("{userId}", "admin"),
             ("{directoryObjectId}", &self.helper),

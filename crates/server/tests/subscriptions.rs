@@ -190,3 +190,153 @@ async fn a_subscription_goes_when_it_holds_nothing_and_its_usage_stays() {
     station.ok(&["subscription", "create", "Passing"]);
     station.ok(&["subscription", "delete", "Passing"]);
 }
+
+#[tokio::test]
+async fn what_is_locked_stays_whichever_door_it_is_asked_by() {
+    let station = Station::start().await;
+    let path = format!("/subscriptions/{ID}");
+    station.ok(&["subscription", "create", "Kept", "--id", ID]);
+    station.ok(&["group", "create", "web", "--subscription", ID]);
+    station.ok(&["registry", "create", "keeper", "--subscription", ID, "--resource-group", "web"]);
+    let group = format!("{path}/resourceGroups/web");
+    let registry = format!("{group}/providers/Microsoft.ContainerRegistry/registries/keeper");
+    let lock = |scope: &str| format!("{scope}/providers/Microsoft.Authorization/locks/keep");
+    let level = |level: &str| Some(json!({ "properties": { "level": level, "notes": "because" } }));
+    let hook = format!("{registry}/webhooks/hooked");
+    let body = json!({ "location": "local",
+        "properties": { "serviceUri": "https://hooks.example/x", "actions": ["push"] } });
+    assert_eq!(station.azure(Method::PUT, &hook, Some(body.clone())).await.0, StatusCode::CREATED);
+    let (status, made) = station.azure(Method::PUT, &lock(&registry), level("cannotdelete")).await;
+    assert_eq!(
+        (status, &made["properties"]["level"]),
+        (StatusCode::CREATED, &json!("CanNotDelete")),
+        "{made}"
+    );
+    assert_eq!(station.azure(Method::GET, &lock(&registry), None).await.1, made);
+    for (wrong, code) in
+        [(level("Strict"), "InvalidLock"), (Some(json!({ "level": "ReadOnly" })), "UnsupportedProperty")]
+    {
+        let (status, error) = station.azure(Method::PUT, &lock(&registry), wrong).await;
+        assert_eq!((status, &error["error"]["code"]), (StatusCode::BAD_REQUEST, &json!(code)));
+    }
+    // What holds it cannot go, nor what is in it.
+    let locked = |status, error: Value| {
+        assert_eq!(
+            (status, &error["error"]["code"]),
+            (StatusCode::CONFLICT, &json!("ScopeLocked")),
+            "{error}"
+        );
+        assert!(error["error"]["message"].as_str().expect("text").contains(&lock(&registry)), "{error}");
+    };
+    for (method, path) in [
+        (Method::DELETE, &registry),
+        (Method::DELETE, &group),
+        (Method::DELETE, &hook),
+        (Method::POST, &format!("{path}/providers/Microsoft.Subscription/cancel")),
+    ] {
+        let (status, error) = station.azure(method, path, None).await;
+        locked(status, error);
+    }
+    let error = station.command(&["registry", "delete", "keeper"]).expect_err("it is locked");
+    assert!(error.contains("locks/keep is locked: remove that lock first"), "{error}");
+    // It can be changed, until it is read only.
+    let admin = json!({ "properties": { "adminUserEnabled": true } });
+    assert_eq!(station.azure(Method::PATCH, &registry, Some(admin.clone())).await.0, StatusCode::OK);
+    assert_eq!(station.azure(Method::PUT, &lock(&group), level("ReadOnly")).await.0, StatusCode::CREATED);
+    for (method, path, body) in [
+        (Method::PATCH, &registry, admin),
+        (Method::PUT, &hook, body),
+        (Method::PUT, &group, json!({ "location": "local", "tags": { "a": "b" } })),
+        (Method::PUT, &format!("{group}/providers/Microsoft.ContainerRegistry/registries/other"), json!({})),
+        (Method::PUT, &format!("{group}/providers/Microsoft.ResourceGraph/queries/q"), json!({})),
+        (Method::PUT, &format!("{group}/providers/Microsoft.Security/findingRules/r"), json!({})),
+        (
+            Method::PUT,
+            &format!("{group}/providers/Microsoft.Resources/tags/default"),
+            json!({ "properties": { "tags": {} } }),
+        ),
+    ] {
+        let (status, error) = station.azure(method, path, Some(body)).await;
+        assert_eq!(
+            (status, &error["error"]["code"]),
+            (StatusCode::CONFLICT, &json!("ScopeLocked")),
+            "{path}: {error}"
+        );
+    }
+    for command in [
+        vec!["registry", "set", "keeper", "--admin-user=false"],
+        vec!["registry", "create", "other", "--subscription", ID, "--resource-group", "web"],
+    ] {
+        assert!(station.command(&command).expect_err("it is locked").contains("locks/keep"), "{command:?}");
+    }
+    let listed = |path: String| {
+        let station = &station;
+        async move { station.azure(Method::GET, &path, None).await.1["value"].as_array().expect("a list").len() }
+    };
+    for (scope, count) in [(&path, 2), (&group, 2), (&registry, 2)] {
+        assert_eq!(
+            listed(format!("{scope}/providers/Microsoft.Authorization/locks")).await,
+            count,
+            "{scope}"
+        );
+    }
+    // A lock itself can be taken away, and then the rest.
+    for scope in [&group, &registry] {
+        assert_eq!(station.azure(Method::DELETE, &lock(scope), None).await.0, StatusCode::OK);
+        assert_eq!(station.azure(Method::DELETE, &lock(scope), None).await.0, StatusCode::NO_CONTENT);
+    }
+    assert_eq!(station.azure(Method::DELETE, &group, None).await.0, StatusCode::OK);
+    station.ok(&["subscription", "delete", "Kept"]);
+    assert!(station.ok(&["audit", "--format=json"]).contains("CanNotDelete"));
+}
+
+#[tokio::test]
+async fn tags_are_set_by_themselves() {
+    let station = Station::start().await;
+    let path = format!("/subscriptions/{ID}");
+    station.ok(&["subscription", "create", "Tagged", "--id", ID]);
+    station.ok(&["group", "create", "web", "--subscription", ID]);
+    station.ok(&["registry", "create", "tagged", "--subscription", ID, "--resource-group", "web"]);
+    let group = format!("{path}/resourceGroups/web");
+    let registry = format!("{group}/providers/Microsoft.ContainerRegistry/registries/tagged");
+    for scope in [&path, &group, &registry] {
+        let own = format!("{scope}/providers/Microsoft.Resources/tags/default");
+        for (method, operation, sent, wanted) in [
+            (Method::PUT, None, json!({ "Team": "web", "env": "x" }), json!({ "Team": "web", "env": "x" })),
+            (
+                Method::PATCH,
+                Some("Merge"),
+                json!({ "team": "db", "n": "1" }),
+                json!({ "team": "db", "env": "x", "n": "1" }),
+            ),
+            (
+                Method::PATCH,
+                Some("Delete"),
+                json!({ "N": "", "env": "y" }),
+                json!({ "team": "db", "env": "x" }),
+            ),
+            (Method::PATCH, Some("Replace"), json!({ "last": "1" }), json!({ "last": "1" })),
+        ] {
+            let mut body = json!({ "properties": { "tags": sent } });
+            if let Some(operation) = operation {
+                body["operation"] = operation.into();
+            }
+            let (status, answer) = station.azure(method, &own, Some(body)).await;
+            assert_eq!((status, &answer["properties"]["tags"]), (StatusCode::OK, &wanted), "{answer}");
+            assert_eq!(station.azure(Method::GET, &own, None).await.1["properties"]["tags"], wanted);
+            assert_eq!(station.azure(Method::GET, scope, None).await.1["tags"], wanted, "{scope}");
+        }
+        let wrong = json!({ "operation": "Add", "properties": { "tags": {} } });
+        assert_eq!(station.azure(Method::PATCH, &own, Some(wrong)).await.0, StatusCode::BAD_REQUEST);
+    }
+    let (_, names) = station.azure(Method::GET, &format!("{path}/tagNames"), None).await;
+    assert_eq!(
+        (&names["value"][0]["tagName"], &names["value"][0]["count"]["value"]),
+        (&json!("last"), &json!(3))
+    );
+    for scope in [&path, &group, &registry] {
+        let own = format!("{scope}/providers/Microsoft.Resources/tags/default");
+        assert_eq!(station.azure(Method::DELETE, &own, None).await.0, StatusCode::OK);
+        assert_eq!(station.azure(Method::GET, scope, None).await.1["tags"], json!({}));
+    }
+}

@@ -54,6 +54,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/0025_directory.sql"),
     include_str!("../../migrations/0026_audit_alterations.sql"),
     include_str!("../../migrations/0027_ended_subscription.sql"),
+    include_str!("../../migrations/0028_management_lock.sql"),
 ];
 
 #[cfg(test)]

@@ -192,7 +192,19 @@ const WATCHED: &[Watched] = &[
         kind: "subscription",
         name: "@.display_name || ' (' || @.id || ')'",
         of: "''",
-        fields: &[field("displayName", "@.display_name", text), field("isDisabled", "@.is_disabled", flag)],
+        fields: &[
+            field("displayName", "@.display_name", text),
+            field("isDisabled", "@.is_disabled", flag),
+            field("tags", "@.tags", text),
+        ],
+        is_traffic: false,
+    },
+    Watched {
+        table: "management_lock",
+        kind: "lock",
+        name: "@.name",
+        of: "@.scope",
+        fields: &[field("level", "@.level", text), field("notes", "@.notes", text)],
         is_traffic: false,
     },
     Watched {

@@ -121,6 +121,7 @@ async fn every_changing_request_is_told_with_its_target_and_its_values() {
             .await;
         told.extend([format!("PUT {path}"), format!("DELETE {path}")]);
     }
+    told.extend(locks_and_tags(&mut house).await);
     let sub = "/subscriptions/{subscriptionId}";
     let steps: Vec<(&str, String, &str, Value, Vec<&str>)> = vec![
         (
@@ -456,6 +457,35 @@ async fn every_changing_request_is_told_with_its_target_and_its_values() {
         .collect();
     assert_eq!(missing, Vec::<String>::new(), "changes that nothing tries here");
     house.keeps_quiet();
+}
+
+/// Those of a subscription, a group and a registry; the routes that were tried.
+async fn locks_and_tags(house: &mut House) -> BTreeSet<String> {
+    let mut told = BTreeSet::new();
+    let lock = |level: &str| json!({ "properties": { "level": level, "notes": "because" } });
+    let tags = |value: &str| json!({ "operation": "Merge", "properties": { "tags": { "team": value } } });
+    for (level, kind) in [
+        ("/subscriptions/{subscriptionId}", "changed subscription "),
+        (GROUP, "changed resource group default"),
+        (REGISTRY, "changed registry lazaret"),
+    ] {
+        let path = format!("{level}/providers/Microsoft.Authorization/locks/{{lockName}}");
+        let default = format!("{level}/providers/Microsoft.Resources/tags/default");
+        let mut put = tags("web");
+        put.as_object_mut().expect("an object").remove("operation");
+        for (method, path, body, wanted) in [
+            ("PUT", &path, lock("CanNotDelete"), vec!["made lock keep", "level: nothing -> CanNotDelete"]),
+            ("PUT", &path, lock("ReadOnly"), vec!["changed lock keep", "level: CanNotDelete -> ReadOnly"]),
+            ("DELETE", &path, Value::Null, vec!["removed lock keep", "level: ReadOnly -> nothing"]),
+            ("PUT", &default, put, vec![kind, r#"-> {"team":"web"}"#]),
+            ("PATCH", &default, tags("db"), vec![kind, r#"tags: {"team":"web"} -> {"team":"db"}"#]),
+            ("DELETE", &default, Value::Null, vec![kind, r#"tags: {"team":"db"} -> {}"#]),
+        ] {
+            house.asks(method, path, "keep", body, &wanted).await;
+            told.insert(format!("{method} {path}"));
+        }
+    }
+    told
 }
 
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
