@@ -115,13 +115,13 @@ fn what_makes_no_sense_is_refused_and_somebody_always_owns_the_house() {
     let server = Server::start(ServerOptions::new(LAZARET, folder.path()));
     for (arguments, wanted) in [
         (["principal", "create", "a b", "--role=AcrPush"].as_slice(), "letters"),
-        (&["principal", "create", "00000000-0000-0000-0000-000000000001", "--role=AcrPush"], "no GUID"),
+        (&["principal", "create", "00000000-0000-0000-0000-000000000001", "--role=AcrPush"], "not a GUID"),
         (&["principal", "create", "admin", "--role=AcrPush"], "already"),
         (&["principal", "create", "x", "--role=Captain"], "lazaret role list"),
-        (&["principal", "create", "x", "--role=AcrPush", "--scope=somewhere"], "no scope"),
+        (&["principal", "create", "x", "--role=AcrPush", "--scope=somewhere"], "not a scope"),
         (&["principal", "rotate", "nobody"], "lazaret principal list"),
-        (&["principal", "delete", "admin"], "another principal first"),
-        (&["role", "remove", "admin", "Owner", "--scope=/"], "another principal first"),
+        (&["principal", "delete", "admin"], "give it to another one first"),
+        (&["role", "remove", "admin", "Owner", "--scope=/"], "give it to another one first"),
         (&["role", "remove", "admin", "AcrPull"], "is not AcrPull"),
     ] {
         let said = refused(&server, arguments);
