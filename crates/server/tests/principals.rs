@@ -133,7 +133,7 @@ fn what_makes_no_sense_is_refused_and_somebody_always_owns_the_house() {
         serde_json::from_str(&ok(&server, &["principal", "list", "--format=json"])).expect("a list");
     assert_eq!(listed.as_array().expect("a list").len(), 1);
     assert_eq!((&listed[0]["name"], &listed[0]["roles"][0]["role"]), (&"second".into(), &"Owner".into()));
-    assert!(refused(&server, &["principal", "delete", "second"]).contains("another principal first"));
+    assert!(refused(&server, &["principal", "delete", "second"]).contains("give it to another one first"));
     assert!(server.terminate());
     let server = Server::start(ServerOptions::new(LAZARET, folder.path()));
     assert!(!ok(&server, &["principal", "list"]).contains("admin"), "one who was removed stays so");
