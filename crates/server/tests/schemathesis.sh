@@ -31,8 +31,9 @@ cat >"$data.toml" <<END
 "path.registryName" = "lazaret"
 END
 status=0
+# Under a lock nothing else could be tried.
 "$schemathesis" --config-file "$data.toml" run "$root/docs/openapi.json" --url "$base" -H "Authorization: Bearer $token" \
   --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance \
-  --max-examples "${EXAMPLES:-15}" --request-timeout 30 "$@" || status=$?
+  --exclude-operation-id-regex '^put_lock_' --max-examples "${EXAMPLES:-15}" --request-timeout 30 "$@" || status=$?
 if grep -iE 'panick|error' "$data.err"; then status=1; fi
 exit $status
