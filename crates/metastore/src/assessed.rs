@@ -179,8 +179,13 @@ pub(crate) fn note_leaving(
                    JOIN manifest ON manifest.repository_id = repository.id AND manifest.kind <> 'index'
                    JOIN image ON image.digest = manifest.digest
                    LEFT JOIN ruled ON ruled.repository_id = repository.id AND ruled.digest = manifest.digest
+                   JOIN registry ON registry.id = repository.registry_id
                    WHERE repository.registry_id = ?1 AND coalesce(ruled.state, image.state) = 'Unhealthy'
-                     AND (repository.id, manifest.digest) <> (?2, ?3) LIMIT 1";
+                     AND (repository.id, manifest.digest) <> (?2, ?3)
+                     AND (EXISTS (SELECT 1 FROM judged_in AS here
+                                  WHERE here.registry_id = registry.id AND here.image = manifest.digest)
+                          OR EXISTS (SELECT 1 FROM plan WHERE plan.subscription_id = registry.subscription_id
+                                     AND tier = 'Standard')) LIMIT 1";
         if rows.prepare_cached(sql)?.exists(params![image.registry.0, repository_id, digest])? {
             return Ok(());
         }

@@ -196,6 +196,30 @@ async fn dates_are_the_registrys_own_and_do_not_go_back() {
 }
 
 #[tokio::test]
+async fn an_image_that_a_registry_does_not_see_keeps_it_from_no_date() {
+    let folder = tempfile::tempdir().expect("works");
+    let (store, ours, theirs) = house(&folder).await;
+    let push = async |registry, text: &str, now_ms: i64| {
+        let mut put = rows::manifest(registry, "app", text, &[]);
+        put.now_ms = now_ms;
+        let digest = put.digest.clone();
+        store.put_manifest(put).await.expect("works");
+        digest
+    };
+    assert!(store.set_plan(OTHER, Plan::Containers, Tier::Standard, 2).await.expect("works"));
+    let seen = push(theirs, "seen", 1_000).await;
+    judge(&store, &seen, vec![finding("CVE-1")], 1_000).await;
+    assert!(store.set_plan(OTHER, Plan::Containers, Tier::Free, 2_000).await.expect("works"));
+    let hidden = push(ours, "hidden", 3_000).await;
+    judge(&store, &hidden, vec![finding("CVE-1")], 3_000).await;
+    push(theirs, "hidden", 4_000).await;
+    let app: Repository = "app".parse().expect("a name");
+    store.delete_manifest(theirs, &app, &seen, 5_000).await.expect("works");
+    let counts = store.state_counts(theirs).await.expect("works");
+    assert_eq!(counts.changed_ms, Some(5_000), "nothing that it sees is Unhealthy since then");
+}
+
+#[tokio::test]
 async fn a_cluster_speaks_of_its_own_subscription() {
     let folder = tempfile::tempdir().expect("works");
     let (store, ours, theirs) = house(&folder).await;
