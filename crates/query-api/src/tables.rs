@@ -270,6 +270,7 @@ impl Tables {
             repositories,
             webhooks: self.inner.metastore.all_webhooks().await?,
             subscriptions: known,
+            subscription_tags: self.inner.metastore.subscription_tags().await?,
             groups,
             assignments: self.inner.metastore.all_role_assignments().await?,
             saved: self.inner.metastore.saved_queries(None).await?,

@@ -38,6 +38,8 @@ pub(crate) struct House {
     pub(crate) hosts: Hosts,
     pub(crate) registries: Vec<Registry>,
     pub(crate) subscriptions: Vec<Subscription>,
+    /// Their tags: a JSON object of text for each id.
+    pub(crate) subscription_tags: HashMap<Uuid, String>,
     pub(crate) groups: Vec<ResourceGroup>,
     pub(crate) assignments: Vec<RoleAssignment>,
     pub(crate) saved: Vec<SavedQuery>,
@@ -205,6 +207,7 @@ impl View {
                         "managementGroupAncestorsChain": [root],
                     },
                     "location": "",
+                    "tags": self.tags(subscription.id),
                 }),
                 Some((subscription.id, "")),
             ));
@@ -236,6 +239,11 @@ impl View {
             }
         }
         Rows(rows)
+    }
+
+    fn tags(&self, subscription: Uuid) -> Json {
+        let text = self.house.subscription_tags.get(&subscription);
+        text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_else(|| json!({}))
     }
 
     fn authorization(&self) -> Rows {

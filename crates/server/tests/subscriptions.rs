@@ -329,6 +329,10 @@ async fn tags_are_set_by_themselves() {
         let wrong = json!({ "operation": "Add", "properties": { "tags": {} } });
         assert_eq!(station.azure(Method::PATCH, &own, Some(wrong)).await.0, StatusCode::BAD_REQUEST);
     }
+    let query = json!({ "query": "resources | union resourcecontainers | where tags.last == '1' | project id" });
+    let graph = "/providers/Microsoft.ResourceGraph/resources";
+    let (_, found) = station.azure(Method::POST, graph, Some(query)).await;
+    assert_eq!(found["count"], 3, "Resource Graph shows them: {found}");
     let (_, names) = station.azure(Method::GET, &format!("{path}/tagNames"), None).await;
     assert_eq!(
         (&names["value"][0]["tagName"], &names["value"][0]["count"]["value"]),
