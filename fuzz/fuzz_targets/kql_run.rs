@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use kql::{
-    Batch, Codes, Column, Dictionary, Document, Layer, Settings, Source, Stem, Stemmed, Stems, Table, TableColumn, Texts,
-    Type, Value,
+    Batch, Codes, Column, Dictionary, Document, Layer, Settings, Source, Stem, Stemmed, Stems, Table,
+    TableColumn, Texts, Type, Value,
 };
 
 struct Small {
@@ -24,7 +24,8 @@ impl Small {
         let names = Dictionary::of((0..4).map(|name| Value::text(format!("name {name}"))));
         let stem = |text: &str, has_tail| Stem { text: Arc::from(text), has_tail };
         let stems = [stem("/subscriptions/a/assessments/", true), stem("name ", true), stem("Name é", false)];
-        let texts = |texts: &[&str]| Arc::new(Texts::new(texts.iter().map(|text| Arc::from(*text)).collect()));
+        let texts =
+            |texts: &[&str]| Arc::new(Texts::new(texts.iter().map(|text| Arc::from(*text)).collect()));
         let layers = [
             texts(&[r#"{"a":{"b":[1,"x",null]},"s":"1"}"#, r#"{"a":{"c":{"d":2.5}},"s":null,"s2":[]}"#]),
             texts(&["{}", r#"{"a":{"e":"name 1"},"t":"2024-01-02T03:04:05Z"}"#, r#"{"a":7}"#]),
@@ -41,8 +42,9 @@ impl Table for Small {
     fn batches<'a>(&'a self, _: &'a [bool]) -> Box<dyn Iterator<Item = Batch> + 'a> {
         Box::new((0..3_u32).map(move |batch| {
             let rows = [batch * 2, batch * 2 + 1];
-            let column =
-                |value: &dyn Fn(i64) -> Value| Column::plain(rows.iter().map(|row| value((*row).into())).collect());
+            let column = |value: &dyn Fn(i64) -> Value| {
+                Column::plain(rows.iter().map(|row| value((*row).into())).collect())
+            };
             let codes = |of: u32| -> Codes { Arc::new(rows.iter().map(|row| row % of).collect()) };
             let layer = |at: usize, of: u32| Layer { codes: codes(of), texts: Arc::clone(&self.layers[at]) };
             let tails = rows.map(|row| uuid::Uuid::from_u128(u128::from(row % 5) << 64 | 0xab));
@@ -80,7 +82,11 @@ impl Source for Tables {
             ("is", Type::Bool),
             ("id", Type::String),
         ];
-        let column = |(name, kind): (&str, Type)| TableColumn { name: name.into(), kind, ignores_case: name == "name" };
+        let column = |(name, kind): (&str, Type)| TableColumn {
+            name: name.into(),
+            kind,
+            ignores_case: name == "name",
+        };
         matches!(name, "T" | "resources")
             .then(|| Arc::new(Small::new(kinds.map(column).into(), self.is_plain)) as Arc<dyn Table>)
     }
@@ -94,7 +100,8 @@ fn run(text: &str, optimises: bool) -> Result<Vec<Vec<String>>, ()> {
     let asked = AtomicU32::new(0);
     let stop = || asked.fetch_add(1, Ordering::Relaxed) > 2000;
     let settings = Settings { now: 0, memory_bytes_max: 16 << 20, stop: &stop };
-    let answer = kql::run_with(text, &Tables { is_plain: !optimises }, &settings, optimises).map_err(|_| ())?;
+    let answer =
+        kql::run_with(text, &Tables { is_plain: !optimises }, &settings, optimises).map_err(|_| ())?;
     let rows = (0..answer.rows.min(1000)).map(|row| answer.row(row).iter().map(Value::to_text).collect());
     Ok(rows.collect())
 }

@@ -10,9 +10,7 @@ pub(crate) fn test() -> Result<(), String> {
     tidy::tidy()?;
     run(Command::new("cargo").args(["fmt", "--all", "--check"]))?;
     run(Command::new("cargo").args(["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"]))?;
-    run(Command::new("cargo")
-        .args(["check", "--manifest-path", "fuzz/Cargo.toml", "--no-default-features", "--locked"])
-        .args(["--target-dir", "target"]))?;
+    run(Command::new("cargo").args(["check", "--package", "fuzz", "--features", "targets", "--bins"]))?;
     let mut tests = Command::new("cargo");
     tests.args(["test", "--workspace", "--no-fail-fast", "--", "--show-output"]).stdout(Stdio::piped());
     let mut child = tests.spawn().map_err(|error| format!("cargo test: {error}"))?;

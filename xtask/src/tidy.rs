@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The rooms, from the ground up: a room may use those above it in this list, as [`may_use`] says.
-const ROOMS: [(&str, Floor); 27] = [
+const ROOMS: [(&str, Floor); 28] = [
     ("oci", Floor::Nouns),
     ("inventory", Floor::Nouns),
     ("advisory", Floor::Nouns),
@@ -36,6 +36,7 @@ const ROOMS: [(&str, Floor); 27] = [
     ("server", Floor::Roof),
     ("testkit", Floor::Beside),
     ("bench", Floor::Beside),
+    ("fuzz", Floor::Beside),
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,7 +58,7 @@ pub(crate) fn tidy() -> Result<(), String> {
         dependencies_point_down(name, dependencies, &mut broken);
     }
     let mut files = Vec::new();
-    for root in ["crates", "xtask", "bench"] {
+    for root in ["crates", "xtask", "bench", "fuzz"] {
         rust_files(Path::new(root), &mut files)?;
     }
     for (path, text) in &files {
