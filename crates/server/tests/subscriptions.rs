@@ -329,7 +329,8 @@ async fn tags_are_set_by_themselves() {
         let wrong = json!({ "operation": "Add", "properties": { "tags": {} } });
         assert_eq!(station.azure(Method::PATCH, &own, Some(wrong)).await.0, StatusCode::BAD_REQUEST);
     }
-    let query = json!({ "query": "resources | union resourcecontainers | where tags.last == '1' | project id" });
+    let query =
+        json!({ "query": "resources | union resourcecontainers | where tags.last == '1' | project id" });
     let graph = "/providers/Microsoft.ResourceGraph/resources";
     let (_, found) = station.azure(Method::POST, graph, Some(query)).await;
     assert_eq!(found["count"], 3, "Resource Graph shows them: {found}");
