@@ -43,7 +43,7 @@ use auth::{Auth, Entrance, Witness};
 use axum::Router;
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, HeaderName, HeaderValue, PRAGMA,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, HeaderName, HeaderValue, PRAGMA,
     X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::{Method, StatusCode};
@@ -137,8 +137,13 @@ pub fn router(parts: Parts) -> Router {
     })
 }
 
+fn allow(methods: &[Method]) -> Result<HeaderValue, axum::http::header::InvalidHeaderValue> {
+    HeaderValue::from_str(&methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "))
+}
+
 async fn door(State(api): State<Api>, request: Request) -> Response {
     let witness = request.extensions().get::<Witness>().cloned().unwrap_or_default();
+    let allowed = arm::parse(request.uri().path()).map(|target| allow(target.methods())).ok();
     let mut response = if graph::is_path(request.uri().path()) {
         api.graph(request, &witness).await
     } else {
@@ -146,7 +151,14 @@ async fn door(State(api): State<Api>, request: Request) -> Response {
     };
     let request_id = HeaderValue::from_str(&witness.request_id().to_string());
     let request_id = request_id.unwrap_or(HeaderValue::from_static(""));
+    let status = response.status();
     let headers = response.headers_mut();
+    // RFC 9110, section 15.5.6.
+    if status == StatusCode::METHOD_NOT_ALLOWED
+        && let Some(Ok(allowed)) = allowed
+    {
+        headers.entry(ALLOW).or_insert(allowed);
+    }
     // The token endpoint has its own word on caching.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache"));
     headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));

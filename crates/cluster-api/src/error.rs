@@ -15,6 +15,8 @@ pub(crate) enum ClusterError {
     NoSuchCluster(String),
     /// Known to the caller, but not theirs to do.
     Forbidden { caller: String, action: Action, scope: String },
+    /// Not what this path answers.
+    Method,
     /// Too large, or cut short.
     Body { bytes_max: usize },
     /// Not what this path takes.
@@ -48,6 +50,12 @@ impl IntoResponse for ClusterError {
                 StatusCode::FORBIDDEN,
                 "AuthorizationFailed",
                 format!("'{caller}' may not perform '{}' over scope '{scope}'.", action.name()),
+            ),
+            Self::Method => (
+                StatusCode::METHOD_NOT_ALLOWED,
+                "MethodNotAllowed",
+                "This path does not answer that method; the header Allow names those that it answers."
+                    .to_owned(),
             ),
             Self::Body { bytes_max } => (
                 StatusCode::PAYLOAD_TOO_LARGE,

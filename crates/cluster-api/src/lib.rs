@@ -17,6 +17,7 @@ use std::sync::Arc;
 use auth::{Action, Auth, Caller, Witness};
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
@@ -57,6 +58,7 @@ pub fn router(metastore: Metastore, auth: Auth, clock: Clock) -> Router {
         .route(by_header, post(validate_by_header))
         .route(by_path, post(validate_by_path))
         .route(running, put(report_running))
+        .method_not_allowed_fallback(async || ClusterError::Method)
         .with_state(api)
 }
 
@@ -67,32 +69,39 @@ pub fn token_hash(token: &str) -> Digest {
     Digest::sha256(token.as_bytes())
 }
 
+/// What the path names. Bytes that are not text name no cluster.
+fn named<T>(path: Result<Path<T>, PathRejection>) -> Result<T, ClusterError> {
+    path.map(|Path(named)| named).map_err(|_| ClusterError::Unauthorized)
+}
+
 async fn validate_by_header(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ClusterError> {
-    let cluster = api.cluster_of_token(&name, bearer(&headers)).await?;
+    let cluster = api.cluster_of_token(&named(path)?, bearer(&headers)).await?;
     api.validate(&cluster, read(body, REVIEW_BYTES_MAX).await?).await.map(respond)
 }
 
 async fn validate_by_path(
     State(api): State<Api>,
-    Path((name, token)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
     body: Body,
 ) -> Result<Response, ClusterError> {
+    let (name, token) = named(path)?;
     let cluster = api.cluster_of_token(&name, Some(&token)).await?;
     api.validate(&cluster, read(body, REVIEW_BYTES_MAX).await?).await.map(respond)
 }
 
 async fn report_running(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    path: Result<Path<String>, PathRejection>,
     witness: Option<Extension<Witness>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ClusterError> {
+    let name = named(path)?;
     let witness = witness.map(|Extension(witness)| witness).unwrap_or_default();
     let cluster = api.reporting_cluster(&name, bearer(&headers), &witness).await?;
     let Ok(_turn) = api.reports.acquire().await else { return Err(ClusterError::Stopping) };

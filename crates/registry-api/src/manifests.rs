@@ -95,8 +95,7 @@ impl Api {
             return Err(ApiError::new(StatusCode::URI_TOO_LONG, "TAG_INVALID", message));
         }
         self.check_pushable(repository).await?;
-        let media_type = request.headers().get(CONTENT_TYPE).and_then(|header| header.to_str().ok());
-        let media_type = MediaType::new(media_type.unwrap_or_default());
+        let media_type = declared_type(request.headers())?;
         let bytes = whole_manifest(request).await?;
         let made = tags.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let principal = identity.principal();
@@ -183,6 +182,19 @@ fn existing(text: &str) -> Result<Reference, ApiError> {
             ApiError::not_found("MANIFEST_UNKNOWN", error.to_string())
         }
     })
+}
+
+/// The media type that a push declares; empty if it declares none.
+fn declared_type(headers: &HeaderMap) -> Result<MediaType, ApiError> {
+    let invalid = || ApiError::bad("MANIFEST_INVALID", "the Content-Type is not one media type");
+    let mut declared = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(first), None) = (declared.next(), declared.next()) else {
+        return if headers.contains_key(CONTENT_TYPE) { Err(invalid()) } else { Ok(MediaType::new("")) };
+    };
+    let text = first.to_str().map_err(|_| invalid())?;
+    let media_type = MediaType::new(text);
+    // What stands before the parameters is no type: that is not the same as no header.
+    if media_type == MediaType::new("") && !text.trim().is_empty() { Err(invalid()) } else { Ok(media_type) }
 }
 
 fn unknown(reference: &Reference) -> ApiError {

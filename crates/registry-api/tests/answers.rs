@@ -67,6 +67,8 @@ async fn what_is_no_manifests_type_is_refused_and_never_served() {
         "application/vnd.oci.image.manifest.v1+json, text/html",
         "foo bar",
         "*/*",
+        ";",
+        ";charset=utf-8",
     ] {
         for document in [&untyped, &typed] {
             assert_eq!(
@@ -75,6 +77,14 @@ async fn what_is_no_manifests_type_is_refused_and_never_served() {
                 "{wrong}"
             );
         }
+    }
+    // Two fields are one too many, in either order.
+    for types in [
+        ["application/vnd.oci.image.manifest.v1+json", "text/html"],
+        ["text/html", "application/vnd.oci.image.manifest.v1+json"],
+    ] {
+        let headers = types.map(|media_type| ("content-type", media_type));
+        house.ask("PUT", "/v2/a/manifests/x", &headers, typed.to_string().as_bytes()).await.is(400);
     }
     let mut page = untyped.clone();
     page["mediaType"] = "text/html".into();

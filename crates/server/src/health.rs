@@ -82,6 +82,9 @@ impl Health {
             .route("/livez", get(alive))
             .route("/startupz", get(alive))
             .route("/", get(welcome))
+            .method_not_allowed_fallback(async || {
+                (StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD are answered here.\n")
+            })
     }
 
     /// What is so, at most [`FRESH`] ago: however many ask, the disk is asked once.

@@ -281,9 +281,9 @@ impl House {
         let cache_settings = CacheSettings { fresh, ..CacheSettings::default() };
         let cache = Cache::new(self.metastore.clone(), self.registry.clone(), cache_settings);
         let reading = axum::middleware::from_fn(registry_api::read_refused);
-        let others = graph.clone().router(azure_api).layer(reading.clone());
+        let others = graph.clone().router(azure_api);
         let health = Health::new(self.metastore.clone(), self.blobs.clone()).router();
-        let doors = registry_api.merge(cluster_api.layer(reading)).merge(health).fallback_service(others);
+        let doors = registry_api.merge(cluster_api).merge(health).fallback_service(others).layer(reading);
         Ok((doors.layer(Extension(cache)), graph))
     }
 
