@@ -27,7 +27,7 @@ pub enum Error {
     },
     /// A management lock forbids it: nothing was changed.
     #[error(
-        "the scope {scope} cannot perform {operation} operation because {lock} is locked: remove that lock first"
+        "the scope {scope} cannot perform {operation} operation because {lock} is locked: remove that lock first (`az lock delete --ids`)"
     )]
     Locked {
         /// What was to be changed: an ARM id.

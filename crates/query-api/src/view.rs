@@ -123,8 +123,8 @@ impl View {
         let whole = known.iter().filter(is_whole).count();
         (whole < known.len()).then(|| {
             format!(
-                "results of all repositories are shown of {whole} of {} registries: reading them takes Security Reader and \
-                 AcrPull, at the registry or at a repository",
+                "this answer leaves results out: the caller may read all results of {whole} of {} registries, and of the \
+                 others those of some repositories or none (both Security Reader and AcrPull are needed)",
                 known.len()
             )
         })

@@ -28,6 +28,9 @@ pub(crate) struct AuditArgs {
     format: Format,
 }
 
+/// Of the table where no terminal says how wide it is.
+const LINE_CHARACTERS: u16 = 200;
+
 /// Milliseconds since 1970.
 fn instant(text: &str) -> Result<i64, String> {
     let day = || text.parse::<jiff::civil::Date>().and_then(|day| day.to_zoned(jiff::tz::TimeZone::UTC));
@@ -51,6 +54,10 @@ pub(crate) async fn run(arguments: AuditArgs) -> Result<(), Failure> {
         return Ok(());
     }
     let mut rows = table(&["TIME", "WHO", "ACTION", "SCOPE", "OUTCOME", "COUNT", "CHANGES"]);
+    if rows.width().is_none() {
+        // A file or a pager: scopes and changes are long, and a line of thousands of characters is not read.
+        rows.set_width(LINE_CHARACTERS);
+    }
     for entry in &log {
         let who = if entry.name.is_empty() { &entry.principal } else { &entry.name };
         rows.add_row([

@@ -448,7 +448,7 @@ pub(crate) enum ImmutableCommand {
         /// The rule's name.
         name: String,
         /// The repositories it is for; `*` stands for any characters.
-        #[arg(long, value_name = "PATTERN", default_value = "*")]
+        #[arg(long, value_name = "PATTERN", default_value = "*", value_parser = crate::target::repository_pattern)]
         repositories: String,
         /// The tags it is for; `*` stands for any characters.
         #[arg(long, value_name = "PATTERN", default_value = "*")]
@@ -518,7 +518,7 @@ pub(crate) enum RetentionCommand {
 #[derive(Clone, Debug, Args)]
 pub(crate) struct RetentionSetArgs {
     /// The repositories it is for; `*` stands for any characters.
-    #[arg(long, value_name = "PATTERN", default_value = "*")]
+    #[arg(long, value_name = "PATTERN", default_value = "*", value_parser = crate::target::repository_pattern)]
     pub(crate) repositories: String,
     /// The tags it is for; `*` stands for any characters.
     #[arg(long, value_name = "PATTERN", default_value = "*")]

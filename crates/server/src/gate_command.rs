@@ -23,7 +23,7 @@ pub(crate) enum GateCommand {
         /// The gate's name.
         name: String,
         /// The repositories that it guards; `*` stands for any characters.
-        #[arg(long, value_name = "PATTERN", default_value = "*")]
+        #[arg(long, value_name = "PATTERN", default_value = "*", value_parser = crate::target::repository_pattern)]
         repositories: String,
         #[command(flatten)]
         policy: ImagePolicyArgs,
@@ -77,7 +77,7 @@ pub(crate) struct ExemptArgs {
     #[arg(long)]
     reason: String,
     /// In these repositories; `*` stands for any characters.
-    #[arg(long, value_name = "PATTERN", default_value = "*")]
+    #[arg(long, value_name = "PATTERN", default_value = "*", value_parser = crate::target::repository_pattern)]
     repositories: String,
     /// Images with a tag of this pattern.
     #[arg(long, value_name = "PATTERN")]

@@ -19,7 +19,7 @@ use crate::cli::{CredentialArgs, ImportArgs};
 use crate::data::DataFolder;
 use crate::output::say;
 use crate::table::{bytes, counted};
-use crate::target::registry_of;
+use crate::target::{Target, registry_of};
 use crate::{Failure, now_ms};
 
 /// One image to be copied.
@@ -93,7 +93,18 @@ struct Named {
 
 /// The host and the rest, if the source is a registry; a path otherwise.
 fn remote(source: &str) -> Result<Option<(Host, &str)>, Failure> {
-    let Some((scheme, rest)) = source.split_once("://") else { return Ok(None) };
+    let Some((scheme, rest)) = source.split_once("://") else {
+        // A host is no folder's name that people choose, and then there is no such folder.
+        let host = source.split_once('/').map_or("", |(host, _)| host);
+        let is_host = host.contains(['.', ':']) && !host.starts_with('.');
+        if is_host && !Path::new(source).exists() {
+            return Err(format!(
+                "there is no file or folder {source}: write docker://{source} for a registry"
+            )
+            .into());
+        }
+        return Ok(None);
+    };
     let (authority, place) = rest.split_once('/').unwrap_or((rest, ""));
     Ok(Some((format!("{scheme}://{authority}").parse()?, place)))
 }
@@ -174,12 +185,11 @@ fn from_files(arguments: &ImportArgs) -> Result<Vec<Item>, Failure> {
 /// What `--to` says.
 fn target(arguments: &ImportArgs) -> Result<Option<(Repository, Option<Tag>)>, Failure> {
     let Some(to) = &arguments.to else { return Ok(None) };
-    match split(to)? {
-        (name, None) => Ok(Some((name.parse()?, None))),
-        (name, Some(Reference::Tag(tag))) => Ok(Some((name.parse()?, Some(tag)))),
-        (_, Some(Reference::Digest(_))) => {
-            Err("--to takes a name and a tag: the digest stays what it is".into())
-        }
+    let Target { repository, reference } = to.parse()?;
+    match reference {
+        None => Ok(Some((repository, None))),
+        Some(Reference::Tag(tag)) => Ok(Some((repository, Some(tag)))),
+        Some(Reference::Digest(_)) => Err("--to takes a name and a tag: the digest stays what it is".into()),
     }
 }
 

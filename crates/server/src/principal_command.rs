@@ -170,7 +170,7 @@ pub(crate) async fn role(command: RoleCommand) -> Result<(), Failure> {
         RoleCommand::Assign { name, role, scope, data } => {
             let metastore = DataFolder::existing(&data.path)?.metastore()?;
             let (found, role) = (find(&metastore, &name).await?, role_named(&role)?);
-            let scope = scope_id(&metastore, &scope).await?;
+            let scope = existing_scope(&metastore, &scope).await?;
             let assignment = RoleAssignment::new(Uuid::new_v4(), found.id, role.id, scope.clone());
             match metastore.assign_role(assignment, now_ms()).await? {
                 AssignRole::Assigned(_) => say!("{} is {} at {scope}", found.name, role.name),
@@ -213,7 +213,7 @@ async fn create(
         let message = "a principal's name has up to 100 letters, digits and -_.@+, and is not a GUID";
         return Err(message.into());
     }
-    let (role, scope) = (role_named(role)?, scope_id(metastore, scope).await?);
+    let (role, scope) = (role_named(role)?, existing_scope(metastore, scope).await?);
     let secret = random_secret();
     let first = PrincipalSecret::new(Uuid::new_v4(), hash_secret(&secret));
     let assignment = RoleAssignment::new(Uuid::new_v4(), id, role.id, scope.clone());
@@ -298,6 +298,19 @@ fn unknown(name: &str) -> Failure {
 fn role_named(name: &str) -> Result<&'static Role, Failure> {
     roles::find(name)
         .ok_or_else(|| format!("there is no role {name:?}: `lazaret role list` shows those there are").into())
+}
+
+/// The same, of what is there: a role that is given at a misspelt name would wait for something of that name.
+async fn existing_scope(metastore: &Metastore, scope: &ScopeArgs) -> Result<String, Failure> {
+    let id = scope_id(metastore, scope).await?;
+    if auth::is_scope(metastore, &id).await? {
+        return Ok(id);
+    }
+    Err(format!(
+        "there is nothing at the scope {id}: `lazaret subscription list`, `lazaret group list` and `lazaret registry list` show \
+         what there is"
+    )
+    .into())
 }
 
 async fn scope_id(metastore: &Metastore, scope: &ScopeArgs) -> Result<String, Failure> {

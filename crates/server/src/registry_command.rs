@@ -88,6 +88,8 @@ async fn create(
         return Err(format!("a registry's name has 5 to 50 letters and digits, not {name:?}").into());
     }
     let subscription = named(metastore, subscription.as_deref()).await?.id;
+    let groups = metastore.resource_groups(subscription).await?;
+    let is_new_group = !groups.iter().any(|known| known.name.eq_ignore_ascii_case(&resource_group));
     let group = ResourceGroup::new(subscription, resource_group.clone(), "local".to_owned());
     if metastore.put_resource_group(group).await?.is_none() {
         return Err(format!(
@@ -98,7 +100,10 @@ async fn create(
     let wanted = NewRegistry::new(subscription, resource_group, name.clone());
     match metastore.put_registry(wanted, now_ms()).await? {
         PutRegistry::Created(made) => {
-            say!("{name} is there\nid      {}", made.resource_id());
+            if is_new_group {
+                say!("the resource group {} is made, too: there was none of that name", made.resource_group);
+            }
+            say!("{name} is made\nid      {}", made.resource_id());
             Ok(())
         }
         PutRegistry::Updated(_) | PutRegistry::NameTaken => {

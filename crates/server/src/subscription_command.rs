@@ -165,7 +165,7 @@ pub(crate) async fn group(command: GroupCommand) -> Result<(), Failure> {
                 }
                 DeleteGroup::NotEmpty => {
                     return Err(format!(
-                        "{name} holds registries: delete and purge them first (`lazaret registry`)"
+                        "{name} holds registries: `lazaret registry list` shows them, `registry delete` and then `registry purge` remove each"
                     )
                     .into());
                 }
@@ -220,7 +220,17 @@ async fn delete(metastore: &Metastore, target: &str) -> Result<(), Failure> {
         }
         DeleteSubscription::Missing => return Err(format!("{target} went a moment ago").into()),
         DeleteSubscription::Holds(held) => match held {
-            Held::Registry(it) => (format!("the registry {it}"), format!("registry delete {it}")),
+            Held::Registry(it) => {
+                let registries = metastore.registries().await?;
+                if registries.first().is_some_and(|first| first.name == it) {
+                    return Err(format!(
+                        "{name} holds the default registry {it}, which serves every host that names no other: neither can be \
+                         deleted"
+                    )
+                    .into());
+                }
+                (format!("the registry {it}"), format!("registry delete {it}"))
+            }
             Held::DeletedRegistry(it) => {
                 (format!("the deleted registry {it}"), format!("registry purge {it}"))
             }

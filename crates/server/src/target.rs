@@ -13,6 +13,23 @@ use crate::Failure;
 use crate::cli::PlaceArgs;
 use crate::data::DataFolder;
 
+/// A pattern of repositories, in which `*` stands for any characters.
+///
+/// # Errors
+/// A sentence, if no repository can be called so: a host stands before it, or an upper-case letter is in it.
+pub(crate) fn repository_pattern(text: &str) -> Result<String, String> {
+    let is_possible =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-/*".contains(&byte);
+    if text.is_empty() || !text.bytes().all(is_possible) {
+        return Err(
+            "no repository is called so: write lower-case letters, digits and . _ - / with * for any \
+                    characters, as in team/*, without a host"
+                .to_owned(),
+        );
+    }
+    Ok(text.to_owned())
+}
+
 /// `REPOSITORY`, `REPOSITORY:TAG` or `REPOSITORY@DIGEST`.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {

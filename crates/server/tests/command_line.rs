@@ -232,11 +232,58 @@ fn what_is_not_there_is_named_as_what_it_would_be() {
         (vec!["scan", "App/Web"], "is not a reference: write REPOSITORY:TAG"),
         (vec!["feeds", "update", "--debian-url=notaurl"], "debian-url is an http or https URL"),
         (vec!["plan", "on", "--subscription", "Team red"], "there is no subscription Team red"),
+        (
+            vec!["import", "docker.io/nginx:1"],
+            "docker.io/nginx:1: write docker://docker.io/nginx:1 for a registry",
+        ),
+        (
+            vec!["role", "assign", "admin", "Reader", "--scope=/subscriptions/nope"],
+            "there is nothing at the scope /subscriptions/nope",
+        ),
+        (
+            vec![
+                "principal",
+                "create",
+                "late",
+                "--role=Owner",
+                "--scope=/subscriptions/nope/resourceGroups/a",
+            ],
+            "there is nothing at the scope /subscriptions/nope/resourceGroups/a",
+        ),
+        (
+            vec!["subscription", "delete", "Default subscription"],
+            "holds the default registry lazaret, which serves every host that names no other: neither can be deleted",
+        ),
     ] {
         let said = refused(data, &arguments);
         assert!(said.contains(wanted), "{arguments:?}: {said}");
         assert_eq!(said.lines().count(), 1, "{said}");
     }
+}
+
+#[test]
+fn a_pattern_that_no_repository_fits_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
+    for pattern in ["localhost:5000/team/*", "Team/*", ""] {
+        let option = format!("--repositories={pattern}");
+        for command in [
+            &["gate", "set", "full"][..],
+            &["gate", "exempt", "full", "--advisory=CVE-2024-1", "--reason=test"],
+            &["retention", "set", "old", "--keep-newest=3"],
+            &["lock", "immutable", "set", "releases"],
+        ] {
+            let said = refused(server.data(), &[command, &[option.as_str()]].concat());
+            assert!(
+                said.contains("no repository is called so: write lower-case letters"),
+                "{command:?}: {said}"
+            );
+        }
+    }
+    let layout = folder.path().join("layout");
+    std::fs::create_dir(&layout).expect("is made");
+    let to = refused(server.data(), &["import", layout.to_str().expect("text"), "--to=localhost:5000/App:1"]);
+    assert!(!to.contains("digest algorithm"), "{to}");
 }
 
 #[test]

@@ -286,7 +286,6 @@ impl Asker {
         }
         let role_option = format!("--role={role}");
         let scope = match column {
-            "stranger" => vec!["--scope=/subscriptions/00000000-0000-0000-0000-00000000000f"],
             column if column.starts_with("Acr") => vec![],
             "SecR@repo" => vec!["--repository=app"],
             _ => vec!["--scope=/"],
@@ -298,6 +297,9 @@ impl Asker {
         }
         if column == "SecR@repo" {
             ok(&house.server, &["role", "assign", "asker", "AcrPull", "--repository=app"]);
+        }
+        if column == "stranger" {
+            ok(&house.server, &["role", "remove", "asker", role, "--scope=/"]);
         }
         let client = Client::new(&house.server.address, "asker", &shown(&made, "secret"));
         let token = Some(client.arm_token().await);
@@ -566,7 +568,7 @@ async fn what_is_taken_away_is_gone_from_tokens_that_are_out() {
 
 const HEADER: &str = "\
 # Every route and with what status it answers whom. Written by matrix.rs (LAZARET_BLESS=1), read by people.
-# Acr* roles are held at the registry, SecR@repo (Security Reader and AcrPull) at the repository, the others at everything; a stranger holds one elsewhere; a cluster has its token.
+# Acr* roles are held at the registry, SecR@repo (Security Reader and AcrPull) at the repository, the others at everything; a stranger holds none; a cluster has its token.
 # token: a token of the registry that pushes and writes metadata. public: nobody in particular, where everybody may pull.
 # Anonymous callers are answered 401, but for
 ";

@@ -161,7 +161,7 @@ async fn every_door_shows_the_results_of_the_callers_repositories_and_no_others(
         let found: BTreeSet<_> = texts(&answer, "id").iter().map(|id| id.to_ascii_lowercase()).collect();
         assert_eq!(found, wanted, "{name}");
         assert_eq!(answer["totalRecords"], wanted.len(), "{name}");
-        assert!(warning.unwrap().contains("of 0 of 1 registries"), "{name}");
+        assert!(warning.unwrap().contains("all results of 0 of 1 registries"), "{name}");
         let (counted, _) = asked(
             &server,
             &token,

@@ -238,7 +238,10 @@ async fn what_is_locked_stays_whichever_door_it_is_asked_by() {
         locked(status, error);
     }
     let error = station.command(&["registry", "delete", "keeper"]).expect_err("it is locked");
-    assert!(error.contains("locks/keep is locked: remove that lock first"), "{error}");
+    assert!(
+        error.contains("locks/keep is locked: remove that lock first (`az lock delete --ids`)"),
+        "{error}"
+    );
     // It can be changed, until it is read only.
     let admin = json!({ "properties": { "adminUserEnabled": true } });
     assert_eq!(station.azure(Method::PATCH, &registry, Some(admin.clone())).await.0, StatusCode::OK);
