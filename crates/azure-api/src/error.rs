@@ -1,7 +1,7 @@
 //! Errors as Azure Resource Manager writes them.
 
 use axum::http::StatusCode;
-use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 
@@ -12,11 +12,12 @@ pub(crate) struct ArmError {
     code: &'static str,
     message: String,
     challenge: Option<HeaderValue>,
+    retry_after_s: Option<u32>,
 }
 
 impl ArmError {
     pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), challenge: None }
+        Self { status, code, message: message.into(), challenge: None, retry_after_s: None }
     }
 
     pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
@@ -67,6 +68,9 @@ impl ArmError {
         if let Some(challenge) = self.challenge {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
+        if let Some(seconds) = self.retry_after_s {
+            response.headers_mut().insert(RETRY_AFTER, seconds.into());
+        }
         response
     }
 }
@@ -80,6 +84,18 @@ impl From<metastore::Error> for ArmError {
             );
             return Self::new(StatusCode::CONFLICT, "ScopeLocked", message);
         }
+        match error {
+            metastore::Error::Full => {
+                let message = "The server's disk is full: an operator has to make room.";
+                return Self::new(StatusCode::INSUFFICIENT_STORAGE, "InsufficientStorage", message);
+            }
+            metastore::Error::Busy | metastore::Error::Undone | metastore::Error::ReadOnly => {
+                let refusal =
+                    Self::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", error.to_string());
+                return Self { retry_after_s: Some(RETRY_AFTER_S), ..refusal };
+            }
+            _ => {}
+        }
         tracing::error!(error = &error as &dyn std::error::Error, "an Azure API request failed");
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -88,3 +104,6 @@ impl From<metastore::Error> for ArmError {
         )
     }
 }
+
+/// A database that another program holds is free again soon, or not for long.
+pub(crate) const RETRY_AFTER_S: u32 = 5;

@@ -39,8 +39,9 @@ mod webhooks;
 use std::sync::Arc;
 
 use assessment::RateCard;
-use auth::{Auth, Entrance, Witness};
+use auth::{Auth, Caller, Entrance, Witness};
 use axum::Router;
+use axum::body::to_bytes;
 use axum::extract::{Request, State};
 use axum::http::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, EXPIRES, HOST, HeaderName, HeaderValue, PRAGMA,
@@ -171,6 +172,18 @@ async fn door(State(api): State<Api>, request: Request) -> Response {
 }
 
 impl Api {
+    /// The request with all of its body, and who sent it. Rights, locks and what else decides are looked at once the body
+    /// is here: one that is held back is not carried out with rights that are gone.
+    pub(crate) async fn whole(&self, call: &Call, request: Request) -> Result<(Request, Caller), ArmError> {
+        let (parts, body) = request.into_parts();
+        let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+            let message = format!("The request body has more than {BODY_BYTES_MAX} bytes, or broke off.");
+            ArmError::bad("RequestContentTooLarge", message)
+        })?;
+        let caller = self.authenticate(call, parts.headers.get(AUTHORIZATION).cloned()).await?;
+        Ok((Request::from_parts(parts, bytes.into()), caller))
+    }
+
     async fn serve(&self, request: Request, witness: &Witness) -> Result<Response, ArmError> {
         let target = arm::parse(request.uri().path())?;
         let call = Call::new(&request)?;
@@ -205,9 +218,10 @@ impl Api {
         }
         let (action, scope) = operation::operation(&method, &call.path);
         witness.asks_for(action, scope, target.is_change(&method));
-        let caller = self.authenticate(&call, request.headers().get(AUTHORIZATION).cloned()).await?;
-        witness.is_from(&caller);
+        self.authenticate(&call, request.headers().get(AUTHORIZATION).cloned()).await?;
         call.query.check_api_version(&call.path)?;
+        let (request, caller) = self.whole(&call, request).await?;
+        witness.is_from(&caller);
         if target.is_write(&method) {
             self.check_enabled(&caller, &call.path).await?;
             self.check_unlocked(&target, &method, &call.path).await?;
@@ -447,3 +461,6 @@ fn json(document: Value) -> Response {
     let typed = [(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"))];
     (StatusCode::OK, typed, document.to_string()).into_response()
 }
+
+/// Of any request: imports with their lists of targets are the longest.
+const BODY_BYTES_MAX: usize = 1 << 20;

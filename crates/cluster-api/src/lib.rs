@@ -80,8 +80,12 @@ async fn validate_by_header(
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ClusterError> {
-    let cluster = api.cluster_of_token(&named(path)?, bearer(&headers)).await?;
-    api.validate(&cluster, read(body, REVIEW_BYTES_MAX).await?).await.map(respond)
+    let name = named(path)?;
+    api.cluster_of_token(&name, bearer(&headers)).await?;
+    let review = read(body, REVIEW_BYTES_MAX).await?;
+    // Once more: the token may be another while a body is held back.
+    let cluster = api.cluster_of_token(&name, bearer(&headers)).await?;
+    api.validate(&cluster, review).await.map(respond)
 }
 
 async fn validate_by_path(
@@ -90,8 +94,10 @@ async fn validate_by_path(
     body: Body,
 ) -> Result<Response, ClusterError> {
     let (name, token) = named(path)?;
+    api.cluster_of_token(&name, Some(&token)).await?;
+    let review = read(body, REVIEW_BYTES_MAX).await?;
     let cluster = api.cluster_of_token(&name, Some(&token)).await?;
-    api.validate(&cluster, read(body, REVIEW_BYTES_MAX).await?).await.map(respond)
+    api.validate(&cluster, review).await.map(respond)
 }
 
 async fn report_running(
@@ -103,9 +109,10 @@ async fn report_running(
 ) -> Result<Response, ClusterError> {
     let name = named(path)?;
     let witness = witness.map(|Extension(witness)| witness).unwrap_or_default();
-    let cluster = api.reporting_cluster(&name, bearer(&headers), &witness).await?;
+    api.reporting_cluster(&name, bearer(&headers), &witness).await?;
     let Ok(_turn) = api.reports.acquire().await else { return Err(ClusterError::Stopping) };
     let bytes = read(body, report::BYTES_MAX).await?;
+    let cluster = api.reporting_cluster(&name, bearer(&headers), &witness).await?;
     let report = report::parse(&bytes)?;
     let (images, unresolved) = (report.images.len(), report.unresolved);
     if !api.metastore.report_running(&cluster.name, report.images, (api.clock)()).await? {

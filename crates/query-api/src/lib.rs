@@ -123,9 +123,13 @@ impl Graph {
             request.uri().path().to_owned(),
             target.is_change(request.method()),
         );
-        let caller = self.caller(authorization.as_ref(), &self.authority(&request)).await?;
-        witness.is_from(&caller);
+        let authority = self.authority(&request);
+        self.caller(authorization.as_ref(), &authority).await?;
         let version = request::api_version(request.uri())?;
+        // Rights are looked at once the body is here: one that is held back is not answered with rights that are gone.
+        let request = whole(request).await?;
+        let caller = self.caller(authorization.as_ref(), &authority).await?;
+        witness.is_from(&caller);
         match target {
             Target::Queries { subscription, group, name } => {
                 saved::serve(self, &caller, subscription, group, name, request).await
@@ -384,6 +388,16 @@ fn host(request: &Request) -> String {
 async fn tower_call(next: Router, request: Request) -> Result<Response, std::convert::Infallible> {
     use tower::ServiceExt as _;
     next.oneshot(request).await
+}
+
+/// The request with all of its body.
+async fn whole(request: Request) -> Result<Request, GraphError> {
+    let (parts, body) = request.into_parts();
+    let bytes = to_bytes(body, BODY_BYTES_MAX).await.map_err(|_| {
+        let message = format!("The body has more than {BODY_BYTES_MAX} bytes, or broke off.");
+        GraphError::bad("InvalidRequestContent", message)
+    })?;
+    Ok(Request::from_parts(parts, bytes.into()))
 }
 
 async fn asked(request: Request, version: &str) -> Result<Asked, GraphError> {

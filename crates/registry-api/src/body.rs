@@ -17,6 +17,9 @@ use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::StreamExt as _;
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::error::ApiError;
 
 /// A body that gives back what nobody has read of it.
 struct Returned {
@@ -25,10 +28,10 @@ struct Returned {
 }
 
 /// What is left of a body when its reader has dropped it.
-pub(crate) struct Left(Arc<Mutex<Option<Body>>>);
+struct Left(Arc<Mutex<Option<Body>>>);
 
 /// The same body, and where its rest is found once it is dropped.
-pub(crate) fn returned(body: Body, headers: &HeaderMap) -> (Body, Left) {
+fn returned(body: Body, headers: &HeaderMap) -> (Body, Left) {
     // Most requests have none; and who waits for our word sends none when refused.
     if body.is_end_stream() || headers.contains_key(EXPECT) {
         return (body, Left(Arc::default()));
@@ -63,9 +66,34 @@ impl Drop for Returned {
     }
 }
 
+/// A body at whose end `check` looks once more whether its sender may do what was asked, if it was long in coming: what
+/// it holds back is what would be used with rights that are gone. A refusal ends the body with an error, and is left
+/// in `refusal`.
+pub(crate) fn checked_at_its_end(
+    body: Body,
+    check: impl Future<Output = Result<(), ApiError>> + Send + 'static,
+    refusal: Arc<Mutex<Option<ApiError>>>,
+) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let began = Instant::now();
+    let end = async move {
+        // Rights may be as old as that when they are looked at.
+        if began.elapsed() < RIGHTS_AGE {
+            return None;
+        }
+        let refused = check.await.err()?;
+        *refusal.lock() = Some(refused);
+        Some(Err(axum::Error::new("the sender's rights are gone")))
+    };
+    let end = futures_util::stream::once(end).filter_map(std::future::ready);
+    Body::from_stream(body.into_data_stream().chain(end))
+}
+
 impl Left {
     /// Reads the rest.
-    pub(crate) async fn drain(self) {
+    async fn drain(self) {
         let left = self.0.lock().take();
         if let Some(left) = left {
             drain(left).await;
@@ -74,21 +102,13 @@ impl Left {
 }
 
 /// Answers a request, and reads what its body still sends, if the answer did not need it: the next request of the
-/// connection begins where this one ends. For doors that do not do so themselves.
+/// connection begins where this one ends. One layer around all doors.
 pub async fn read_refused(request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let (body, left) = returned(body, &parts.headers);
     let response = next.run(Request::from_parts(parts, body)).await;
     left.drain().await;
     response
-}
-
-/// Reads what a request still sends that nobody has looked into.
-pub(crate) async fn refused(request: Request) {
-    let (parts, body) = request.into_parts();
-    let (body, left) = returned(body, &parts.headers);
-    drop(body);
-    left.drain().await;
 }
 
 /// Reads what a refused request still sends, within bounds: beyond them its connection closes.
@@ -111,3 +131,6 @@ async fn drain(body: Body) {
 /// A layer that is sent as one, to a disk that has no room for it: reading it costs less than an upload does.
 const DRAIN_BYTES_MAX: usize = 256 << 20;
 const DRAIN_TIME: Duration = Duration::from_secs(10);
+
+/// As `auth` keeps what it has read of a principal.
+const RIGHTS_AGE: Duration = Duration::from_secs(1);

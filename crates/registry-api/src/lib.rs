@@ -108,12 +108,9 @@ async fn door(State(house): State<Arc<House>>, request: Request) -> Response {
     let served = match house.at(access::host(request.headers(), request.uri())).await {
         Ok(mut api) => {
             api.cache = request.extensions().get::<Cache>().cloned();
-            api.serve(request).await
+            api.serve(request, &house).await
         }
-        Err(refusal) => {
-            body::refused(request).await;
-            Err(refusal)
-        }
+        Err(refusal) => Err(refusal),
     };
     let mut response = served.unwrap_or_else(ApiError::into_response);
     let headers = response.headers_mut();
@@ -123,25 +120,21 @@ async fn door(State(house): State<Arc<House>>, request: Request) -> Response {
 }
 
 impl Api {
-    async fn serve(mut self, request: Request) -> Result<Response, ApiError> {
+    async fn serve(mut self, request: Request, house: &Arc<House>) -> Result<Response, ApiError> {
         let (parts, body) = request.into_parts();
-        let (body, left) = body::returned(body, &parts.headers);
+        let refusal = Arc::default();
+        let body = body::checked_at_its_end(body, still_admitted(house, &parts), Arc::clone(&refusal));
         let witness = parts.extensions.get::<Witness>().cloned().unwrap_or_default();
-        let admitted = match self.admit(&parts, &witness).await {
-            Ok(admitted) => admitted,
-            Err(refusal) => {
-                drop(body);
-                left.drain().await;
-                return Err(refusal);
-            }
-        };
+        let admitted = self.admit(&parts, &witness).await?;
         if admitted.target.is_change(&parts.method) {
             self.registry = self.registry.on_behalf_of(origin(&admitted, &parts, &witness));
         }
         let namespace = admitted.namespace.clone();
         let mut performed = self.perform(admitted, Request::from_parts(parts, body)).await;
-        if performed.is_err() {
-            left.drain().await;
+        if performed.is_err()
+            && let Some(refusal) = refusal.lock().take()
+        {
+            performed = Err(refusal);
         }
         if let (Ok(response), Some(namespace)) = (&mut performed, namespace) {
             response.headers_mut().insert(filled::NAMESPACE, namespace);
@@ -249,6 +242,20 @@ impl Api {
                 }
             }
         }
+    }
+}
+
+/// That who asks for this may still do so.
+fn still_admitted(
+    house: &Arc<House>,
+    parts: &Parts,
+) -> impl Future<Output = Result<(), ApiError>> + Send + use<> {
+    let (house, mut parts) = (Arc::clone(house), parts.clone());
+    // The request counts once.
+    parts.extensions.remove::<RateLimit>();
+    async move {
+        let api = house.at(access::host(&parts.headers, &parts.uri)).await?;
+        api.admit(&parts, &Witness::default()).await.map(drop)
     }
 }
 

@@ -60,7 +60,6 @@ async fn other_method(request: Request, allowed: &'static str) -> Result<Respons
         return Ok((StatusCode::NO_CONTENT, [(ALLOW, allow)]).into_response());
     }
     let message = format!("{} is not possible here", request.method());
-    crate::body::refused(request).await;
     Err(ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "UNSUPPORTED", message).with(ALLOW, allow))
 }
 
@@ -70,13 +69,9 @@ async fn other_method(request: Request, allowed: &'static str) -> Result<Respons
 /// 415 for another type, 413 for more than a form has, 400 for what does not parse or names a field twice
 /// (RFC 6749, section 3.2).
 async fn form<T: DeserializeOwned>(request: Request) -> Result<T, ApiError> {
-    let (parts, body) = request.into_parts();
-    let (body, left) = crate::body::returned(body, &parts.headers);
-    let parsed = Form::<T>::from_request(Request::from_parts(parts, body), &()).await;
-    match parsed {
+    match Form::<T>::from_request(request, &()).await {
         Ok(Form(form)) => Ok(form),
         Err(rejection) => {
-            left.drain().await;
             let status = match rejection.status() {
                 StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
                 status => status,

@@ -27,10 +27,37 @@ tokio::task_local! {
 }
 
 /// Passes a request on, and writes down what became of it if that is for the log. What was done is
-/// written before it is answered: what a client was told is in the log.
-pub(crate) async fn watch(State(log): State<AuditLog>, mut request: Request, next: Next) -> Response {
+/// written before it is answered: what a client was told is in the log. What a client does not wait for is, too: a
+/// change that was begun goes on, and is written down, when its client hangs up.
+pub(crate) async fn watch(State(log): State<AuditLog>, request: Request, next: Next) -> Response {
     let peer = request.extensions().get::<Peer>().map(|Peer(address)| address.to_string());
     let witness = Witness::new(peer.unwrap_or_default());
+    if [Method::GET, Method::HEAD].contains(request.method()) {
+        return watched(log, request, witness, next).await;
+    }
+    let work = tokio::spawn(watched(log, request, witness.clone(), next));
+    let mut carried = Carried { work, witness };
+    (&mut carried.work).await.unwrap_or_else(|error| {
+        tracing::error!(error = %error, "a request could not be carried out");
+        StatusCode::INTERNAL_SERVER_ERROR.into_response()
+    })
+}
+
+/// A request's work, which ends with its client unless it changes something.
+struct Carried {
+    work: tokio::task::JoinHandle<Response>,
+    witness: Witness,
+}
+
+impl Drop for Carried {
+    fn drop(&mut self) {
+        if !self.witness.seen().is_change {
+            self.work.abort();
+        }
+    }
+}
+
+async fn watched(log: AuditLog, mut request: Request, witness: Witness, next: Next) -> Response {
     request.extensions_mut().insert(witness.clone());
     let line = format!("{} {}", request.method(), shown_path(request.uri().path()));
     let (notebook, may_alter) =

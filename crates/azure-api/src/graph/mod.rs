@@ -16,7 +16,7 @@ mod target;
 use auth::{Action, Caller, Witness};
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
-use axum::http::header::AUTHORIZATION;
+use axum::http::header::{AUTHORIZATION, RETRY_AFTER};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use metastore::{Principal, PrincipalKind};
@@ -24,6 +24,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use crate::error::RETRY_AFTER_S;
 use crate::{Api, Call};
 use error::GraphError;
 use list::Options;
@@ -45,6 +46,9 @@ impl Api {
             Ok(response) => response,
             Err(error) => error.into_response(witness, (self.clock)()),
         };
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S.into());
+        }
         if let Ok(id) = witness.request_id().to_string().parse() {
             response.headers_mut().insert("request-id", id);
         }
@@ -64,7 +68,8 @@ impl Api {
         let call = Call::new(&request)?;
         let (action, resource) = target.operation(&method);
         witness.asks_for(action.to_owned(), resource, target.is_change(&method));
-        let caller = self.authenticate(&call, request.headers().get(AUTHORIZATION).cloned()).await?;
+        self.authenticate(&call, request.headers().get(AUTHORIZATION).cloned()).await?;
+        let (request, caller) = self.whole(&call, request).await?;
         witness.is_from(&caller);
         let options = Options::of(&call.query)?;
         let body = request.into_body();

@@ -103,7 +103,8 @@ impl House {
         let auth =
             Auth::new(metastore.clone(), SigningKey::new(&[1; 32]).unwrap(), Uuid::from_u128(1), clock);
         let directory = registry_api::Directory::new(metastore.clone(), "registry.test");
-        let router = registry_api::router(registry.clone(), auth.clone(), directory);
+        let router = registry_api::router(registry.clone(), auth.clone(), directory)
+            .layer(axum::middleware::from_fn(registry_api::read_refused));
         Self { router, auth, metastore, resource: served.resource_id(), registry, now_ms, folder }
     }
 
