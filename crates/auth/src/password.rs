@@ -34,12 +34,21 @@ pub enum AuthError {
     Store(#[from] metastore::Error),
 }
 
-/// True if somebody may log in by this name: up to 100 bytes of letters, digits and `-_.@+`, and no GUID, which could be
-/// another's id.
+/// True if a new principal may be called so: up to 100 letters, digits and `-_.@+`, of ASCII alone, since others look
+/// alike; a letter or digit first; and not a GUID, which could be another's id.
+///
+/// ```
+/// assert!(auth::is_login_name("ann@example.org") && auth::is_login_name("ci-1"));
+/// // The second begins with a Cyrillic letter.
+/// for wrong in ["", "\u{430}dmin", ".", "@a", "-a", "a b", "5f2f4f8e-4d5c-4f0e-9a43-0a8d6a6b7c11"] {
+///     assert!(!auth::is_login_name(wrong), "{wrong}");
+/// }
+/// ```
 #[must_use]
 pub fn is_login_name(name: &str) -> bool {
-    let is_plain = |character: char| character.is_alphanumeric() || "-_.@+".contains(character);
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || "-_.@+".contains(character);
     (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.starts_with(|first: char| first.is_ascii_alphanumeric())
         && name.chars().all(is_plain)
         && uuid::Uuid::parse_str(name).is_err()
 }

@@ -27,7 +27,9 @@ pub async fn is_scope(metastore: &Metastore, scope: &str) -> Result<bool, Error>
     }
     for registry in metastore.registries().await? {
         let repositories = format!("{}/repositories", registry.resource_id());
-        let is_repository = covers(&repositories, scope) && !covers(scope, &repositories);
+        let named = scope.get(repositories.len()..).and_then(|rest| rest.strip_prefix('/'));
+        let is_repository = covers(&repositories, scope)
+            && named.is_some_and(|name| name.trim_end_matches('/').parse::<oci::Repository>().is_ok());
         if is_of(&registry.resource_id()) || is_repository {
             return Ok(true);
         }

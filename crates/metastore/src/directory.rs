@@ -35,7 +35,7 @@ impl PrincipalKind {
 pub enum AddProgram {
     /// It is there, without a role.
     Added,
-    /// Somebody logs in by this name.
+    /// A principal has this name, in whatever case, or a registry, whose admin user it is.
     NameTaken,
     /// Its owner has as many as they may.
     TooMany,
@@ -62,8 +62,9 @@ impl Metastore {
                 return Ok(AddProgram::TooMany);
             }
             let made = rows.execute(
-                "INSERT INTO principal (id, name, kind, owner, created_ms) VALUES (?1, ?2, ?3, ?4, ?5)
-                 ON CONFLICT (name) DO NOTHING",
+                "INSERT INTO principal (id, name, kind, owner, created_ms) SELECT ?1, ?2, ?3, ?4, ?5
+                 WHERE NOT EXISTS (SELECT 1 FROM principal WHERE name = ?2 COLLATE NOCASE)
+                   AND NOT EXISTS (SELECT 1 FROM registry WHERE name = ?2 COLLATE NOCASE)",
                 params![program.id.to_string(), program.name, program.kind.name(), owner, now_ms],
             )?;
             if made == 0 {

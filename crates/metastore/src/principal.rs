@@ -123,8 +123,9 @@ impl Metastore {
     ) -> Result<bool, Error> {
         self.write(move |rows| {
             let made = rows.execute(
-                "INSERT INTO principal (id, name, kind, created_ms) VALUES (?1, ?2, ?3, ?4)
-                 ON CONFLICT (name) DO NOTHING",
+                "INSERT INTO principal (id, name, kind, created_ms) SELECT ?1, ?2, ?3, ?4
+                 WHERE NOT EXISTS (SELECT 1 FROM principal WHERE name = ?2 COLLATE NOCASE)
+                   AND NOT EXISTS (SELECT 1 FROM registry WHERE name = ?2 COLLATE NOCASE)",
                 params![principal.id.to_string(), principal.name, principal.kind.name(), now_ms],
             )?;
             if made == 0 {

@@ -20,6 +20,7 @@ async fn a_program_has_an_owner_for_as_long_as_there_is_one() {
     };
     assert_eq!(add(program(1, "a", None), 1).await, AddProgram::Added);
     assert_eq!(add(program(2, "a", None), 1).await, AddProgram::NameTaken);
+    assert_eq!(add(program(2, "A", None), 1).await, AddProgram::NameTaken, "it looks like the other");
     assert_eq!(add(program(2, "b", Some(1)), 1).await, AddProgram::Added);
     assert_eq!(add(program(3, "c", Some(1)), 1).await, AddProgram::TooMany);
     assert_eq!(store.principal("b").await.expect("reads"), Some(program(2, "b", Some(1))));

@@ -210,7 +210,7 @@ async fn create(
 ) -> Result<(), Failure> {
     let Principal { id, name, kind, .. } = principal.clone();
     if !is_login_name(&name) {
-        let message = "a principal's name has up to 100 letters, digits and -_.@+, and is not a GUID";
+        let message = "a principal's name has up to 100 letters, digits and -_.@+ of ASCII, a letter or digit first, and is not a GUID";
         return Err(message.into());
     }
     let (role, scope) = (role_named(role)?, existing_scope(metastore, scope).await?);
@@ -218,7 +218,10 @@ async fn create(
     let first = PrincipalSecret::new(Uuid::new_v4(), hash_secret(&secret));
     let assignment = RoleAssignment::new(Uuid::new_v4(), id, role.id, scope.clone());
     if !metastore.create_principal(principal, first, assignment, now_ms()).await? {
-        return Err(format!("there is a principal {name} already: `lazaret principal list` shows it").into());
+        return Err(format!(
+            "there is a principal or a registry {name} already, in whatever case: `lazaret principal list` and `lazaret registry \
+             list` show them"
+        ).into());
     }
     show_secret(&name, id, &secret);
     say!("kind    {}\nrole    {} at {scope}", kind.name(), role.name);

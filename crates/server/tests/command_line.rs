@@ -225,6 +225,9 @@ fn what_is_not_there_is_named_as_what_it_would_be() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let server = Server::start(ServerOptions::new(LAZARET, &folder.path().join("data")));
     let data = server.data();
+    let registries = said(data, &["registry", "list", "--format=json"]);
+    let registries: serde_json::Value = serde_json::from_str(&registries).expect("a list");
+    let beneath = format!("{}/repositories/team/../x", registries[0]["id"].as_str().expect("an id"));
     for (arguments, wanted) in [
         (vec!["scan", "./missing.tar"], "there is no file or folder ./missing.tar"),
         (vec!["scan", "missing.tar"], "there is no file or folder missing.tar"),
@@ -249,6 +252,10 @@ fn what_is_not_there_is_named_as_what_it_would_be() {
                 "--scope=/subscriptions/nope/resourceGroups/a",
             ],
             "there is nothing at the scope /subscriptions/nope/resourceGroups/a",
+        ),
+        (
+            vec!["role", "assign", "admin", "Reader", "--scope", &beneath],
+            "there is nothing at the scope /subscriptions/",
         ),
         (
             vec!["subscription", "delete", "Default subscription"],

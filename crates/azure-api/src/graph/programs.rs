@@ -106,10 +106,11 @@ impl Api {
     ) -> Result<Value, GraphError> {
         check_makes(caller)?;
         let name = body.get("displayName").and_then(Value::as_str).unwrap_or_default();
-        if !is_login_name(name) {
+        // Names with an @ are people's.
+        if !is_login_name(name) || name.contains('@') {
             return Err(GraphError::bad(
                 "Invalid value specified for property 'displayName': it is the name that the program logs in by, with up \
-                 to 100 letters, digits and -_.@+, and is not a GUID.",
+                 to 100 letters, digits and -_.+ of ASCII, a letter or digit first, and is not a GUID.",
             ));
         }
         check_kept(&body)?;
