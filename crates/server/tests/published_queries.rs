@@ -445,10 +445,21 @@ async fn hostile_queries_end_in_azures_shape_and_with_their_client() {
 #[tokio::test]
 async fn whoever_may_not_read_a_registry_learns_nothing_of_it() {
     let house = house().await;
+    for command in [
+        &["subscription", "create", "Elsewhere", "--id=00000000-0000-0000-0000-000000000001"][..],
+        &["group", "create", "web", "--subscription=Elsewhere"],
+    ] {
+        assert!(house.server.command(command).status.success());
+    }
     let all = ["securityresources", "resources", "authorizationresources"];
     for (name, role, scope, seen) in [
         // Of roles it sees its own.
-        ("stranger", "Reader", "/subscriptions/00000000-0000-0000-0000-000000000001", [false, false, true]),
+        (
+            "stranger",
+            "Reader",
+            "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/web",
+            [false, false, true],
+        ),
         ("puller", "AcrPull", "/", [false, false, false]),
         ("reader", "Reader", "/", [true, true, true]),
         // Results take a right to read the registry, too.
