@@ -22,40 +22,138 @@ pub(crate) struct Kind {
 
 /// Reads a body as an object, if its kind has all that it sets.
 pub(crate) async fn read<T: DeserializeOwned>(body: Body, kind: &Kind) -> Result<T, ArmError> {
-    let bytes = axum::body::to_bytes(body, BODY_BYTES_MAX).await;
+    read_within(BODY_BYTES_MAX, body, kind).await
+}
+
+/// [`read`], of a body of up to so many bytes.
+pub(crate) async fn read_within<T: DeserializeOwned>(
+    bytes_max: usize,
+    body: Body,
+    kind: &Kind,
+) -> Result<T, ArmError> {
+    let bytes = axum::body::to_bytes(body, bytes_max).await;
     let bytes = bytes.map_err(|error| ArmError::bad("RequestContentTooLarge", error.to_string()))?;
     let invalid =
         |error| ArmError::bad("InvalidRequestContent", format!("The request body cannot be read: {error}."));
     // By way of an object: serde would take a list for one, too.
     let object: Map<String, Value> = serde_json::from_slice(&bytes).map_err(invalid)?;
-    for (name, value) in &object {
-        kind.check(value, name)?;
-    }
+    Check::of(kind).members(&object)?;
     serde_json::from_value(Value::Object(object)).map_err(invalid)
 }
 
-impl Kind {
+/// One step of a path. Steps are compared, never joined: a name may have dots in it, and may be long.
+#[derive(Clone, Copy, PartialEq)]
+enum Step<'a> {
+    Member(&'a str),
+    Element,
+}
+
+/// The steps of a path as [`Kind`] writes it.
+fn steps(known: &str) -> impl Iterator<Item = Step<'_>> {
+    known.split('.').flat_map(|part| {
+        let name = part.strip_suffix("[]");
+        let element = name.map(|_| Step::Element);
+        std::iter::once(Step::Member(name.unwrap_or(part))).chain(element)
+    })
+}
+
+/// The walk through one body.
+struct Check<'a> {
+    kind: &'a Kind,
+    path: Vec<Step<'a>>,
+    /// Values seen so far.
+    seen: usize,
+}
+
+impl<'a> Check<'a> {
+    fn of(kind: &'a Kind) -> Self {
+        Self { kind, path: Vec::new(), seen: 0 }
+    }
+
+    fn members(&mut self, fields: &'a Map<String, Value>) -> Result<(), ArmError> {
+        fields.iter().try_for_each(|(name, value)| {
+            if name.len() > NAME_BYTES_MAX {
+                let message = format!("The request body has a name of more than {NAME_BYTES_MAX} bytes.");
+                return Err(ArmError::bad("InvalidRequestContent", message));
+            }
+            self.beneath(Step::Member(name), value)
+        })
+    }
+
+    fn beneath(&mut self, step: Step<'a>, value: &'a Value) -> Result<(), ArmError> {
+        self.seen += 1;
+        if self.seen > VALUES_MAX {
+            let message = format!("The request body has more than {VALUES_MAX} values.");
+            return Err(ArmError::bad("InvalidRequestContent", message));
+        }
+        self.path.push(step);
+        self.value(value)?;
+        self.path.pop();
+        Ok(())
+    }
+
     /// Refuses what is neither kept nor shown nor at its one value, unless it is off.
-    fn check(&self, value: &Value, path: &str) -> Result<(), ArmError> {
+    fn value(&mut self, value: &'a Value) -> Result<(), ArmError> {
         if value.is_null() {
             return Ok(());
         }
-        if let Some((_, only, instead)) = self.fixed.iter().find(|(known, ..)| *known == path) {
-            return self.check_fixed(value, path, only, instead);
+        let kind = self.kind;
+        if let Some((known, only, instead)) = kind.fixed.iter().find(|(known, ..)| self.is_at(known)) {
+            return kind.check_fixed(value, known, only, instead);
         }
-        if SHOWN.iter().chain(self.shown).chain(self.kept).any(|known| *known == path) {
+        if kind.taken().any(|known| self.is_at(known)) {
             return Ok(());
         }
         match value {
-            Value::Object(fields) => {
-                fields.iter().try_for_each(|(name, value)| self.check(value, &format!("{path}.{name}")))
-            }
-            Value::Array(values) if self.has_elements(path) => {
-                values.iter().try_for_each(|value| self.check(value, &format!("{path}[]")))
+            Value::Object(fields) => self.members(fields),
+            _ if self.has_members() => Err(self.refusal("takes only an object as")),
+            Value::Array(values) if self.has_elements() => {
+                values.iter().try_for_each(|value| self.beneath(Step::Element, value))
             }
             _ if is_off(value) => Ok(()),
-            _ => Err(self.refusal(path)),
+            _ => Err(self.refusal("has no")),
         }
+    }
+
+    fn is_at(&self, known: &str) -> bool {
+        steps(known).eq(self.path.iter().copied())
+    }
+
+    /// The step of a known path that comes after this one.
+    fn after<'k>(&self, known: &'k str) -> Option<Step<'k>> {
+        let mut steps = steps(known);
+        self.path.iter().all(|step| steps.next() == Some(*step)).then(|| steps.next())?
+    }
+
+    fn has_members(&self) -> bool {
+        let fixed = self.kind.fixed.iter().map(|(known, ..)| *known);
+        self.kind.taken().chain(fixed).any(|known| matches!(self.after(known), Some(Step::Member(_))))
+    }
+
+    fn has_elements(&self) -> bool {
+        self.kind.taken().any(|known| self.after(known) == Some(Step::Element))
+    }
+
+    fn refusal(&self, how: &str) -> ArmError {
+        let mut path = String::new();
+        for step in &self.path {
+            match step {
+                Step::Member(name) if path.is_empty() => path.push_str(name),
+                Step::Member(name) => path.extend([".", *name]),
+                Step::Element => path.push_str("[]"),
+            }
+        }
+        let shown: String = path.chars().take(PATH_CHARS_MAX).collect();
+        let instead = if how == "has no" { ": leave it out" } else { "" };
+        let message = format!("A {} here {how} {shown}{instead}.", self.kind.what);
+        ArmError::bad("UnsupportedProperty", message)
+    }
+}
+
+impl Kind {
+    /// The paths of what is taken as it comes.
+    fn taken(&self) -> impl Iterator<Item = &'static str> {
+        SHOWN.iter().chain(self.shown).chain(self.kept).copied()
     }
 
     fn check_fixed(&self, value: &Value, path: &str, only: &str, instead: &str) -> Result<(), ArmError> {
@@ -69,17 +167,6 @@ impl Kind {
         }
         let message = format!("{path} of a {} can only be {only} here: {instead}.", self.what);
         Err(ArmError::bad("UnsupportedProperty", message))
-    }
-
-    fn has_elements(&self, path: &str) -> bool {
-        let beneath = format!("{path}[]");
-        self.kept.iter().chain(self.shown).any(|known| known.starts_with(&beneath))
-    }
-
-    fn refusal(&self, path: &str) -> ArmError {
-        let shown: String = path.chars().take(PATH_CHARS_MAX).collect();
-        let message = format!("A {} here has no {shown}: leave it out.", self.what);
-        ArmError::bad("UnsupportedProperty", message)
     }
 }
 
@@ -150,6 +237,9 @@ pub(crate) const REGISTRY: Kind = Kind {
 
 const BODY_BYTES_MAX: usize = 1 << 20;
 const PATH_CHARS_MAX: usize = 200;
+const NAME_BYTES_MAX: usize = 1024;
+/// Values of one body that are looked at; what is kept whole counts as one.
+const VALUES_MAX: usize = 10_000;
 
 #[cfg(test)]
 mod tests {
@@ -165,8 +255,10 @@ mod tests {
             shown: &["properties.shown"],
             fixed: &[("properties.fixed", "Only", "there is no other")],
         };
-        let check =
-            |properties: Value| KIND.check(&properties, "properties").map_err(|error| format!("{error:?}"));
+        let check = |properties: Value| {
+            let checked = Check::of(&KIND).beneath(Step::Member("properties"), &properties);
+            checked.map_err(|error| format!("{error:?}"))
+        };
         for taken in [
             json!({ "kept": { "anything": 1 }, "shown": 1, "fixed": "only", "provisioningState": "Failed" }),
             json!({ "list": [{ "kept": 1 }, { "other": null }], "fixed": null }),
@@ -189,5 +281,34 @@ mod tests {
             let error = check(refused.clone()).expect_err("refused");
             assert!(error.contains("UnsupportedProperty") && error.contains(why), "{refused}: {error}");
         }
+    }
+
+    fn refused(body: &Value) -> String {
+        let object = body.as_object().expect("an object");
+        format!("{:?}", Check::of(&REGISTRY).members(object).expect_err("refused"))
+    }
+
+    #[test]
+    fn names_with_dots_and_what_is_no_object_are_refused() {
+        for body in [
+            json!({ "properties.anonymousPullEnabled": true }),
+            json!({ "properties": { "policies.quarantinePolicy.status": "enabled" } }),
+            json!({ "properties": [] }),
+            json!({ "properties": "" }),
+            json!({ "properties": { "policies": false } }),
+        ] {
+            assert!(refused(&body).contains("UnsupportedProperty"), "{body}");
+        }
+    }
+
+    /// Each child of a long name once cost as much as the name is long.
+    #[test]
+    fn long_names_of_many_children_cost_little() {
+        let children = |count: u32| -> Map<String, Value> {
+            (0..count).map(|name| (name.to_string(), json!([]))).collect()
+        };
+        let body = json!({ "k".repeat(520_000): children(50_000) });
+        assert!(refused(&body).contains("a name of more than 1024 bytes"));
+        assert!(refused(&json!({ "k": children(50_000) })).contains("more than 10000 values"));
     }
 }

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::arm::Scope;
-use crate::body::{Kind, REGISTRY, read};
+use crate::body::{Kind, REGISTRY, read, read_within};
 use crate::error::ArmError;
 use crate::resources::resource;
 use crate::{Api, Call};
@@ -173,7 +173,7 @@ impl Api {
         body: Body,
     ) -> Result<Value, ArmError> {
         self.check_known(caller, subscription, Action::ReadRegistry).await?;
-        let NameBody { name } = read(body, &NAME_CHECK).await?;
+        let NameBody { name } = read_within(NAME_CHECK_BYTES_MAX, body, &NAME_CHECK).await?;
         let refused =
             |reason, message: String| json!({ "nameAvailable": false, "reason": reason, "message": message });
         if !is_registry_name(&name) {
@@ -481,6 +481,9 @@ const SOFT_DELETE_DAYS_MAX: u32 = 90;
 const UNTAGGED_DAYS_MAX: u32 = 365;
 
 const NAME_RULE: &str = "A registry's name has 5 to 50 letters and digits.";
+
+/// Callers of a name check need hold hardly anything: a name and a type is all that they may send.
+const NAME_CHECK_BYTES_MAX: usize = 4096;
 
 const NAME_CHECK: Kind = Kind {
     what: "check of a name",

@@ -169,6 +169,8 @@ async fn a_registry_comes_and_goes() {
         let answer = house.ask(name, "POST", check, json!({ "name": "Second" })).await;
         assert_eq!(House::is(answer, (200, ""))["nameAvailable"], wanted, "{name}");
     }
+    let long = house.ask("admin", "POST", check, json!({ "name": "x".repeat(5000) })).await;
+    House::is(long, (400, "RequestContentTooLarge"));
     let again = House::is(house.ask("admin", "PUT", &one, json!({})).await, (201, ""));
     assert_eq!((&again["tags"], &again["sku"]["name"]), (&json!({}), &json!("Premium")));
     House::is(house.ask("admin", "DELETE", &one, Value::Null).await, (200, ""));
