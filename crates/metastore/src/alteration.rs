@@ -74,7 +74,8 @@ impl Alterations {
         self.listed.is_empty() && self.left_out == 0
     }
 
-    /// Adds one. What is made of one thing in one go is told as one: removed and made again, it was changed.
+    /// Adds one. What is made of one thing in one go is told as one: removed and made again, it was changed,
+    /// except for a registry.
     pub fn add(&mut self, mut alteration: Alteration) {
         for field in &mut alteration.fields {
             for value in [&mut field.before, &mut field.after].into_iter().flatten() {
@@ -87,7 +88,10 @@ impl Alterations {
             let key = |it: &Alteration| (it.kind.clone(), it.name.clone(), it.of.clone());
             key(known) == key(&alteration)
         };
-        if let Some(known) = self.listed.iter_mut().rev().find(is_same)
+        // Made again, a registry is another one: nothing that the first one held comes back with it.
+        let is_another = alteration.kind == "registry" && alteration.fate == Fate::Made;
+        if !is_another
+            && let Some(known) = self.listed.iter_mut().rev().find(is_same)
             && let Some(fate) = Fate::of_both(known.fate, alteration.fate)
         {
             known.follow(fate, alteration.fields);

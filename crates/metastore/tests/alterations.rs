@@ -1,8 +1,8 @@
 //! What is altered is noted for whoever wants to know: what was committed, within bounds, secrets never.
 
 use metastore::{
-    Alteration, AlteredField, Fate, ImmutableTags, Metastore, Notebook, RegistryId, ResourceGroup,
-    Subscription, Tier,
+    Alteration, AlteredField, Fate, ImmutableTags, Metastore, NewRegistry, Notebook, PutRegistry, RegistryId,
+    ResourceGroup, Subscription, Tier,
 };
 use uuid::Uuid;
 
@@ -77,4 +77,23 @@ async fn a_notebook_is_bounded() {
     assert_eq!((taken.listed.len(), taken.left_out), (50, 150));
     let tags = taken.listed[0].fields[1].after.as_deref().expect("a value");
     assert!(tags.len() <= 303 && tags.ends_with('…'), "{tags}");
+}
+
+#[tokio::test]
+async fn a_registry_made_again_is_another_one() {
+    let (store, _, _folder) = store().await;
+    let wanted = || NewRegistry::new(Uuid::from_u128(7), "Group".to_owned(), "second".to_owned());
+    let PutRegistry::Created(made) = store.put_registry(wanted(), 2).await.expect("puts") else {
+        panic!("it is not made")
+    };
+    store.delete_registry(made.id, 3).await.expect("deletes");
+    let notebook = Notebook::default();
+    let work = async {
+        assert!(store.forget_registry(made.id).await.expect("forgets"));
+        store.put_registry(wanted(), 4).await.expect("puts");
+    };
+    notebook.during(work).await;
+    let fates: Vec<_> = notebook.taken().listed.into_iter().map(|it| (it.fate, it.kind, it.name)).collect();
+    let told = |fate| (fate, "registry".to_owned(), "second".to_owned());
+    assert_eq!(fates, [told(Fate::Removed), told(Fate::Made)]);
 }
