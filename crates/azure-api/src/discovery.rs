@@ -112,11 +112,7 @@ impl Api {
         if !is_disabled || !is_known(caller, id) {
             return Ok(());
         }
-        let message = format!(
-            "The subscription '{id}' is disabled and therefore marked as read only. You cannot perform any write actions \
-             on this subscription until it is re-enabled."
-        );
-        Err(ArmError::new(StatusCode::CONFLICT, "ReadOnlyDisabledSubscription", message))
+        Err(subscription_disabled(id))
     }
 
     fn row(&self, subscription: &Subscription, tags: Option<&String>) -> Value {
@@ -139,4 +135,13 @@ fn is_known(caller: &Caller, subscription: Uuid) -> bool {
     let id = format!("/subscriptions/{subscription}");
     let actions = [Action::ReadSubscription, Action::ReadRegistry, Action::Pull, Action::ReadAssessments];
     actions.iter().any(|action| caller.may_within(*action, &id))
+}
+
+/// What Azure says of a write to a disabled subscription.
+pub(crate) fn subscription_disabled(id: Uuid) -> ArmError {
+    let message = format!(
+        "The subscription '{id}' is disabled and therefore marked as read only. You cannot perform any write actions \
+         on this subscription until it is re-enabled."
+    );
+    ArmError::new(StatusCode::CONFLICT, "ReadOnlyDisabledSubscription", message)
 }

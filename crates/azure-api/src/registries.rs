@@ -6,13 +6,16 @@ use axum::body::Body;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use azure_documents::{REGISTRIES, UNTAGGED_DAYS};
-use metastore::{DeleteError, DeleteRegistry, NewRegistry, PutRegistry, Registry, SoftDelete, WEBHOOKS_MAX};
+use metastore::{
+    DeleteError, DeleteRegistry, Error, NewRegistry, PutRegistry, Registry, SoftDelete, WEBHOOKS_MAX,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use crate::arm::Scope;
 use crate::body::{Kind, REGISTRY, read, read_within};
+use crate::discovery::subscription_disabled;
 use crate::error::ArmError;
 use crate::resources::resource;
 use crate::{Api, Call};
@@ -159,6 +162,9 @@ impl Api {
                 Ok(())
             }
             Ok(false) => Err(conflict(format!("The registry '{}' was restored meanwhile.", registry.name))),
+            Err(DeleteError::Store(Error::Disabled { subscription })) => {
+                Err(subscription_disabled(subscription))
+            }
             Err(DeleteError::Store(error)) => Err(error.into()),
             Err(error) => {
                 Err(conflict(format!("The deleted registry '{}' cannot be purged: {error}.", registry.name)))

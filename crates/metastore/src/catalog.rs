@@ -11,6 +11,7 @@ use crate::deleted::keep_manifest;
 use crate::event::Outbox;
 use crate::image::tags_of;
 use crate::manifest::parse_manifest;
+use crate::registries::check_emptied;
 use crate::repository::{parse_digest, repository_id};
 use crate::{
     Attributes, DeleteError, Error, EventAction, Metastore, Quarantine, QuarantineState, RegistryId,
@@ -302,6 +303,7 @@ impl Metastore {
         self.write(move |rows| {
             let Some(id) = repository_id(rows, registry, &repository)? else { return Ok(None) };
             check_repository_deletable(rows, id, &repository)?;
+            check_emptied(rows, registry)?;
             let deleted = DeletedRepository {
                 manifests: texts(rows, "SELECT digest FROM manifest WHERE repository_id = ?1", id)?
                     .iter()

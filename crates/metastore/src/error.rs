@@ -37,6 +37,14 @@ pub enum Error {
         /// The lock's own ARM id.
         lock: String,
     },
+    /// The subscription is disabled, so that nothing in it is changed.
+    #[error(
+        "the subscription {subscription} is disabled and therefore read only: enable it first (`lazaret subscription enable {subscription}`)"
+    )]
+    Disabled {
+        /// Its id.
+        subscription: uuid::Uuid,
+    },
     /// A stored value does not parse: another program wrote it, or the disk lies.
     #[error("the database holds a damaged {what}")]
     Damaged {

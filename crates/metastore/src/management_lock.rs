@@ -4,7 +4,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use crate::{Error, Metastore};
+use crate::{Error, Metastore, Registry};
 
 /// A lock.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -128,6 +128,16 @@ pub(crate) fn check_unlocked(rows: &Connection, scope: &str, intent: Intent) -> 
             lock: lock.id(),
         }),
     }
+}
+
+/// Lets a deleted registry be removed for good, unless a lock forbids to delete it or its subscription is disabled:
+/// until then it could come back, so that its removal is a deletion like any other.
+pub(crate) fn check_purgeable(rows: &Connection, registry: &Registry) -> Result<(), Error> {
+    let sql = "SELECT 1 FROM subscription WHERE id = ?1 AND is_disabled";
+    if rows.prepare_cached(sql)?.exists([registry.subscription.to_string()])? {
+        return Err(Error::Disabled { subscription: registry.subscription });
+    }
+    check_unlocked(rows, &registry.resource_id(), Intent::Delete)
 }
 
 /// True if `inner` is `outer` or beneath it.

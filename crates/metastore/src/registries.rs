@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use uuid::Uuid;
 
 use crate::deleted::SoftDelete;
-use crate::management_lock::{Intent, check_unlocked};
+use crate::management_lock::{Intent, check_purgeable, check_unlocked};
 use crate::plan::is_on;
 use crate::tenancy::{parse_uuid, set_setting, setting};
 use crate::{Error, Metastore, Registry, RegistryId, ResourceGroup};
@@ -249,13 +249,14 @@ impl Metastore {
     /// one of that name.
     ///
     /// # Errors
-    /// [`Error`] if the store fails.
+    /// [`Error::Locked`] if a lock keeps its scope as it is; others if the store fails.
     pub async fn restore_registry(&self, name: &str, now_ms: i64) -> Result<bool, Error> {
         let name = name.to_owned();
         self.write(move |rows| {
             let Some(found) = named(rows, &name)?.filter(|found| found.deleted_ms.is_some()) else {
                 return Ok(false);
             };
+            check_unlocked(rows, &found.resource_id(), Intent::Write)?;
             rows.execute("UPDATE registry SET deleted_ms = NULL WHERE id = ?1", [found.id.0])?;
             if is_on(rows, &found.subscription.to_string())? {
                 rows.execute(
@@ -276,11 +277,12 @@ impl Metastore {
     /// no such deleted one, or it still holds repositories.
     ///
     /// # Errors
-    /// [`Error`] if the store fails.
+    /// [`Error::Locked`] or [`Error::Disabled`] if what it was in keeps it; others if the store fails.
     pub async fn forget_registry(&self, id: RegistryId) -> Result<bool, Error> {
         self.write(move |rows| {
             let found = list(rows, "WHERE deleted_ms IS NOT NULL ORDER BY id")?;
             let Some(found) = found.into_iter().find(|found| found.id == id) else { return Ok(false) };
+            check_purgeable(rows, &found)?;
             let sql = "SELECT 1 FROM repository WHERE registry_id = ?1";
             if rows.prepare_cached(sql)?.exists([id.0])? {
                 return Ok(false);
@@ -529,6 +531,13 @@ impl Metastore {
         })
         .await
     }
+}
+
+/// Lets the removal of something in a registry through: of a deleted one, only while it may be purged.
+pub(crate) fn check_emptied(rows: &Connection, registry: RegistryId) -> Result<(), Error> {
+    let sql = format!("{REGISTRIES} WHERE id = ?1 AND deleted_ms IS NOT NULL");
+    let deleted = rows.prepare_cached(&sql)?.query_row([registry.0], raw).optional()?;
+    deleted.map(parse).transpose()?.map_or(Ok(()), |deleted| check_purgeable(rows, &deleted))
 }
 
 fn group_scope(subscription: Uuid, name: &str) -> String {

@@ -2,9 +2,9 @@
 
 use assessment::{Gate, Policy};
 use metastore::{
-    AssignRole, DeleteGroup, DeleteRegistry, Durability, ImmutableTags, Metastore, NewRegistry, Principal,
-    PrincipalKind, PrincipalSecret, PutRegistry, Registry, ResourceGroup, RetentionRule, RoleAssignment,
-    Subscription, Tier,
+    AssignRole, DeleteError, DeleteGroup, DeleteRegistry, Durability, Error, ImmutableTags, LockLevel,
+    ManagementLock, Metastore, NewRegistry, Principal, PrincipalKind, PrincipalSecret, PutRegistry, Registry,
+    ResourceGroup, RetentionRule, RoleAssignment, Subscription, Tier,
 };
 use oci::{Digest, Repository};
 use uuid::Uuid;
@@ -120,4 +120,47 @@ async fn the_default_registry_stays() {
     let first = store.registries().await.expect("lists").remove(0);
     created(&store, "second").await;
     assert_eq!(store.delete_registry(first.id, 7).await.expect("asks"), DeleteRegistry::Default);
+}
+
+#[tokio::test]
+async fn a_deleted_registry_stays_while_its_own_scope_is_locked_or_disabled() {
+    let (store, _folder) = store().await;
+    let made = created(&store, "second").await;
+    let app: Repository = "app".parse().expect("a name");
+    store.commit_blob(made.id, &app, &Digest::sha256(b"x"), 1, None, 5).await.expect("commits");
+    store.delete_registry(made.id, 7).await.expect("deletes");
+    let group = made.resource_id().split("/providers/").next().expect("a group").to_owned();
+    let lock = |scope: &str, level| ManagementLock {
+        scope: scope.to_owned(),
+        name: "keep".to_owned(),
+        level,
+        notes: String::new(),
+    };
+    let subscription = format!("/subscriptions/{SUB}");
+    for level in [LockLevel::CanNotDelete, LockLevel::ReadOnly] {
+        for scope in [&subscription, &group.to_ascii_uppercase()] {
+            store.put_management_lock(lock(scope, level)).await.expect("locks");
+            let purged = store.delete_repository(made.id, &app, 8).await;
+            assert!(matches!(purged, Err(DeleteError::Store(Error::Locked { .. }))), "{purged:?}");
+            let forgotten = store.forget_registry(made.id).await;
+            assert!(matches!(forgotten, Err(Error::Locked { .. })), "{forgotten:?}");
+            if level == LockLevel::ReadOnly {
+                let restored = store.restore_registry("second", 8).await;
+                assert!(matches!(restored, Err(Error::Locked { .. })), "{restored:?}");
+            }
+            store.delete_management_lock(scope, "keep").await.expect("unlocks");
+        }
+    }
+    store.disable_subscription(SUB, true).await.expect("disables");
+    let purged = store.delete_repository(made.id, &app, 8).await;
+    assert!(matches!(purged, Err(DeleteError::Store(Error::Disabled { .. }))), "{purged:?}");
+    assert!(matches!(store.forget_registry(made.id).await, Err(Error::Disabled { .. })));
+    store.disable_subscription(SUB, false).await.expect("enables");
+    // What forbids to delete forbids no restoring.
+    store.put_management_lock(lock(&group, LockLevel::CanNotDelete)).await.expect("locks");
+    assert!(store.restore_registry("second", 10).await.expect("restores"));
+    assert!(
+        store.delete_repository(made.id, &app, 11).await.expect("deletes").is_some(),
+        "its content is no scope"
+    );
 }

@@ -1,6 +1,9 @@
 //! `lazaret registry`: the registries of the house.
 
-use metastore::{DeleteRegistry, Metastore, NewRegistry, PutRegistry, Registry, ResourceGroup, SoftDelete};
+use metastore::{
+    DeleteError, DeleteRegistry, Error, Metastore, NewRegistry, PutRegistry, Registry, ResourceGroup,
+    SoftDelete,
+};
 use serde_json::json;
 
 use crate::cli::{Format, Quota, RegistryCommand};
@@ -58,12 +61,20 @@ pub(crate) async fn run(command: RegistryCommand) -> Result<(), Failure> {
     }
 }
 
-/// Removes for good what was deleted too long ago to be restored.
+/// Removes for good what was deleted too long ago to be restored, unless a lock or a disabled subscription keeps it.
 pub(crate) async fn purge_expired(metastore: &Metastore, now_ms: i64) -> Result<(), Failure> {
     for registry in metastore.deleted_registries().await? {
         if registry.deleted_ms.is_some_and(|deleted_ms| deleted_ms + RESTORABLE_MS < now_ms) {
-            purge(metastore, &registry, now_ms).await?;
-            tracing::info!(registry = registry.name, "a deleted registry was purged");
+            match registry::purge_registry(metastore, &registry, now_ms).await {
+                Ok(true) => tracing::info!(registry = registry.name, "a deleted registry was purged"),
+                Ok(false) => {}
+                // Until the lock goes; the others go meanwhile.
+                Err(DeleteError::Locked(_))
+                | Err(DeleteError::Store(Error::Locked { .. } | Error::Disabled { .. })) => {
+                    tracing::debug!(registry = registry.name, "a deleted registry is locked, and stays");
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     Ok(())

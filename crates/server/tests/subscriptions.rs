@@ -288,9 +288,54 @@ async fn what_is_locked_stays_whichever_door_it_is_asked_by() {
         assert_eq!(station.azure(Method::DELETE, &lock(scope), None).await.0, StatusCode::OK);
         assert_eq!(station.azure(Method::DELETE, &lock(scope), None).await.0, StatusCode::NO_CONTENT);
     }
+    deleted_stays_while_kept(&station, &registry, &group).await;
     assert_eq!(station.azure(Method::DELETE, &group, None).await.0, StatusCode::OK);
     station.ok(&["subscription", "delete", "Kept"]);
     assert!(station.ok(&["audit", "--format=json"]).contains("CanNotDelete"));
+}
+
+/// A deleted registry is purged by no door while its own group is locked or its subscription disabled: not even by who
+/// makes one of its name elsewhere.
+async fn deleted_stays_while_kept(station: &Station, registry: &str, group: &str) {
+    let name = registry.rsplit('/').next().expect("a name");
+    assert_eq!(station.azure(Method::DELETE, registry, None).await.0, StatusCode::OK);
+    let default = station.client.registry_id(&station.token).await;
+    let elsewhere = default.split("/resourceGroups/").next().expect("a subscription").to_owned();
+    let other = elsewhere.trim_start_matches("/subscriptions/");
+    station.ok(&["group", "create", "elsewhere", "--subscription", other]);
+    let elsewhere = format!(
+        "{elsewhere}/resourceGroups/elsewhere/providers/Microsoft.ContainerRegistry/registries/{name}"
+    );
+    let lock = format!("{group}/providers/Microsoft.Authorization/locks/keep");
+    let make = |path: String| async move {
+        let body = json!({ "location": "local", "sku": { "name": "Premium" } });
+        let (status, error) = station.azure(Method::PUT, &path, Some(body)).await;
+        (status, error["error"]["code"].clone())
+    };
+    for level in ["CanNotDelete", "ReadOnly"] {
+        let body = json!({ "properties": { "level": level } });
+        assert!(station.azure(Method::PUT, &lock, Some(body)).await.0.is_success());
+        for path in [&elsewhere, registry] {
+            assert_eq!(
+                make(path.to_owned()).await,
+                (StatusCode::CONFLICT, json!("ScopeLocked")),
+                "{level} {path}"
+            );
+        }
+        assert!(
+            station.command(&["registry", "purge", name]).expect_err("it is locked").contains("locks/keep")
+        );
+    }
+    assert!(
+        station.command(&["registry", "restore", name]).expect_err("it is locked").contains("locks/keep")
+    );
+    assert_eq!(station.azure(Method::DELETE, &lock, None).await.0, StatusCode::OK);
+    station.ok(&["subscription", "disable", ID]);
+    let wanted = (StatusCode::CONFLICT, json!("ReadOnlyDisabledSubscription"));
+    assert_eq!(make(elsewhere).await, wanted);
+    assert!(station.command(&["registry", "purge", name]).expect_err("it is disabled").contains("disabled"));
+    station.ok(&["subscription", "enable", ID]);
+    station.ok(&["registry", "restore", name]);
 }
 
 #[tokio::test]
