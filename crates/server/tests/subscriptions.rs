@@ -299,9 +299,12 @@ async fn what_is_locked_stays_whichever_door_it_is_asked_by() {
 async fn deleted_stays_while_kept(station: &Station, registry: &str, group: &str) {
     let name = registry.rsplit('/').next().expect("a name");
     assert_eq!(station.azure(Method::DELETE, registry, None).await.0, StatusCode::OK);
-    let default = station.client.registry_id(&station.token).await;
-    let elsewhere = default.split("/resourceGroups/").next().expect("a subscription").to_owned();
-    let other = elsewhere.trim_start_matches("/subscriptions/");
+    // They are listed in the order of their ids, which are random.
+    let (_, all) = station.azure(Method::GET, "/subscriptions", None).await;
+    let all = all["value"].as_array().expect("a list").clone();
+    let mut others = all.iter().filter_map(|one| one["subscriptionId"].as_str()).filter(|id| *id != ID);
+    let other = others.next().expect("another subscription");
+    let elsewhere = format!("/subscriptions/{other}");
     station.ok(&["group", "create", "elsewhere", "--subscription", other]);
     let elsewhere = format!(
         "{elsewhere}/resourceGroups/elsewhere/providers/Microsoft.ContainerRegistry/registries/{name}"
