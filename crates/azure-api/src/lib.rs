@@ -70,6 +70,8 @@ struct Api {
     names: Names,
     domain: Arc<Domain>,
     sign_ins: Arc<sign_ins::SignIns>,
+    /// Held while tags are read, merged and written back: one server alone writes them.
+    merging_tags: Arc<tokio::sync::Mutex<()>>,
     imports: Imports,
     wake: Arc<dyn Fn() + Send + Sync>,
 }
@@ -133,6 +135,7 @@ pub fn router(parts: Parts) -> Router {
         names,
         domain: Arc::new(domain),
         sign_ins: Arc::default(),
+        merging_tags: Arc::default(),
         imports,
         wake,
     })

@@ -57,6 +57,7 @@ impl Api {
     ) -> Result<Value, ArmError> {
         self.check_may(caller, scope, Action::WriteTags).await?;
         let patch: Put = read(body, &PATCHED).await?;
+        let _alone = self.merging_tags.lock().await;
         let (_, mut tags) = self.tags_at(scope).await?;
         let sent = patch.properties.tags.unwrap_or_default();
         // Names of tags are the same in any case; values are not.

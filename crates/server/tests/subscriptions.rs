@@ -385,6 +385,18 @@ async fn tags_are_set_by_themselves() {
     let graph = "/providers/Microsoft.ResourceGraph/resources";
     let (_, found) = station.azure(Method::POST, graph, Some(query)).await;
     assert_eq!(found["count"], 3, "Resource Graph shows them: {found}");
+    // Clients that merge at the same time lose nothing of each other's.
+    let own = format!("{group}/providers/Microsoft.Resources/tags/default");
+    let merge = |number: u32| {
+        let body = json!({ "operation": "Merge", "properties": { "tags": { format!("n{number}"): "1" } } });
+        station.azure(Method::PATCH, &own, Some(body))
+    };
+    let merged = futures_util::future::join_all((0..20).map(merge)).await;
+    assert!(merged.iter().all(|(status, _)| *status == StatusCode::OK));
+    let (_, kept) = station.azure(Method::GET, &own, None).await;
+    assert_eq!(kept["properties"]["tags"].as_object().expect("tags").len(), 21, "{kept}");
+    let body = json!({ "operation": "Replace", "properties": { "tags": { "last": "1" } } });
+    assert_eq!(station.azure(Method::PATCH, &own, Some(body)).await.0, StatusCode::OK);
     let (_, names) = station.azure(Method::GET, &format!("{path}/tagNames"), None).await;
     assert_eq!(
         (&names["value"][0]["tagName"], &names["value"][0]["count"]["value"]),
