@@ -181,7 +181,7 @@ fn is_off(value: &Value) -> bool {
     }
 }
 
-/// What every resource has, and nobody decides by sending it. Names are in the path.
+/// What every resource has and clients send back without setting it. Names are in the path.
 const SHOWN: [&str; 5] = ["id", "name", "type", "systemData", "properties.provisioningState"];
 
 /// What of a registry is kept, shown and fixed.
@@ -213,7 +213,7 @@ pub(crate) const REGISTRY: Kind = Kind {
     fixed: &[
         ("properties.policies.trustPolicy.status", "disabled", "there is no Notary; sign with referrers"),
         ("properties.policies.trustPolicy.type", "Notary", "there is no Notary; sign with referrers"),
-        ("properties.policies.exportPolicy.status", "enabled", "whoever may pull may export"),
+        ("properties.policies.exportPolicy.status", "enabled", "each role that may pull may export"),
         (
             "properties.policies.azureADAuthenticationAsArmPolicy.status",
             "enabled",

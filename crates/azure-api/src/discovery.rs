@@ -77,7 +77,7 @@ impl Api {
     }
 
     /// Deletes a subscription that holds nothing, as `az account subscription cancel` asks. The roles that are held at
-    /// it go with it, and so whoever deletes it may take roles away.
+    /// it go with it, and so the right to delete it includes the right to take roles away.
     pub(crate) async fn cancel_subscription(&self, caller: &Caller, id: Uuid) -> Result<Value, ArmError> {
         for action in [Action::CancelSubscription, Action::DeleteRoles] {
             self.check_subscription(caller, id, action).await?;

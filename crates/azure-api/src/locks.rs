@@ -1,5 +1,5 @@
 //! Management locks (`Microsoft.Authorization/locks`) of subscriptions, groups and registries. What they forbid, the
-//! metastore refuses, whoever asks; this door looks before it does anything else, so that what is beneath a lock is
+//! metastore refuses at every door; this door looks before it does anything else, so that what is beneath a lock is
 //! kept, too.
 
 use auth::{Action, Caller, covers};

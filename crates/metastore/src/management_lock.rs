@@ -1,4 +1,4 @@
-//! Management locks: what may not be deleted, or not be changed at all, until somebody takes the lock away.
+//! Management locks: what may not be deleted, or not be changed at all, until the lock is removed.
 //!
 //! A lock holds at its scope and beneath it; and what has a lock beneath it cannot be deleted either.
 

@@ -22,7 +22,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// One that the operator makes. When it was made, whoever stores it says.
+    /// One that the operator makes. The store says when it was made.
     #[must_use]
     pub fn new(id: Uuid, name: String, kind: PrincipalKind) -> Self {
         Self { id, name, kind, owner: None, created_ms: 0 }
@@ -57,7 +57,7 @@ pub struct RoleAssignment {
 }
 
 impl RoleAssignment {
-    /// Without a condition. When it was made, and what its holder is, whoever stores it says.
+    /// Without a condition. The store says when it was made and what its holder is.
     #[must_use]
     pub fn new(id: Uuid, principal: Uuid, role: Uuid, scope: String) -> Self {
         Self {

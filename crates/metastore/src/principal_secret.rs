@@ -47,7 +47,7 @@ pub struct Issuer {
 }
 
 impl PrincipalSecret {
-    /// Without a name and an end. When it was made, whoever stores it says.
+    /// Without a name and an end. The store says when it was made.
     #[must_use]
     pub fn new(id: Uuid, hash: String) -> Self {
         Self { id, name: String::new(), proof: Proof::Hash(hash), created_ms: 0, expires_ms: None }

@@ -1,4 +1,4 @@
-//! What is altered is noted for whoever wants to know: what was committed, within bounds, secrets never.
+//! What is altered is noted where a request or command asks for it: what was committed, within bounds, secrets never.
 
 use metastore::{
     Alteration, AlteredField, Fate, ImmutableTags, Metastore, NewRegistry, Notebook, PutRegistry, RegistryId,

@@ -34,9 +34,9 @@ const ROLES: [(&str, &str); 16] = [
 /// Routes that nobody needs to be known for, and why.
 const PUBLIC: [(&str, &str); 18] = [
     ("/", "people who open the address are told what it is"),
-    ("/livez", "machines ask it that know nobody here"),
-    ("/startupz", "machines ask it that know nobody here"),
-    ("/readyz", "machines ask it that know nobody here"),
+    ("/livez", "monitors ask it without an account"),
+    ("/startupz", "monitors ask it without an account"),
+    ("/readyz", "monitors ask it without an account"),
     ("/metadata/endpoints", "clients ask it before they can sign in"),
     ("/{tenantId}/v2.0/.well-known/openid-configuration", "clients ask it before they can sign in"),
     ("/{tenantId}/.well-known/openid-configuration", "clients ask it before they can sign in"),

@@ -115,7 +115,7 @@ async fn every_door_shows_the_results_of_the_callers_repositories_and_no_others(
         format!("{subscription}/{security}/assessments"),
         format!("{registry}/{security}/assessments"),
     ];
-    // Which repository each row is of, by what Resource Graph says to whoever may see all.
+    // Which repository each row is of, by what Resource Graph says to the owner.
     let repository = "tostring(properties.additionalData.repositoryName)";
     let (everything, no_warning) =
         asked(&server, &all, &format!("{FINDINGS} | project id, of = coalesce({repository}, tostring(properties.additionalData.artifactDetails.repositoryName))")).await;

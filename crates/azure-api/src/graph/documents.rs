@@ -24,7 +24,7 @@ pub(crate) fn user(one: &Principal) -> Value {
     })
 }
 
-/// A program, as whoever logs in. Its name is one of the names by which it is found, and what az shows of it.
+/// A program as a service principal. Its name is one of those by which it is found, and the one that az shows.
 pub(crate) fn service_principal(one: &Principal, tenant: Uuid) -> Value {
     json!({
         "id": one.id,

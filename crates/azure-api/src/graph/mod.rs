@@ -3,7 +3,7 @@
 //! People are users; a program is an application and its service principal, which here are one thing with one id.
 //! Who may read role assignments somewhere sees everybody; everybody sees themself and what they made. Who may give
 //! roles somewhere makes programs, and changes those that they own or, giving roles everywhere, all: but none that
-//! holds a role where they could not give it, because whoever gives it a secret becomes it.
+//! holds a role where they could not give it, because a caller who gives it a secret can act as it.
 
 mod certificates;
 mod documents;
@@ -232,7 +232,7 @@ impl Api {
         Ok(self.metastore.principal(&id.to_string()).await?)
     }
 
-    /// Whoever has this id, if the caller may know of them.
+    /// The principal of this id, if the caller may know of it.
     async fn seen(&self, viewer: &Viewer<'_>, id: &str) -> Result<Principal, GraphError> {
         let parsed = Uuid::parse_str(id).map_err(|_| GraphError::not_found(id))?;
         let found = self.principal_by_id(parsed).await?.filter(|one| viewer.sees(one));

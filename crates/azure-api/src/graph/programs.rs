@@ -96,7 +96,7 @@ impl Api {
         self.with_credentials(listed).await
     }
 
-    /// Makes a program, whose owner is whoever asks. It logs in when it has got a secret, and may do what it is given.
+    /// Makes a program, whose owner is the caller. It logs in when it has got a secret, and may do what it is given.
     pub(super) async fn create_application(
         &self,
         caller: &Caller,
@@ -152,7 +152,7 @@ impl Api {
         Ok(document)
     }
 
-    /// A program is a service principal from the start: whoever may make one finds it.
+    /// A program is a service principal from the start: a caller who may make one finds it.
     pub(super) async fn create_service_principal(
         &self,
         viewer: &Viewer<'_>,
@@ -345,7 +345,7 @@ fn check_kept(body: &Map<String, Value>) -> Result<(), GraphError> {
     Ok(())
 }
 
-/// What clients send for what nobody has set.
+/// What clients send for a property without a value.
 fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

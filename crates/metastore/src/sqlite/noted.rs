@@ -13,7 +13,7 @@ use crate::Error;
 use crate::alteration::{Alteration, Alterations, AlteredField, Fate, HIDDEN};
 use crate::event::EventAction;
 
-/// What is noted of the write that is under way; `None`: nobody wants to know.
+/// What is noted of the write that is under way; `None`: it is not asked for.
 #[derive(Clone, Default)]
 pub(super) struct Page(Arc<Mutex<Option<Alterations>>>);
 
