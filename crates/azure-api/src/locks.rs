@@ -29,6 +29,16 @@ struct Properties {
     notes: Option<String>,
 }
 
+/// Azure's grammar, without what changes how other text is shown: control characters and marks of direction.
+fn is_lock_name(name: &str) -> bool {
+    let is_hidden = |found: char| {
+        found.is_control()
+            || matches!(found, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    };
+    (1..=NAME_CHARS_MAX).contains(&name.chars().count())
+        && !name.contains(|found: char| "<>%&:\\?/".contains(found) || is_hidden(found))
+}
+
 impl Api {
     /// Those at the scope, above and beneath it; with `atScope()` those at it alone.
     pub(crate) async fn locks(&self, caller: &Caller, scope: &Scope, call: &Call) -> Result<Value, ArmError> {
@@ -76,9 +86,9 @@ impl Api {
         if notes.chars().count() > NOTES_CHARS_MAX {
             return Err(bad(format!("The notes have {NOTES_CHARS_MAX} characters at most.")));
         }
-        if name.chars().count() > NAME_CHARS_MAX || name.contains(|found: char| "<>%&:\\?/".contains(found)) {
+        if !is_lock_name(name) {
             return Err(bad(format!(
-                "A lock's name has 1 to {NAME_CHARS_MAX} characters, and none of <>%&:\\?/."
+                "A lock's name has 1 to {NAME_CHARS_MAX} characters that can be seen, and none of <>%&:\\?/."
             )));
         }
         let lock = ManagementLock { scope: id, name: name.to_owned(), level, notes };
@@ -156,3 +166,18 @@ const LOCK: Kind =
 /// Azure's limits.
 const NOTES_CHARS_MAX: usize = 512;
 const NAME_CHARS_MAX: usize = 260;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_locks_name_is_what_it_looks_like() {
+        for name in ["keep", "nicht löschen", "x"] {
+            assert!(is_lock_name(name), "{name}");
+        }
+        for name in ["", "a\u{1b}[2J", "a\nb", "a\u{202e}b", "a\u{200b}b", "a/b", "a%b", &"x".repeat(261)] {
+            assert!(!is_lock_name(name), "{name:?}");
+        }
+    }
+}
